@@ -1,0 +1,53 @@
+"""The run's two pictures, kept fresh while it trains."""
+
+import os
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from sac_lightning.errors import require
+from sac_lightning.loggers import MetricsCSV, log_image, read_metrics
+from sac_lightning.plots import learning_curve, temperature
+
+
+class PlotCallback(pl.Callback):
+    """Draws `learning_curve.png` and `temperature.png` into `dir` from the run's `metrics.csv`.
+
+    It does so every `every_n_epochs` epochs and when the fit ends, and shows them to every logger. A picture
+    that fails is a warning: training goes on.
+    """
+
+    def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
+        require(every_n_epochs >= 1, "every_n_epochs", every_n_epochs, "at least 1")
+        self.dir = Path(dir)
+        self.every_n_epochs = every_n_epochs
+        self.title = title
+        self._drawn_epoch = -1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw when the epoch's number is a multiple of `every_n_epochs`."""
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._drawn_epoch = trainer.current_epoch + 1
+            self.draw(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the whole run, unless the last epoch has just done so."""
+        if trainer.current_epoch != self._drawn_epoch:
+            self.draw(trainer)
+
+    def draw(self, trainer: pl.Trainer) -> None:
+        """Draw both pictures now and hand them to the loggers."""
+        logger = next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)), None)
+        if logger is None or not trainer.is_global_zero or not logger.path.exists():
+            return
+        try:
+            metrics = read_metrics(logger.path)
+            env_steps = int(max(metrics["env_steps"], default=0))
+            for plot in (learning_curve, temperature):
+                png = self.dir / f"{plot.__name__}.png"
+                plot(metrics, png, self.title)
+                for each in trainer.loggers:
+                    log_image(each, f"plots/{plot.__name__}", png, env_steps)
+        except Exception as error:  # noqa: BLE001 (a picture must not end a run)
+            rank_zero_warn(f"The plots of the run could not be drawn: {error!r}", category=RuntimeWarning)

@@ -1,0 +1,111 @@
+"""Steps the envs with the newest policy and stores what happened."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from sac_lightning.errors import require
+from sac_lightning.policy import Policy
+from sac_lightning.replay import ReplayBuffer
+from sac_lightning.seeding import torch_generator
+from sac_lightning.spaces import ActionSpec, Array
+
+
+class VectorEnv(Protocol):
+    """What the collector needs of a vector env; Gymnasium's sync and async ones have it."""
+
+    num_envs: int
+
+    def reset(self, *, seed: int | list[int] | None = None) -> tuple[Array, dict[str, Any]]: ...
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]: ...
+
+    def close(self) -> None: ...
+
+
+class Episode(NamedTuple):
+    """A finished training episode: undiscounted return and length in env steps."""
+
+    ret: float
+    length: int
+
+
+class Collector:
+    """Acts in `envs` and writes transitions to `replay`.
+
+    Truncation is not stored: only `terminated` ends a return. Under Gymnasium's two autoreset modes the
+    last real observation is found where each keeps it: SAME_STEP in `info["final_obs"]`; NEXT_STEP in
+    the observation itself, followed by one step that ignores its action and is not stored.
+    """
+
+    def __init__(
+        self,
+        envs: VectorEnv,
+        action: ActionSpec,
+        replay: ReplayBuffer,
+        *,
+        env_seed: int,
+        action_seed: int,
+        learning_starts: int,
+        next_step_autoreset: bool = False,
+    ) -> None:
+        require(learning_starts >= 0, "learning_starts", learning_starts, "a number of env steps of at least 0")
+        self.envs, self.action, self.replay = envs, action, replay
+        self.learning_starts = learning_starts
+        self.next_step_autoreset = next_step_autoreset
+        self.env_steps = 0
+        self._warm_up = np.random.default_rng(action_seed)
+        self._generator: torch.Generator | None = None
+        self._action_seed = action_seed
+        self._obs, _ = envs.reset(seed=env_seed)
+        self._returns = np.zeros(envs.num_envs)
+        self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
+        self._resetting = np.zeros(envs.num_envs, dtype=bool)
+
+    def collect(self, policy: Policy, steps: int) -> list[Episode]:
+        """`steps` steps of every env; the episodes that ended in them.
+
+        One env step is one call of one env, the inserted one of NEXT_STEP included.
+        """
+        finished: list[Episode] = []
+        for _ in range(steps):
+            finished.extend(self._step(self._choose(policy)))
+        return finished
+
+    def _choose(self, policy: Policy) -> Array:
+        if self.env_steps < self.learning_starts:
+            return self.action.random(self._warm_up, self.envs.num_envs)
+        if self._generator is None:
+            self._generator = torch_generator(self._action_seed, policy.device)
+        return policy.sample(self._obs, self._generator)
+
+    def _step(self, action: Array) -> Iterable[Episode]:
+        obs, reward, terminated, truncated, info = self.envs.step(self.action.to_env(action))
+        over = terminated | truncated
+        next_obs = obs
+        if not self.next_step_autoreset and over.any():
+            next_obs = obs.copy()
+            for i in np.flatnonzero(over):
+                next_obs[i] = info["final_obs"][i]
+        self._store(action, reward, next_obs, terminated)
+        self.env_steps += self.envs.num_envs
+        self._obs = obs
+        return self._episodes(reward, over)
+
+    def _store(self, action: Array, reward: Array, next_obs: Array, terminated: Array) -> None:
+        rows = (self._obs, action, reward, next_obs, terminated)
+        if self._resetting.any():
+            real = ~self._resetting
+            rows = tuple(field[real] for field in rows)
+        self.replay.add(*rows)
+
+    def _episodes(self, reward: Array, over: Array) -> list[Episode]:
+        self._returns += reward
+        self._lengths += ~self._resetting
+        ended = [Episode(float(self._returns[i]), int(self._lengths[i])) for i in np.flatnonzero(over)]
+        self._returns[over] = 0.0
+        self._lengths[over] = 0
+        self._resetting = over if self.next_step_autoreset else self._resetting
+        return ended

@@ -1,0 +1,192 @@
+"""ReplayDataModule: an env-backed replay buffer as a LightningDataModule."""
+
+import logging
+import math
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from sac_lightning.collector import Collector
+from sac_lightning.envs import CheckedVectorEnv, EnvConfig, action_spec, check_declared, obs_spec
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.evaluation import Evaluation, Evaluator
+from sac_lightning.loaders import Iteration, SizedLoader
+from sac_lightning.policy import Policy
+from sac_lightning.replay import ReplayBuffer, check_fits
+from sac_lightning.replay.size import GIB
+from sac_lightning.seeding import Streams
+from sac_lightning.spaces import ActionSpec, ObsSpec
+
+log = logging.getLogger(__name__)
+
+
+class ReplayDataModule(LightningDataModule):
+    """Collects with the module's newest policy and yields the mini-batches that are due.
+
+    One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
+    is one evaluation. With `total_env_steps` no multiple of `steps_per_epoch`, build the Trainer with
+    `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig | str,
+        *,
+        total_env_steps: int = 10_000,
+        steps_per_epoch: int = 1_000,
+        learning_starts: int = 1_000,
+        num_envs: int = 1,
+        collect_steps: int = 1,
+        utd_ratio: float = 1.0,
+        batch_size: int = 256,
+        capacity: int | None = None,
+        eval_episodes: int = 10,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.env = EnvConfig(id=env) if isinstance(env, str) else env
+        self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
+        self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
+        self.utd_ratio, self.batch_size = utd_ratio, batch_size
+        self.capacity = min(1_000_000, total_env_steps) if capacity is None else capacity
+        self.eval_episodes, self.seed = eval_episodes, seed
+        self.device = torch.device(device)
+        self._check()
+        self._specs: tuple[ObsSpec, ActionSpec] | None = None
+        self.collector: Collector | None = None
+        self.replay: ReplayBuffer | None = None
+        self.evaluator: Evaluator | None = None
+
+    def _check(self) -> None:
+        for key in ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_episodes"):
+            value = getattr(self, key)
+            require(_whole(value) and value >= 1, key, value, "a whole number of at least 1")
+        for key in ("learning_starts", "seed"):
+            value = getattr(self, key)
+            require(_whole(value) and value >= 0, key, value, "a whole number of at least 0")
+        require(0.0 < self.utd_ratio < math.inf, "utd_ratio", self.utd_ratio, "gradient updates per env step, above 0")
+        require(
+            _whole(self.capacity) and self.capacity >= self.num_envs,
+            "replay.capacity",
+            self.capacity,
+            f"a whole number of at least num_envs={self.num_envs}",
+        )
+        if self.total_env_steps < self.learning_starts:
+            raise ConfigError(
+                "total_env_steps",
+                self.total_env_steps,
+                f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
+            )
+        self.env.check()
+
+    # --- what a module needs to know -----------------------------------------------------------------
+
+    @property
+    def specs(self) -> tuple[ObsSpec, ActionSpec]:
+        """Sizes of obs and action, read once from an env that is closed again."""
+        if self._specs is None:
+            probe = self.env.build()
+            try:
+                self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
+            finally:
+                probe.close()
+            check_declared(self.env.action, self._specs[1])
+        return self._specs
+
+    @property
+    def max_epochs(self) -> int:
+        """The epochs of the whole run: give it to the Trainer."""
+        return math.ceil(self.total_env_steps / self.steps_per_epoch)
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps taken so far."""
+        return self.collector.env_steps if self.collector else 0
+
+    def updates_due(self, env_steps: int) -> int:
+        """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
+        return math.floor(self.utd_ratio * max(0, env_steps - self.learning_starts) + 1e-9)
+
+    # --- Lightning's hooks ---------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
+        obs, action = self.specs
+        streams = Streams.of(self.seed)
+        if self.evaluator is None:
+            first = streams.evaluation
+            self.evaluator = Evaluator(self.env.build, range(first, first + self.eval_episodes))
+        if stage == "fit" and self.collector is None:
+            planned = check_fits(self.capacity, obs, action, self.device)
+            log.info("replay buffer: %d transitions, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
+            self.replay = ReplayBuffer(self.capacity, obs, action, streams.replay, self.device)
+            self.collector = Collector(
+                CheckedVectorEnv(self.env.build_vector(self.num_envs), self.env.id),
+                action,
+                self.replay,
+                env_seed=streams.env,
+                action_seed=streams.action,
+                learning_starts=self.learning_starts,
+                next_step_autoreset=self.env.autoreset == "next_step",
+            )
+
+    def train_dataloader(self) -> SizedLoader[Iteration]:
+        """The rest of the present epoch: collect, update, collect, update …"""
+        self._check_whole_epochs()
+        epoch_ends = min((self.env_steps // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_env_steps)
+        turns = math.ceil((epoch_ends - self.env_steps) / (self.num_envs * self.collect_steps))
+        return SizedLoader(max(turns, 0), self._turn)
+
+    def val_dataloader(self) -> SizedLoader[Evaluation]:
+        """One item: an evaluation of the module's present policy."""
+        return SizedLoader(1, self._evaluate)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Nothing to move: the buffer lies where the networks are."""
+        return batch
+
+    def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
+        """Close all envs."""
+        if self.evaluator is not None:
+            self.evaluator.close()
+        if stage == "fit" and self.collector is not None:
+            self.collector.envs.close()
+
+    # --- one turn ------------------------------------------------------------------------------------
+
+    def _turn(self) -> Iteration:
+        assert self.collector is not None and self.replay is not None
+        before = self.collector.env_steps
+        finished = self.collector.collect(self._policy, self.collect_steps)
+        env_steps = self.collector.env_steps
+        updates = self.updates_due(env_steps) - self.updates_due(before)
+        batch = self.replay.sample(updates, self.batch_size) if updates else None
+        return Iteration(env_steps, finished, updates, batch)
+
+    def _evaluate(self) -> Evaluation:
+        assert self.evaluator is not None
+        return self.evaluator.run(self._policy)
+
+    @property
+    def _policy(self) -> Policy:
+        assert self.trainer is not None
+        policy: Policy = self.trainer.lightning_module.policy  # type: ignore[assignment]
+        return policy
+
+    def _check_whole_epochs(self) -> None:
+        assert self.trainer is not None
+        turn = self.num_envs * self.collect_steps
+        uneven = self.total_env_steps % self.steps_per_epoch or self.steps_per_epoch % turn
+        if uneven and self.trainer.reload_dataloaders_every_n_epochs != 1:
+            raise ConfigError(
+                "steps_per_epoch",
+                self.steps_per_epoch,
+                f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) need "
+                "Trainer(reload_dataloaders_every_n_epochs=1)",
+            )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,143 @@
+"""Rules for the target entropy H̄, in nats, measured in the unit action box.
+
+Each rule is a frozen dataclass and a YAML file of conf/target_entropy. docs/entropy.md compares them.
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
+from sac_lightning.spec import Described
+
+KEY = "target_entropy"
+
+
+class TargetEntropyRule(Described):
+    """H̄ as a function of the action head."""
+
+    @abstractmethod
+    def value(self, head: ActionHead) -> float:
+        """H̄ for this head, in nats. Raises ConfigError where the rule has no meaning for the head."""
+
+    @property
+    def told(self) -> str:
+        """How error messages name this rule."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True)
+class NegDim(TargetEntropyRule):
+    """H̄ = −dim(A)     (1812.05905 appendix D): the classic rule of continuous control."""
+
+    def value(self, head: ActionHead) -> float:
+        return -float(head.action_size)
+
+
+@dataclass(frozen=True)
+class NegHalfDim(TargetEntropyRule):
+    """H̄ = −dim(A)/2: a softer policy than NegDim."""
+
+    def value(self, head: ActionHead) -> float:
+        return -0.5 * head.action_size
+
+
+@dataclass(frozen=True)
+class Sigma(TargetEntropyRule):
+    """H̄ = Σ ½ log(2πe σ²): the entropy of a Gaussian of that standard deviation in every dimension."""
+
+    sigma: float = 0.15
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.sigma < math.inf, f"{KEY}.sigma", self.sigma, "a number above 0")
+
+    def value(self, head: ActionHead) -> float:
+        _continuous_only(self, head)
+        return head.action_size * (HALF_LOG_2PI_E + math.log(self.sigma))
+
+
+@dataclass(frozen=True)
+class MaxRatio(TargetEntropyRule):
+    """H̄ = ratio · H_max, with H_max = log n for n actions (ratio 0.98: 1910.07207), A·log 2 for a unit box.
+
+    The classic 0.98 leaves the best of two actions a probability of 0.58: docs/entropy.md shows where
+    that drives α up without end.
+    """
+
+    ratio: float = 0.98
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.ratio <= 1.0, f"{KEY}.ratio", self.ratio, "a number in (0, 1]")
+
+    def value(self, head: ActionHead) -> float:
+        return self.ratio * head.entropy_interval.high
+
+
+@dataclass(frozen=True)
+class MaxEntropy(TargetEntropyRule):
+    """H̄ = H_max: the upper bound itself. Only the uniform policy has it, so α grows without end."""
+
+    def value(self, head: ActionHead) -> float:
+        return head.entropy_interval.high
+
+
+@dataclass(frozen=True)
+class EpsPeaked(TargetEntropyRule):
+    """H̄ = entropy of the policy that is greedy with probability 1 − ε and uniform with probability ε.
+
+    The most likely of n actions has p = 1 − ε + ε/n, the others ε/n each: the exploration of an
+    ε-greedy agent, said in nats.
+    """
+
+    eps: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.eps <= 1.0, f"{KEY}.eps", self.eps, "a number in (0, 1]")
+
+    def value(self, head: ActionHead) -> float:
+        n = head.num_actions
+        if n is None:
+            raise ConfigError(KEY, "eps_peaked", f"is for discrete actions; {_name(head)} has none: use neg_dim")
+        peak, rest = 1.0 - self.eps + self.eps / n, self.eps / n
+        return -peak * math.log(peak) - (n - 1) * rest * math.log(rest)
+
+
+@dataclass(frozen=True)
+class Constant(TargetEntropyRule):
+    """H̄ = nats, whatever the action space."""
+
+    nats: float
+
+    def __post_init__(self) -> None:
+        require(math.isfinite(self.nats), f"{KEY}.nats", self.nats, "a finite number of nats")
+
+    def value(self, head: ActionHead) -> float:
+        return self.nats
+
+
+@dataclass(frozen=True)
+class HeadDefault(TargetEntropyRule):
+    """The rule that fits the head: NegDim for continuous actions, EpsPeaked for discrete ones.
+
+    The discrete choice was measured against others: docs/entropy.md has the table.
+    """
+
+    def rule(self, head: ActionHead) -> TargetEntropyRule:
+        """The rule chosen for `head`."""
+        return NegDim() if head.num_actions is None else EpsPeaked()
+
+    def value(self, head: ActionHead) -> float:
+        return self.rule(head).value(head)
+
+
+def _continuous_only(rule: TargetEntropyRule, head: ActionHead) -> None:
+    if head.num_actions is not None:
+        raise ConfigError(
+            KEY, rule.told.lower(), f"is for continuous actions; {_name(head)} is discrete: use eps_peaked or max_ratio"
+        )
+
+
+def _name(head: ActionHead) -> str:
+    return f"the {type(head).__name__} head"

@@ -1,0 +1,156 @@
+"""`EnvConfig`: everything that says which env is made and how."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.wrappers import TimeLimit
+
+from sac_lightning.envs.catalogue import (
+    check_id,
+    check_installed,
+    check_kwargs,
+    hear_mujoco,
+    missing_dependency,
+)
+from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
+from sac_lightning.envs.imports import allowed_import
+from sac_lightning.envs.spaces import check_declared, declared_action
+from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
+from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
+from sac_lightning.errors import ConfigError, did_you_mean, require
+
+Env = gym.Env[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """Which env, with which arguments and wrappers, and how many of them step together.
+
+    id: a Gymnasium id such as "Pendulum-v1" (with `make`, only the name told to people).
+    kwargs: arguments of the env's constructor (of `make`, where given).
+    wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
+        gymnasium.wrappers, a dotted path must lie under an allowed prefix.
+    vectorization: "sync" steps the envs in this process, "async" in a worker process each.
+    autoreset: "same_step" answers an episode's end with the next episode's first observation (the
+        last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
+    max_episode_steps: the time limit in steps; None keeps the registered one.
+    make: your own factory, for use as a library.
+    imports: modules imported first, so that they register their ids.
+    action: the declared action space, `{box: A}` or `{discrete: n}`, checked when the env is made.
+    allowed_prefixes: packages that `imports` and `wrappers` may name besides gymnasium and sac_lightning.
+    """
+
+    id: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    wrappers: Sequence[Mapping[str, Any]] = ()
+    vectorization: str = "sync"
+    autoreset: str = "same_step"
+    max_episode_steps: int | None = None
+    make: Callable[..., Env] | None = None
+    imports: Sequence[str] = ()
+    action: Mapping[str, Any] | None = None
+    allowed_prefixes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        # Config containers become plain ones: envs test their arguments with isinstance, and workers
+        # receive this object pickled.
+        for name in ("kwargs", "wrappers", "imports", "action", "allowed_prefixes"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+
+    def check(self) -> None:
+        """Raise ConfigError for whatever cannot work, without making an env.
+
+        Imports `imports` and the module that defines the env; makes nothing.
+        """
+        self._check_options()
+        for module in self.imports:
+            allowed_import(module, "env.imports", self.allowed_prefixes)
+        if self.make is None:
+            require(isinstance(self.id, str) and bool(self.id), "env.id", self.id, "name an env's id")
+            check_kwargs(self.id, check_installed(check_id(self.id)), self.kwargs)
+        for wrapper in self.wrappers:
+            check_wrapper(wrapper, self.allowed_prefixes)
+        declared_action(self.action)
+
+    def build(self, render_mode: str | None = None) -> Env:
+        """One env with its wrappers, flat Box observations, and errors that name it (EnvError).
+
+        Raises ConfigError when the env cannot be made from this configuration, or when its action
+        space is not the declared one.
+        """
+        self.check()
+        return GuardEnv(self._build(render_mode), self.id)
+
+    def build_vector(self, num_envs: int) -> CheckedVectorEnv:
+        """`num_envs` envs as one, which raises EnvError naming the env and the step.
+
+        Raises ConfigError as `build` does, and for `num_envs` below 1.
+        """
+        whole = isinstance(num_envs, int) and not isinstance(num_envs, bool)
+        require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number of at least 1")
+        self.check()
+        return vector_env(self._build_in_worker, self.id, num_envs, self.vectorization, self.autoreset)
+
+    def _check_options(self) -> None:
+        for key, allowed in (("vectorization", VECTORIZATION), ("autoreset", tuple(AUTORESET))):
+            value = getattr(self, key)
+            hint = f"must be {' or '.join(allowed)}.{did_you_mean(str(value), allowed)}"
+            require(value in allowed, f"env.{key}", value, hint)
+        steps = self.max_episode_steps
+        whole = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
+        require(
+            steps is None or whole, "env.max_episode_steps", steps, "null or a whole number of at least 1"
+        )
+        for key, kind in (
+            ("kwargs", dict),
+            ("wrappers", list),
+            ("imports", list),
+            ("allowed_prefixes", list),
+        ):
+            value = getattr(self, key)
+            shape = "a mapping" if kind is dict else "a list"
+            require(isinstance(value, kind), f"env.{key}", value, f"must be {shape}")
+
+    def _build_in_worker(self) -> Env:
+        # A worker that was not forked has registered nothing yet.
+        for module in self.imports:
+            allowed_import(module, "env.imports", self.allowed_prefixes)
+        return self._build(None)
+
+    def _build(self, render_mode: str | None) -> Env:
+        hear_mujoco()
+        env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
+        for wrapper in self.wrappers:
+            env = wrap(env, wrapper, self.allowed_prefixes)
+        check_declared(self.action, env.action_space)
+        return flatten_observations(env)
+
+    def _registered(self, render_mode: str | None) -> Env:
+        rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        try:
+            return gym.make(self.id, max_episode_steps=self.max_episode_steps, **rendered, **self.kwargs)
+        except (ImportError, DependencyNotInstalled) as error:
+            raise missing_dependency(self.id, str(gym.registry[self.id].entry_point), error) from error
+        except (TypeError, ValueError, AssertionError) as error:
+            # Without arguments of ours it is the env's own bug, and its traceback should be seen.
+            if not self.kwargs:
+                raise
+            reason = error.__cause__ or error
+            raise ConfigError("env.kwargs", self.kwargs, f"{self.id} refuses them: {reason}") from error
+
+    def _own(self, render_mode: str | None) -> Env:
+        assert self.make is not None
+        rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        env = self.make(**rendered, **self.kwargs)
+        return env if self.max_episode_steps is None else TimeLimit(env, self.max_episode_steps)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value

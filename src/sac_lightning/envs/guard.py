@@ -1,0 +1,168 @@
+"""Environments that fail in one sentence: which env, which step, what happened."""
+
+import math
+import traceback
+from typing import Any, NoReturn
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
+
+Array = npt.NDArray[Any]
+Step = tuple[Array, Array, Array, Array, dict[str, Any]]
+
+# What a pipe raises when the process at its other end is gone.
+LOST_WORKER = (EOFError, BrokenPipeError, ConnectionResetError)
+
+
+class EnvError(RuntimeError):
+    """An env raised, or answered NaN or inf; the message names the env and the step."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A cause is lost between processes, so its text travels as a note.
+        notes = list(getattr(self, "__notes__", []))
+        if self.__cause__ is not None:
+            notes.append("".join(traceback.format_exception(self.__cause__)))
+        return type(self), self.args, {"__notes__": notes}
+
+
+class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Turns whatever the env raises in `step` or `reset` into an EnvError that names it.
+
+    It sits inside the worker of an async vector env: a worker that raises something which
+    cannot be pickled would leave the parent waiting for ever.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], name: str, index: int | None = None) -> None:
+        super().__init__(env)
+        self._who = name if index is None else f"{name} (env {index})"
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step of the env. Raises EnvError."""
+        try:
+            return self.env.step(action)
+        except Exception as error:
+            raise self._told(error, "step") from error
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """A new episode. Raises EnvError."""
+        try:
+            return self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            raise self._told(error, "reset") from error
+
+    def _told(self, error: Exception, where: str) -> EnvError:
+        return EnvError(f"{self._who} raised {type(error).__name__} in {where}: {error}")
+
+
+def check_finite(obs: Array, reward: Array | None = None) -> str | None:
+    """What is NaN or infinite in `obs` [B, ...] or `reward` [B], in words; None when nothing is.
+
+    Costs about 1.5 µs for a small batch.
+    """
+    if not _finite(obs):
+        return _first("observation", obs)
+    if reward is not None and not _finite(reward):
+        return _first("reward", reward)
+    return None
+
+
+def _finite(values: Array) -> bool:
+    if values.dtype.kind != "f":
+        return True
+    # One dot product is half the price of isfinite().all(); it can overflow, so only its yes counts.
+    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
+
+
+def _first(what: str, values: Array) -> str:
+    place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+    element = f"[{', '.join(map(str, place[1:]))}]" if len(place) > 1 else ""
+    return f"the {what}{element} of env {place[0]} is {values[place]}"
+
+
+class CheckedVectorEnv(VectorWrapper[Array, Array, Array, Array, Array]):
+    """A vector env that counts its steps and names the one at which an env fails.
+
+    `env_steps` counts single-env steps (`num_envs` for each call of `step`, the reset steps of
+    `next_step` included); set it after a resume so that messages go on counting.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], name: str, env_steps: int = 0) -> None:
+        super().__init__(env)
+        self.name = name
+        self.env_steps = env_steps
+        self._per_call = env.num_envs
+        self._broken = False
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Array, dict[str, Any]]:
+        """First observations [B, ...] and infos of new episodes. Raises EnvError."""
+        try:
+            obs, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
+        except BaseException as error:
+            self._fail(error)
+        self._refuse(check_finite(obs))
+        return obs, info
+
+    def step(self, actions: Array) -> Step:
+        """obs [B, ...], reward [B], terminated [B], truncated [B], info. Raises EnvError."""
+        self.env_steps += self._per_call
+        try:
+            result = self.env.step(actions)
+        except BaseException as error:
+            self._fail(error)
+        obs, reward, _, _, info = result
+        self._refuse(check_finite(obs, reward))
+        if "final_obs" in info:
+            for index in np.flatnonzero(info["_final_obs"]):
+                last = np.asarray(info["final_obs"][index])
+                if not _finite(last):
+                    self._refuse(f"the last observation of an episode of env {index} is {last}")
+        return result
+
+    def close(self, **kwargs: Any) -> None:
+        """Close every env and end every worker, also after a failure. Safe to call twice."""
+        if self.env.closed:
+            return
+        # A worker that failed in the middle of a call never answers a polite request.
+        if self._broken and isinstance(self.env, AsyncVectorEnv):
+            self._end_workers(self.env)
+        else:
+            self.env.close(**kwargs)
+
+    def _refuse(self, problem: str | None) -> None:
+        if problem is not None:
+            raise EnvError(f"{self.name}: {problem}{self._when()}")
+
+    def _when(self) -> str:
+        return f", at env step {self.env_steps}"
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        self._broken = True
+        if not isinstance(error, Exception):
+            raise error
+        if isinstance(error, LOST_WORKER):
+            raise EnvError(f"{self.name}: a worker process ended unexpectedly{self._when()}") from error
+        if isinstance(error, EnvError):
+            # Gymnasium wraps the worker's exception in another of its class.
+            told = error.args[0] if error.args and isinstance(error.args[0], EnvError) else error
+            raise EnvError(f"{told}{self._when()}") from told
+        raise EnvError(f"{self.name} raised {type(error).__name__}: {error}{self._when()}") from error
+
+    @staticmethod
+    def _end_workers(env: AsyncVectorEnv[Any, Any]) -> None:
+        for process in env.processes:
+            process.terminate()
+        for process in env.processes:
+            process.join()
+        for pipe in env.parent_pipes:
+            if pipe is not None:
+                pipe.close()
+        env.closed = True

@@ -1,0 +1,37 @@
+"""The errors that are meant for people."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A value that cannot work, told in one line: the key, the value, what is allowed.
+
+    Raised by every constructor that checks its arguments, so a program that uses the library and a
+    person at the command line (exit status 2) read the same sentence.
+    """
+
+    def __init__(self, key: str, value: Any, allowed: str) -> None:
+        self.key, self.value, self.allowed = key, value, allowed
+        super().__init__(f"{key}={value}: {' '.join(allowed.split())}")
+
+    def under(self, prefix: str) -> "ConfigError":
+        """The same mistake, named by its full path: `value` of `alpha` becomes `alpha.value`."""
+        return ConfigError(f"{prefix}.{self.key}", self.value, self.allowed)
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
+        # Exceptions pickle by their message; launchers carry this one between processes.
+        return ConfigError, (self.key, self.value, self.allowed)
+
+
+def require(ok: bool, key: str, value: Any, allowed: str) -> None:
+    """Raise ConfigError unless `ok`. NaN fails every comparison, so write `ok` as what must hold."""
+    if not ok:
+        raise ConfigError(key, value, allowed)
+
+
+def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:
+    """' Did you mean A or B?' for the nearest choices, or nothing."""
+    near = get_close_matches(value, list(choices), n=most, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -1,0 +1,84 @@
+"""Evaluation: whole episodes with the policy's mode, on envs and seeds of their own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from sac_lightning.errors import require
+from sac_lightning.policy import Policy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns and lengths of whole episodes, in the order of their seeds."""
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def return_mean(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    @property
+    def return_std(self) -> float:
+        """Standard deviation of the returns over episodes (not of their mean)."""
+        return float(np.std(self.returns))
+
+
+class Evaluator:
+    """Runs one episode for each seed, up to `side_by_side` at a time with one batched pass of the actor.
+
+    The envs are made at the first use and kept. Every episode starts from `reset(seed=...)`, so the
+    result depends on the policy and the seeds alone.
+    """
+
+    def __init__(
+        self, build: Callable[[], gym.Env[Any, Any]], seeds: Sequence[int], side_by_side: int = 10
+    ) -> None:
+        require(len(seeds) >= 1, "eval_episodes", len(seeds), "a whole number of at least 1")
+        self.seeds = tuple(seeds)
+        self._build = build
+        self._side_by_side = side_by_side
+        self._envs: list[gym.Env[Any, Any]] = []
+
+    def run(self, policy: Policy) -> Evaluation:
+        """All episodes to their end."""
+        returns: list[float] = []
+        lengths: list[int] = []
+        for start in range(0, len(self.seeds), self._side_by_side):
+            chunk = self.seeds[start : start + self._side_by_side]
+            while len(self._envs) < len(chunk):
+                self._envs.append(self._build())
+            ret, length = _episodes(policy, self._envs[: len(chunk)], chunk)
+            returns += ret
+            lengths += length
+        return Evaluation(tuple(returns), tuple(lengths))
+
+    def close(self) -> None:
+        """Close the envs."""
+        for env in self._envs:
+            env.close()
+        self._envs.clear()
+
+
+def _episodes(
+    policy: Policy, envs: Sequence[gym.Env[Any, Any]], seeds: Sequence[int]
+) -> tuple[list[float], list[int]]:
+    obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+    returns, lengths = [0.0] * len(envs), [0] * len(envs)
+    running = list(range(len(envs)))
+    while running:
+        actions = policy.action.to_env(policy.mode(np.stack([obs[i] for i in running])))
+        still = []
+        for i, action in zip(running, actions, strict=True):
+            obs[i], reward, terminated, truncated, _ = envs[i].step(action)
+            returns[i] += float(reward)
+            lengths[i] += 1
+            if not (terminated or truncated):
+                still.append(i)
+        running = still
+    return returns, lengths

@@ -1,0 +1,98 @@
+"""The protocol of an action head: a stateless map from features and noise to weighted atoms."""
+
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from sac_lightning.errors import ConfigError
+from sac_lightning.spaces import ActionSpec
+from sac_lightning.spec import Described
+from sac_lightning.types import PolicyAtoms
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The entropies, in nats, that some policy of a head can have: an end may be infinite."""
+
+    low: float
+    high: float
+
+
+class ActionHead(Described):
+    """π(·|s) for one action space. Frozen dataclasses without weights: all learning is in the features.
+
+    Randomness comes in as `noise`, drawn by the caller from a generator of its own: so a head is a pure
+    function, the same eager and compiled, and a run can be resumed bit for bit.
+    """
+
+    made_for: ClassVar[str] = "its own action space"
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        """Whether this head can act in that space."""
+
+    @classmethod
+    @abstractmethod
+    def sized(cls, action: ActionSpec) -> dict[str, int]:
+        """The constructor's sizes for an action space that fits."""
+
+    @classmethod
+    def for_action(cls, action: ActionSpec, **options: Any) -> Self:
+        """This head for `action`. Raises ConfigError when it does not fit."""
+        if not cls.fits(action):
+            raise ConfigError("head", cls.name(), f"is for {cls.made_for}; the env has {action}: use head=auto")
+        return cls(**cls.sized(action), **options)
+
+    @classmethod
+    def name(cls) -> str:
+        """The name under which configs know this head: TanhNormal is tanh_normal."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    @abstractmethod
+    def feature_size(self) -> int:
+        """F, the numbers per state that the actor must give."""
+
+    @property
+    @abstractmethod
+    def noise_size(self) -> int:
+        """Random numbers per state that `atoms` reads; 0 when the expectation is exact."""
+
+    @property
+    @abstractmethod
+    def num_actions(self) -> int | None:
+        """n if the critic gives the values of all n actions in one pass, None if it reads the action."""
+
+    @property
+    @abstractmethod
+    def action_size(self) -> int:
+        """A, the numbers in one action that a critic reads (1 for an index)."""
+
+    @property
+    @abstractmethod
+    def entropy_interval(self) -> Interval:
+        """Attainable entropies, in nats, measured in the unit action box."""
+
+    @abstractmethod
+    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B noise"]) -> PolicyAtoms:
+        """The policy as weighted actions. Gradients flow to `features` through action, log_prob and prob."""
+
+    @abstractmethod
+    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B *A"]:
+        """One action per state to act with; no gradient, no log_prob."""
+
+    @abstractmethod
+    def mode(self, features: Float[Tensor, "B F"]) -> Shaped[Tensor, "B *A"]:
+        """The action that evaluation takes."""
+
+    def draw_noise(
+        self, batch: tuple[int, ...], generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "*batch noise"]:
+        """Standard normal noise for `batch` states; `[*batch, 0]` for an exact head."""
+        return torch.randn(*batch, self.noise_size, generator=generator, device=device)

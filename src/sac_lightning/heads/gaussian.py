@@ -1,0 +1,91 @@
+"""What the Gaussian heads share: μ and σ from features, the reparameterised sample, its density."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from sac_lightning.errors import require
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.spaces import ActionSpec, BoxAction
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
+
+
+@dataclass(frozen=True)
+class Gaussian(ActionHead):
+    """A diagonal N(μ(s), σ(s)²) over A dimensions.
+
+    log σ is kept within [log_std_min, log_std_max] by a scaled tanh, not a hard clamp: a clamp has no
+    gradient outside its ends, so a σ that once ran away could never come back.
+    """
+
+    size: int
+    log_std_min: float = -5.0
+    log_std_max: float = 2.0
+
+    def __post_init__(self) -> None:
+        require(self.size >= 1, "size", self.size, "at least one action dimension")
+        require(
+            -20.0 <= self.log_std_min < self.log_std_max <= 20.0,
+            "log_std_min",
+            self.log_std_min,
+            f"a number in [-20, 20) below log_std_max={self.log_std_max}",
+        )
+
+    @classmethod
+    def sized(cls, action: ActionSpec) -> dict[str, int]:
+        assert isinstance(action, BoxAction)
+        return {"size": action.size}
+
+    @property
+    def feature_size(self) -> int:
+        return 2 * self.size
+
+    @property
+    def noise_size(self) -> int:
+        return self.size
+
+    @property
+    def num_actions(self) -> None:
+        return None
+
+    @property
+    def action_size(self) -> int:
+        return self.size
+
+    def mean_and_log_std(
+        self, features: Float[Tensor, "B F"]
+    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B A"]]:
+        """μ and log σ of the Gaussian before any squashing."""
+        mean, raw = features.chunk(2, dim=-1)
+        half = 0.5 * (self.log_std_max - self.log_std_min)
+        return mean, self.log_std_min + half * (torch.tanh(raw) + 1.0)
+
+    def reparameterise(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
+    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, " B"]]:
+        """u = μ + σ ε and log N(u; μ, σ²).
+
+        This is what `rsample` does: ε carries the chance, so u is a differentiable function of μ and σ.
+        With u written as μ + σε the quadratic term is −½ε² whatever μ and σ are: only −log σ is left
+        for the gradient of the density itself.
+        """
+        mean, log_std = self.mean_and_log_std(features)
+        pre = mean + log_std.exp() * noise
+        log_prob = (-0.5 * noise.square() - log_std - HALF_LOG_2PI).sum(-1)
+        return pre, log_prob
+
+    def gaussian_entropy(self, features: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+        """Σ ½ log(2πe σ²): the exact entropy of u, before any squashing."""
+        return (self.mean_and_log_std(features)[1] + HALF_LOG_2PI_E).sum(-1)
+
+    def _draw(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B A"]:
+        noise = torch.randn(
+            features.shape[0], self.size, generator=generator, device=features.device
+        )
+        mean, log_std = self.mean_and_log_std(features)
+        return mean + log_std.exp() * noise

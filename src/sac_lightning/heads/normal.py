@@ -1,0 +1,41 @@
+"""The head of unbounded boxes: a plain Gaussian whose entropy is known exactly."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sac_lightning.heads.base import Interval
+from sac_lightning.heads.gaussian import HALF_LOG_2PI_E, Gaussian
+from sac_lightning.spaces import ActionSpec, BoxAction
+from sac_lightning.types import PolicyAtoms
+
+
+@dataclass(frozen=True)
+class Normal(Gaussian):
+    """a = μ + σ ε; H = Σ ½ log(2πe σ²), reached for σ within its limits."""
+
+    made_for: ClassVar[str] = "unbounded Box actions"
+
+    @classmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        return isinstance(action, BoxAction) and not action.bounded
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(
+            self.size * (HALF_LOG_2PI_E + self.log_std_min),
+            self.size * (HALF_LOG_2PI_E + self.log_std_max),
+        )
+
+    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> PolicyAtoms:
+        action, log_prob = self.reparameterise(features, noise)
+        return PolicyAtoms(action[None], log_prob[None], torch.ones_like(log_prob)[None])  # [1, B, A]
+
+    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
+        return self._draw(features, generator)
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+        return self.mean_and_log_std(features)[0]

@@ -1,0 +1,54 @@
+"""The head of bounded boxes: a Gaussian squashed by tanh into the unit action box."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sac_lightning.heads.base import Interval
+from sac_lightning.heads.gaussian import Gaussian
+from sac_lightning.spaces import ActionSpec, BoxAction
+from sac_lightning.types import PolicyAtoms
+
+LOG_2 = math.log(2.0)
+
+
+@dataclass(frozen=True)
+class TanhNormal(Gaussian):
+    """a = tanh(μ + σ ε);  log π(a) = log N(u; μ, σ²) − Σ log(1 − tanh² u)     (1812.05905 appendix C)
+
+    Its entropy has no closed form; −log π of the sample estimates it. It is at most A·log 2, the entropy
+    of the uniform distribution on [-1, 1]^A, and has no lower end. ½log(2πeσ²) of the Gaussian before
+    squashing is a different number, and no bound of it.
+    """
+
+    made_for: ClassVar[str] = "bounded Box actions"
+
+    @classmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        return isinstance(action, BoxAction) and action.bounded
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(-math.inf, self.size * LOG_2)
+
+    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> PolicyAtoms:
+        pre, gaussian_log_prob = self.reparameterise(features, noise)
+        log_prob = gaussian_log_prob - log_one_minus_tanh_squared(pre).sum(-1)
+        return PolicyAtoms(torch.tanh(pre)[None], log_prob[None], torch.ones_like(log_prob)[None])
+
+    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
+        return torch.tanh(self._draw(features, generator))
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+        """tanh(μ): the median of each dimension, the usual choice for evaluation."""
+        return torch.tanh(self.mean_and_log_std(features)[0])
+
+
+def log_one_minus_tanh_squared(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)): finite where 1 − tanh² u has rounded to 0."""
+    return 2.0 * (LOG_2 - u - F.softplus(-2.0 * u))

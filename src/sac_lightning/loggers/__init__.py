@@ -1,0 +1,7 @@
+"""Where a run is tracked. Every logger's step is the number of env steps."""
+
+from sac_lightning.loggers.images import log_image
+from sac_lightning.loggers.metrics_csv import MetricsCSV, read_metrics
+from sac_lightning.loggers.wandb import EnvStepWandbLogger, choose_mode
+
+__all__ = ["EnvStepWandbLogger", "MetricsCSV", "choose_mode", "log_image", "read_metrics"]

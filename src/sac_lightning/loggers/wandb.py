@@ -1,0 +1,211 @@
+"""Weights & Biases, counted in env steps, that never asks a question."""
+
+import logging
+import netrc
+import os
+import secrets
+import shlex
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+
+from sac_lightning.errors import require
+
+if TYPE_CHECKING:
+    import wandb
+
+log = logging.getLogger(__name__)
+
+STEP = "env_steps"
+MODES = ("auto", "online", "offline", "disabled")
+FORBIDDEN_IN_PROJECT = "/\\#?%:"
+# W&B refuses longer ones, and a run named after its overrides can be long.
+LONGEST_NAME, LONGEST_TAG = 128, 64
+INIT_TIMEOUT_S, FINISH_TIMEOUT_S = 60.0, 120.0
+
+
+class EnvStepWandbLogger(WandbLogger):
+    """A `WandbLogger` whose x-axis is `env_steps`, online only where that can work.
+
+    The mode is chosen when the logger is made: `auto` is online with an API key and offline without one.
+    Nothing is asked, no checkpoint is uploaded, no code is saved and the environment variables stay as they
+    are. `run_id` is known from the start; give it back as `id` to continue the same run.
+    """
+
+    def __init__(
+        self,
+        project: str = "sac_lightning",
+        dir: str | os.PathLike[str] = ".",
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Iterable[str] = (),
+        id: str | None = None,
+        mode: str = "auto",
+    ) -> None:
+        ok = bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
+        require(ok, "project", project, f"a name without any of {FORBIDDEN_IN_PROJECT}")
+        self.mode = choose_mode(mode)
+        super().__init__(
+            project=project,
+            save_dir=os.path.abspath(dir),
+            name=_short(name),
+            group=_short(group),
+            job_type=_short(job_type, LONGEST_TAG),
+            tags=[tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
+            version=id or _new_id(),
+        )
+        self._asked = mode
+        self._env_steps = 0
+
+    @property
+    def version(self) -> str:
+        """The run's id at W&B, the same before, while and after it runs."""
+        return str(self._id)
+
+    @property
+    def run_id(self) -> str:
+        """`version` under its W&B name."""
+        return self.version
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "wandb.Run":
+        """The W&B run, begun on first use."""
+        if self._experiment is None:
+            self._experiment = self._begin()
+            self._experiment.define_metric(STEP)
+            self._experiment.define_metric("*", step_metric=STEP)
+            if self.mode == "offline":
+                log.info("W&B: this run is kept offline; send it with: %s", self.sync_command)
+        return cast("wandb.Run", self._experiment)
+
+    @property
+    def sync_dir(self) -> str:
+        """The directory that `wandb sync` takes, empty while nothing is recorded."""
+        run = self._experiment
+        return "" if run is None or self.mode == "disabled" else str(Path(run.dir).parent)
+
+    @property
+    def sync_command(self) -> str:
+        """The command that sends what was recorded here, under `run_id`."""
+        moved = self._experiment is not None and self._experiment.id != self.run_id
+        return f"wandb sync {f'--id {self.run_id} ' if moved else ''}{shlex.quote(self.sync_dir)}"
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log one row at `step` env steps; without a step, at the last one logged."""
+        self._env_steps = int(metrics.get(STEP, self._env_steps if step is None else step))
+        row = {key: value for key, value in metrics.items() if key != "epoch"}
+        if row:
+            self.experiment.log({**row, STEP: self._env_steps})
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Nothing: checkpoints stay in the run directory."""
+
+    @rank_zero_only
+    def finish(self, exit_code: int = 0) -> None:
+        """Close the run, as failed unless `exit_code` is 0. Its rows stay on disk whatever the network does."""
+        if self._experiment is None:
+            return
+        try:
+            self._experiment.finish(exit_code=exit_code)
+        except Exception as error:  # noqa: BLE001 (a run's result must not depend on its record)
+            log.warning("W&B: the run could not be closed (%s); send it with: %s", error, self.sync_command)
+
+    def _begin(self) -> "wandb.Run":
+        import wandb
+
+        Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
+        try:
+            return self._init(wandb)
+        except wandb.errors.CommError as error:
+            if self._asked == "online":
+                raise
+            log.warning("W&B: the server does not answer (%s)", str(error).partition("\n")[0])
+            self.mode = "offline"
+            # W&B still holds the id for the attempt that failed.
+            return self._init(wandb, id=_new_id())
+
+    def _init(self, wandb: Any, **changed: str) -> "wandb.Run":
+        arguments = {
+            key: value for key, value in self._wandb_init.items() if key not in ("anonymous", "resume")
+        }
+        arguments |= changed
+        if self.mode == "online":
+            arguments["resume"] = "allow"  # offline it means nothing, and W&B says so each time
+        settings = _settings(wandb)
+        return cast("wandb.Run", wandb.init(**arguments, mode=self.mode, settings=settings))
+
+
+def choose_mode(requested: str = "auto") -> str:
+    """`online`, `offline` or `disabled`, decided without the network and without a question.
+
+    `auto` follows WANDB_MODE and W&B's own settings, and is online only where an API key is configured.
+    """
+    require(requested in MODES, "mode", requested, f"one of {', '.join(MODES)}")
+    if requested in ("offline", "disabled"):
+        return requested
+    if requested == "online":
+        require(
+            _has_key(), "mode", requested, "online needs an API key: run `wandb login`, or set WANDB_API_KEY"
+        )
+        return requested
+    said = os.environ.get("WANDB_MODE", "").lower() or _setting("mode")
+    if said == "disabled":
+        return "disabled"
+    return "offline" if said in ("offline", "dryrun") or not _has_key() else "online"
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or _setting("base_url")).netloc
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    for place in places:
+        try:
+            entry = netrc.netrc(Path(place).expanduser()).authenticators(host)
+        except (OSError, netrc.NetrcParseError):
+            continue
+        if entry and entry[2]:
+            return True
+    return bool(_setting("api_key"))
+
+
+def _setting(key: str) -> str:
+    """A value of W&B's own settings files, which `wandb offline` and `wandb login` write."""
+    import wandb
+
+    return str(getattr(wandb.setup().settings, key, None) or "")
+
+
+def _settings(wandb: Any) -> Any:
+    wanted = {
+        "silent": True,
+        "console": "off",
+        "save_code": False,
+        "disable_git": True,
+        "disable_job_creation": True,
+        # Neither joins nor ends a run that the calling program holds.
+        "reinit": "create_new",
+        "init_timeout": INIT_TIMEOUT_S,
+        "finish_timeout": FINISH_TIMEOUT_S,
+    }
+    known = wandb.Settings.model_fields
+    return wandb.Settings(**{key: value for key, value in wanted.items() if key in known})
+
+
+def _new_id() -> str:
+    # As W&B makes its own; `secrets` leaves the seeded generators alone.
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+
+
+def _short(text: str | None, longest: int = LONGEST_NAME) -> str | None:
+    return text if text is None or len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,61 @@
+"""Numbers gathered without waiting for the device, averaged when they are due."""
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from sac_lightning.collector import Episode
+
+Metrics = dict[str, float]
+
+
+class MetricWindow:
+    """What happened since the last row of the log.
+
+    `add` only keeps references to detached tensors; the one wait for the device is in `close`.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._last = 0
+        self._updates: dict[str, list[Tensor]] = {}
+        self._episodes: list[Episode] = []
+        self._since: float | None = None
+        self._steps_at_since = 0
+
+    def start_clock(self, env_steps: int) -> None:
+        """(Re)start timing here: called where evaluations and pauses end."""
+        self._since, self._steps_at_since = time.perf_counter(), env_steps
+
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        """Detached 0-d tensors of one update."""
+        for key, value in metrics.items():
+            self._updates.setdefault(key, []).append(value)
+
+    def add_episodes(self, episodes: list[Episode]) -> None:
+        """Training episodes that have ended."""
+        self._episodes += episodes
+
+    def due(self, env_steps: int) -> bool:
+        """Whether a row should be written at `env_steps`."""
+        return env_steps // self.every > self._last // self.every
+
+    def close(self, env_steps: int) -> Metrics:
+        """Means over the window, which begins anew."""
+        row: Metrics = {}
+        if self._updates:
+            keys = list(self._updates)
+            means = torch.stack([torch.stack(self._updates[key]).mean() for key in keys]).tolist()
+            row.update(zip(keys, means, strict=True))
+        if self._episodes:
+            row["rollout/return_mean"] = math.fsum(e.ret for e in self._episodes) / len(self._episodes)
+            row["rollout/length_mean"] = math.fsum(e.length for e in self._episodes) / len(self._episodes)
+        if self._since is not None and env_steps > self._steps_at_since:
+            elapsed = max(time.perf_counter() - self._since, 1e-9)
+            row["time/env_steps_per_s"] = (env_steps - self._steps_at_since) / elapsed
+        self._last = env_steps
+        self._updates, self._episodes = {}, []
+        self.start_clock(env_steps)
+        return row

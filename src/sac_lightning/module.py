@@ -1,0 +1,248 @@
+"""SACModule: Soft Actor-Critic as a LightningModule with manual optimization."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sac_lightning import losses
+from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.evaluation import Evaluation
+from sac_lightning.heads import ActionHead, head_for
+from sac_lightning.loaders import Iteration
+from sac_lightning.metrics import Metrics, MetricWindow
+from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
+from sac_lightning.policy import Policy
+from sac_lightning.seeding import Streams, torch_generator
+from sac_lightning.spaces import ActionSpec, Array, ObsSpec
+from sac_lightning.spec import PlainSpec, from_spec
+from sac_lightning.types import Batch
+from sac_lightning.update import ActorObjective, CriticObjective, GradientOf
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+class SACModule(LightningModule):
+    """Actor, critics and temperature, and the order in which an update steps them.
+
+    `obs`, `action`, `head`, `temperature`, `actor` and `critic` may be given as the plain dicts that a
+    checkpoint holds. `trainer.global_step` counts gradient updates; `env_steps` and `grad_steps` are
+    counters of our own, saved with the weights.
+    """
+
+    def __init__(
+        self,
+        obs: ObsSpec | PlainSpec,
+        action: ActionSpec | PlainSpec,
+        head: ActionHead | PlainSpec | None = None,
+        temperature: TemperatureRule | PlainSpec | None = None,
+        actor: ActorConfig | PlainSpec | None = None,
+        critic: CriticConfig | PlainSpec | None = None,
+        *,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        seed: int = 0,
+        compile: bool = False,
+        log_every_n_env_steps: int = 250,
+    ) -> None:
+        super().__init__()
+        require(0.0 <= gamma < 1.0, "gamma", gamma, "a number in [0, 1)")
+        require(0.0 < tau <= 1.0, "tau", tau, "a number in (0, 1]")
+        require(log_every_n_env_steps >= 1, "log_every_n_env_steps", log_every_n_env_steps, "at least 1")
+        self.automatic_optimization = False
+        self.obs_spec = from_spec(ObsSpec, obs)
+        self.action_spec = from_spec(ActionSpec, action)
+        self.head = head_for(self.action_spec) if head is None else from_spec(ActionHead, head)
+        self.temperature = from_spec(TemperatureRule, Auto() if temperature is None else temperature)
+        self.actor_config = from_spec(ActorConfig, ActorConfig() if actor is None else actor)
+        self.critic_config = from_spec(CriticConfig, CriticConfig() if critic is None else critic)
+        self.gamma, self.tau, self.seed, self.compile_update = gamma, tau, seed, compile
+        self.save_hyperparameters(self._plain_hyperparameters(log_every_n_env_steps), logger=False)
+        self._build_networks()
+        self._build_temperature()
+        self.register_buffer("env_steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("grad_steps", torch.zeros((), dtype=torch.int64))
+        self.latest: Metrics = {}
+        self._window = MetricWindow(log_every_n_env_steps)
+        self._noise_generator: torch.Generator | None = None
+
+    def _plain_hyperparameters(self, log_every: int) -> PlainSpec:
+        described = {
+            "obs": self.obs_spec,
+            "action": self.action_spec,
+            "head": self.head,
+            "temperature": self.temperature,
+            "actor": self.actor_config,
+            "critic": self.critic_config,
+        }
+        numbers = {"gamma": self.gamma, "tau": self.tau, "seed": self.seed, "compile": self.compile_update}
+        plain = {key: value.to_spec() for key, value in described.items()}
+        return {**plain, **numbers, "log_every_n_env_steps": log_every}
+
+    def _build_networks(self) -> None:
+        generator = torch_generator(Streams.of(self.seed).init)
+        self.actor = Actor(self.obs_spec, self.head, self.actor_config, generator)
+        self.critic = CriticEnsemble(self.obs_spec, self.head, self.critic_config, generator)
+        self.target_critic = CriticEnsemble(self.obs_spec, self.head, self.critic_config, generator)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
+
+    def _build_temperature(self) -> None:
+        initial = self.temperature.initial
+        self.log_alpha = nn.Parameter(
+            torch.tensor(math.log(initial) if initial > 0.0 else -math.inf),
+            requires_grad=self.temperature.learned,
+        )
+        target = math.nan
+        self.entropy_warning: str | None = None
+        if isinstance(self.temperature, Auto):
+            target = self.temperature.target_entropy.value(self.head)
+            self.entropy_warning = check_reachable(target, self.head)
+        self.register_buffer("target_entropy", torch.tensor(target))
+
+    # --- acting --------------------------------------------------------------------------------------
+
+    @property
+    def policy(self) -> Policy:
+        """The present policy; it shares this module's weights."""
+        return Policy(self.actor, self.head, self.obs_spec, self.action_spec)
+
+    def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
+        """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`: see Policy.act."""
+        return self.policy.act(obs, deterministic, generator)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:  # type: ignore[override]
+        """The module of a checkpoint, ready to act, without an env. Reads data only, never a pickled program."""
+        options = {"map_location": "cpu", "weights_only": True, **options}
+        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)  # type: ignore[misc]
+        return module.eval()
+
+    # --- Lightning's hooks ---------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:  # type: ignore[override]
+        """Critic, actor and, where α is learned, log_alpha; the critic's steps are `trainer.global_step`."""
+        owners: list[tuple[Any, Any]] = [
+            (self.critic_config, self.critic.parameters()),
+            (self.actor_config, self.actor.parameters()),
+        ]
+        if isinstance(self.temperature, Auto):
+            owners.append((self.temperature, [self.log_alpha]))
+        optimizers = [config.optimizer(parameters) for config, parameters in owners]
+        epochs = self.trainer.max_epochs or 1
+        schedulers = [
+            config.scheduler(optimizer, epochs) for (config, _), optimizer in zip(owners, optimizers, strict=True)
+        ]
+        return optimizers, [scheduler for scheduler in schedulers if scheduler is not None]
+
+    def setup(self, stage: str) -> None:
+        """Refuse what this module cannot do, before anything runs."""
+        if stage != "fit":
+            return
+        trainer = self.trainer
+        require(trainer.precision in PRECISIONS, "precision", trainer.precision, f"one of {', '.join(PRECISIONS)}")
+        require(trainer.world_size == 1, "devices", trainer.world_size, "one device; several are not supported")
+
+    def on_fit_start(self) -> None:
+        """Build the gradients for this trainer's precision and the noise for this device."""
+        shared: dict[str, Any] = {
+            "compiled": self.compile_update,
+            "autocast": self.trainer.precision == "bf16-mixed",
+        }
+        critic = CriticObjective(self.actor, self.critic, self.target_critic, self.head, self.gamma)
+        self._critic_gradient = GradientOf(critic, "critic", **shared)
+        self._actor_gradient = GradientOf(ActorObjective(self.actor, self.critic, self.head), "actor", **shared)
+        self._target_weights = list(self.target_critic.parameters())
+        self._critic_weights = [weight.detach() for weight in self.critic.parameters()]
+        if self._noise_generator is None:
+            self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
+        if self.entropy_warning:
+            self.print(f"warning: {self.entropy_warning}")
+
+    def training_step(self, iteration: Iteration, batch_idx: int) -> None:
+        """G updates, each: critics, actor, temperature, targets."""
+        if iteration.batch is not None:
+            batches = iteration.batch
+            shape = (iteration.updates, 2, batches.reward.shape[1])
+            assert self._noise_generator is not None
+            noise = self.head.draw_noise(shape, self._noise_generator, self.device)  # [G, 2, B, noise]
+            for g in range(iteration.updates):
+                self._update(batches.at(g), noise[g], iteration.env_steps)
+            self.grad_steps += iteration.updates
+        self.env_steps.fill_(iteration.env_steps)
+        self._window.add_episodes(iteration.finished)
+        if self._window.due(iteration.env_steps):
+            self.tell(self._window.close(iteration.env_steps), iteration.env_steps)
+
+    def _update(self, batch: Batch, noise: Tensor, env_steps: int) -> None:
+        critic_optimizer, actor_optimizer, *alpha_optimizer = self.optimizers()  # type: ignore[misc]
+        alpha = self.temperature.alpha(self.log_alpha.detach(), env_steps)
+
+        critic = self._critic_gradient(batch, noise[0], alpha)
+        _load_gradients(self.critic, critic.gradients, self.critic_config.max_grad_norm)
+        critic_optimizer.step()  # through Lightning's wrapper: this is what trainer.global_step counts
+
+        actor = self._actor_gradient(batch, noise[1], alpha)
+        _load_gradients(self.actor, actor.gradients, self.actor_config.max_grad_norm)
+        actor_optimizer.optimizer.step()  # past the wrapper, or global_step would run three times too fast
+
+        metrics = {
+            "train/critic_loss": critic.loss,
+            "train/actor_loss": actor.loss,
+            "train/alpha": alpha,
+            "train/entropy": actor.told,
+            "train/q_mean": critic.told,
+        }
+        if alpha_optimizer:
+            metrics["train/alpha_loss"] = self._step_alpha(alpha_optimizer[0].optimizer, actor.told)
+            metrics["train/target_entropy"] = self.target_entropy
+        polyak_update(self._target_weights, self._critic_weights, self.tau)
+        self._window.add(metrics)
+
+    def _step_alpha(self, optimizer: Optimizer, entropy: Tensor) -> Tensor:
+        rule = self.temperature
+        assert isinstance(rule, Auto)
+        loss = losses.alpha_loss(self.log_alpha, entropy, self.target_entropy, rule.loss_form)
+        (self.log_alpha.grad,) = torch.autograd.grad(loss, [self.log_alpha])
+        if rule.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_([self.log_alpha], rule.max_grad_norm)
+        optimizer.step()
+        with torch.no_grad():
+            rule.project_(self.log_alpha)
+        return loss.detach()
+
+    def on_train_epoch_start(self) -> None:
+        """Time training alone."""
+        self._window.start_clock(int(self.env_steps))
+
+    def on_train_epoch_end(self) -> None:
+        """Schedules move once an epoch."""
+        schedulers = self.lr_schedulers()
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            if scheduler is not None:
+                scheduler.step()  # type: ignore[call-arg]
+
+    def validation_step(self, evaluation: Evaluation, batch_idx: int) -> None:
+        """An evaluation was run by the loader: tell it."""
+        metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
+        self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
+        self.tell(metrics, int(self.env_steps))
+
+    def tell(self, metrics: Mapping[str, float], env_steps: int) -> None:
+        """Give a row of metrics to all loggers, against env steps, and keep it in `latest`."""
+        self.latest.update(metrics)
+        for logger in self.loggers:
+            logger.log_metrics(dict(metrics), step=env_steps)
+
+
+def _load_gradients(network: nn.Module, gradients: Sequence[Tensor], max_norm: float | None) -> None:
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    if max_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), max_norm)

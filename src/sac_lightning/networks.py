@@ -1,0 +1,160 @@
+"""The networks: one actor, a batched ensemble of critics, and the slow copy of the latter."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.optim import Optimized
+from sac_lightning.spaces import ObsSpec
+from sac_lightning.types import PolicyAtoms
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "elu": F.elu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(Optimized):
+    """Hidden layers and optimizer of one network."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
+        sizes = self.hidden_sizes
+        require(len(sizes) > 0 and min(sizes) > 0, "hidden_sizes", sizes, "one or more whole numbers above 0")
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError("activation", self.activation, f"one of {', '.join(ACTIVATIONS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig(NetworkConfig):
+    """The actor's network and optimizer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(NetworkConfig):
+    """The critics' networks and optimizer."""
+
+    num_critics: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.num_critics >= 2, "num_critics", self.num_critics, "at least 2, for the minimum over critics")
+
+
+def flat_obs(obs: Shaped[Tensor, "*batch_and_obs"], spec: ObsSpec) -> Float[Tensor, "*batch O"]:
+    """Observations as the networks read them: float, flat, bytes scaled to [0, 1]."""
+    flat = obs.reshape(*obs.shape[: obs.ndim - len(spec.shape)], spec.size)
+    return flat / 255.0 if flat.dtype == torch.uint8 else flat.to(torch.float32)
+
+
+class Actor(nn.Module):
+    """obs -> features of an action head."""
+
+    def __init__(self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.obs_spec = obs
+        self.activation = ACTIVATIONS[config.activation]
+        sizes = (obs.size, *config.hidden_sizes, head.feature_size)
+        self.layers = nn.ModuleList(
+            _linear(size_in, size_out, generator) for size_in, size_out in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
+        """Features, always float32: densities are not computed in half precision."""
+        x = flat_obs(obs, self.obs_spec)
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+        return last(x).float()
+
+
+class CriticEnsemble(nn.Module):
+    """N critics as one batched network: a single batched matrix product per layer for all of them.
+
+    For a head with `num_actions` n it reads the obs and gives the values of all n actions in one pass;
+    otherwise it reads obs and action.
+    """
+
+    def __init__(self, obs: ObsSpec, head: ActionHead, config: CriticConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.obs_spec = obs
+        self.num_critics = config.num_critics
+        self.num_actions = head.num_actions
+        self.activation = ACTIVATIONS[config.activation]
+        size_in = obs.size + (head.action_size if head.num_actions is None else 0)
+        sizes = (size_in, *config.hidden_sizes, head.num_actions or 1)
+        self.layers = nn.ModuleList(
+            BatchedLinear(config.num_critics, a, b, generator) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def taken(self, obs: Shaped[Tensor, "B *obs"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, "N B"]:
+        """Q_i(s, a) of the actions in a batch."""
+        flat = flat_obs(obs, self.obs_spec)
+        if self.num_actions is None:
+            return self._run(torch.cat((flat, action), dim=-1))[..., 0]  # [N, B]
+        index = action.expand(self.num_critics, -1)[..., None]  # [N, B, 1]
+        return self._run(flat).gather(-1, index)[..., 0]
+
+    def of_atoms(self, obs: Shaped[Tensor, "B *obs"], atoms: PolicyAtoms) -> Float[Tensor, "N K B"]:
+        """Q_i(s, a_k) of a policy's atoms; differentiable in the actions where the critic reads them."""
+        flat = flat_obs(obs, self.obs_spec)
+        if self.num_actions is not None:
+            return self._run(flat).transpose(1, 2)  # [N, n, B]
+        k, b = atoms.log_prob.shape
+        pairs = torch.cat((flat.expand(k, -1, -1), atoms.action), dim=-1)  # [K, B, O + A]
+        return self._run(pairs.reshape(k * b, -1)).reshape(self.num_critics, k, b)
+
+    def _run(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "N B J"]:
+        wide = x.expand(self.num_critics, -1, -1)  # [N, B, I]
+        *hidden, last = self.layers
+        for layer in hidden:
+            wide = self.activation(layer(wide))
+        out: Tensor = last(wide)
+        return out.float()
+
+
+class BatchedLinear(nn.Module):
+    """N affine maps at once: weight [N, I, J], bias [N, 1, J]."""
+
+    def __init__(self, copies: int, size_in: int, size_out: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(size_in)
+        self.weight = nn.Parameter(_uniform((copies, size_in, size_out), bound, generator))
+        self.bias = nn.Parameter(_uniform((copies, 1, size_out), bound, generator))
+
+    def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+@torch.no_grad()
+def polyak_update(targets: Iterable[Tensor], sources: Iterable[Tensor], tau: float) -> None:
+    """θ̄ ← (1 − τ) θ̄ + τ θ, in place     (1812.05905 algorithm 1)"""
+    torch._foreach_lerp_(list(targets), list(sources), tau)
+
+
+def _linear(size_in: int, size_out: int, generator: torch.Generator) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, size_in, size_out)
+    bound = 1.0 / math.sqrt(size_in)
+    with torch.no_grad():
+        layer.weight.copy_(_uniform((size_out, size_in), bound, generator))
+        layer.bias.copy_(_uniform((size_out,), bound, generator))
+    return layer
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
+    # PyTorch's own default for linear layers, but from a generator of the run: U(±1/√fan_in).
+    return torch.rand(shape, generator=generator) * (2 * bound) - bound

@@ -1,0 +1,57 @@
+"""The learned policy as a thing to act with: observations in, the env's own actions out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.networks import Actor
+from sac_lightning.spaces import ActionSpec, Array, ObsSpec
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An actor with its head and the env's spaces; shares its weights with the module that trains them."""
+
+    actor: Actor
+    head: ActionHead
+    obs: ObsSpec
+    action: ActionSpec
+
+    def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
+        """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`.
+
+        `deterministic` takes the mode. A sampled action is drawn from `generator`, or from PyTorch's
+        global one. Raises ValueError for an obs of another shape.
+        """
+        array = np.asarray(obs)
+        single = array.shape == self.obs.shape
+        if not single and array.shape[1:] != self.obs.shape:
+            raise ValueError(f"obs has shape {array.shape}; expected {self.obs.shape} or (B, *{self.obs.shape})")
+        batch = array[None] if single else array
+        actions = self.action.to_env(self.mode(batch) if deterministic else self.sample(batch, generator))
+        return np.asarray(actions[0]) if single else actions
+
+    @torch.inference_mode()
+    def sample(self, obs: Array, generator: torch.Generator | None = None) -> Array:
+        """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π."""
+        chosen = generator if generator is not None else torch.default_generator
+        drawn: Array = self.head.sample(self.actor(self._tensor(obs)), chosen).cpu().numpy()
+        return drawn
+
+    @torch.inference_mode()
+    def mode(self, obs: Array) -> Array:
+        """[B, *obs] -> actions [B, ...] in the actor's own form, the policy's mode."""
+        best: Array = self.head.mode(self.actor(self._tensor(obs))).cpu().numpy()
+        return best
+
+    @property
+    def device(self) -> torch.device:
+        """Where the actor's weights are."""
+        return next(self.actor.parameters()).device
+
+    def _tensor(self, obs: Array) -> Tensor:
+        return torch.as_tensor(obs.astype(self.obs.dtype, copy=False), device=self.device)

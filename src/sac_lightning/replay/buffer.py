@@ -1,0 +1,79 @@
+"""A ring of transitions in preallocated tensors."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.spaces import ActionSpec, Array, BoxAction, ObsSpec
+from sac_lightning.types import Batch
+
+
+class ReplayBuffer:
+    """Uniform replay. Observations keep their dtype (uint8 stays uint8) and any shape.
+
+    `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
+    overwritten.
+    """
+
+    def __init__(
+        self, capacity: int, obs: ObsSpec, action: ActionSpec, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        require(capacity >= 1, "replay.capacity", capacity, "a whole number of at least 1")
+        self.capacity = capacity
+        self.device = torch.device(device)
+        self.added = 0
+        dtype = getattr(torch, obs.dtype)
+        if isinstance(action, BoxAction):
+            stored_action = torch.zeros(capacity, action.size, device=self.device)
+        else:
+            stored_action = torch.zeros(capacity, dtype=torch.int64, device=self.device)
+        self.store = Batch(
+            obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
+            action=stored_action,
+            reward=torch.zeros(capacity, device=self.device),
+            next_obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
+            terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),
+        )
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+
+    def __len__(self) -> int:
+        return min(self.added, self.capacity)
+
+    def add(self, obs: Array, action: Array, reward: Array, next_obs: Array, terminated: Array) -> None:
+        """Store M transitions, each argument `[M, ...]`; the oldest make room."""
+        count = len(reward)
+        if count > self.capacity:
+            raise ConfigError("replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}")
+        start = self.added % self.capacity
+        first = min(count, self.capacity - start)
+        for target, rows in zip(self.store, (obs, action, reward, next_obs, terminated), strict=True):
+            values = torch.from_numpy(np.ascontiguousarray(rows))
+            target[start : start + first] = values[:first]  # copies and casts
+            if first < count:
+                target[: count - first] = values[first:]
+        self.added += count
+
+    def sample(self, batches: int, batch_size: int) -> Batch:
+        """`batches` independent mini-batches `[G, B, ...]` in one gather, with replacement."""
+        if not self.added:
+            raise RuntimeError("the replay buffer is empty: add transitions before sampling")
+        index = torch.randint(
+            len(self), (batches * batch_size,), generator=self.generator, device=self.device
+        )
+        return Batch(
+            *(
+                field.index_select(0, index).view(batches, batch_size, *field.shape[1:])
+                for field in self.store
+            )
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sampler's random state and the count; the transitions themselves are the journal's."""
+        return {"added": self.added, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.added = state["added"]
+        self.generator.set_state(state["generator"].cpu())

@@ -1,0 +1,114 @@
+"""What the networks need to know of an environment: plain sizes, no Gymnasium.
+
+A spec can be written into a checkpoint as numbers and read back without making an env.
+Actions live in the *unit action box* [-1, 1]^A everywhere inside (networks, replay, entropies);
+only `to_env` and `from_env` know the env's own bounds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sac_lightning.errors import require
+from sac_lightning.spec import Described
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ObsSpec(Described):
+    """Shape and dtype of one observation, e.g. `ObsSpec((3,), "float32")`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Numbers in one observation."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class ActionSpec(Described):
+    """What an env's action is made of, and how it travels between env and networks."""
+
+    def to_env(self, action: Array) -> Array:
+        """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
+        raise NotImplementedError(type(self).__name__)
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """`batch` uniformly random actions in the actor's own form: the warm-up policy."""
+        raise NotImplementedError(type(self).__name__)
+
+
+@dataclass(frozen=True)
+class BoxAction(ActionSpec):
+    """A Box: `low` and `high` are flat; an infinite bound leaves its dimension unscaled."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        size = int(np.prod(self.shape, dtype=np.int64))
+        require(len(self.low) == len(self.high) == size, "low", self.low, f"give {size} bounds")
+
+    @property
+    def size(self) -> int:
+        """A, the numbers in one action."""
+        return len(self.low)
+
+    def __str__(self) -> str:
+        ends = "bounded" if self.bounded else "unbounded"
+        return f"a Box of {self.size} ({ends})"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every dimension has two finite ends."""
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    @property
+    def scale(self) -> Array:
+        """[A]: half the width of each bounded dimension, 1 of an unbounded one."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        finite = np.isfinite(low) & np.isfinite(high)
+        return np.where(finite, (np.where(finite, high, 1.0) - np.where(finite, low, -1.0)) / 2, 1.0)
+
+    @property
+    def centre(self) -> Array:
+        """[A]: the middle of each bounded dimension, 0 of an unbounded one."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        finite = np.isfinite(low) & np.isfinite(high)
+        return np.where(finite, (np.where(finite, high, 1.0) + np.where(finite, low, -1.0)) / 2, 0.0)
+
+    def to_env(self, action: Array) -> Array:
+        """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
+        scaled = action * self.scale + self.centre
+        return np.clip(scaled, self.low, self.high).astype(np.float32).reshape(-1, *self.shape)
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B, A], uniform in the unit box."""
+        return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DiscreteAction(ActionSpec):
+    """A Discrete(n): actions are 0 … n-1 inside, `start` … `start + n - 1` at the env."""
+
+    n: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.n >= 2, "n", self.n, "a choice needs at least two actions")
+
+    def __str__(self) -> str:
+        return f"Discrete({self.n})"
+
+    def to_env(self, action: Array) -> Array:
+        """[B] indices -> [B] env actions."""
+        return action.astype(np.int64) + self.start
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B] indices, uniform."""
+        return rng.integers(0, self.n, size=batch)

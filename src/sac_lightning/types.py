@@ -1,0 +1,47 @@
+"""The tensors that travel between the parts.
+
+Shape letters, the same in every file:
+    N critics of the ensemble    K atoms of an action    B transitions in a batch
+    A numbers in an action       O numbers in an obs     G mini-batches of one iteration
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+Scalar = Float[Tensor, ""]
+
+
+class Batch(NamedTuple):
+    """Transitions as the replay buffer gives them: `[B, ...]`, or `[G, B, ...]` for a whole iteration.
+
+    `terminated` alone ends the return; a truncated transition bootstraps from its `next_obs`.
+    """
+
+    obs: Shaped[Tensor, "*batch_and_obs"]
+    action: Shaped[Tensor, "*batch_and_action"]  # unit action box [..., A], or indices [...]
+    reward: Float[Tensor, "*batch"]
+    next_obs: Shaped[Tensor, "*batch_and_obs"]
+    terminated: Bool[Tensor, "*batch"]
+
+    def at(self, g: int) -> "Batch":
+        """Mini-batch g of a `[G, B, ...]` batch."""
+        return Batch(*(field[g] for field in self))
+
+
+class PolicyAtoms(NamedTuple):
+    """π(·|s) as K weighted actions: Σ_k prob · f(action) is E_a[f(a)], exactly or as a sample.
+
+    A categorical head answers with all n actions, weighted by π; a Gaussian one with a single
+    reparameterised sample of weight 1.
+    """
+
+    action: Shaped[Tensor, "K B *A"]
+    log_prob: Float[Tensor, "K B"]
+    prob: Float[Tensor, "K B"]
+
+    @property
+    def entropy(self) -> Float[Tensor, " B"]:
+        """H = −Σ_k prob · log_prob, in nats: exact where the atoms are all actions, else an estimate."""
+        return -(self.prob * self.log_prob).sum(0)

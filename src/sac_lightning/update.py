@@ -1,0 +1,103 @@
+"""The gradients of one update: the losses put to the networks, eager or compiled, from the same lines."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from sac_lightning import losses
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.networks import Actor, CriticEnsemble
+from sac_lightning.types import Batch, Scalar
+
+
+class CriticObjective(nn.Module):
+    """J_Q of a mini-batch, and the mean Q of its actions."""
+
+    def __init__(
+        self, actor: Actor, critic: CriticEnsemble, target: CriticEnsemble, head: ActionHead, gamma: float
+    ) -> None:
+        super().__init__()
+        self.actor, self.critic, self.target = actor, critic, target
+        self.head, self.gamma = head, gamma
+
+    def forward(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Scalar) -> tuple[Scalar, Scalar]:
+        """`noise` is for the next action, drawn afresh from the present policy."""
+        with torch.no_grad():  # the target is a constant: 1812.05905 eq. 6 differentiates Q alone
+            next_atoms = self.head.atoms(self.actor(batch.next_obs), noise)
+            next_q = self.target.of_atoms(batch.next_obs, next_atoms)
+            next_value = losses.soft_value(next_q, next_atoms, alpha)
+            y = losses.critic_target(batch.reward, batch.terminated, next_value, self.gamma)
+        q = self.critic.taken(batch.obs, batch.action)
+        return losses.critic_loss(q, y), q.detach().mean()
+
+
+class ActorObjective(nn.Module):
+    """J_π on the states of a mini-batch, and the policy's mean entropy there."""
+
+    def __init__(self, actor: Actor, critic: CriticEnsemble, head: ActionHead) -> None:
+        super().__init__()
+        self.actor, self.critic, self.head = actor, critic, head
+
+    def forward(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Scalar) -> tuple[Scalar, Scalar]:
+        """`noise` is for the action at `batch.obs`."""
+        atoms = self.head.atoms(self.actor(batch.obs), noise)
+        value = losses.soft_value(self.critic.of_atoms(batch.obs, atoms), atoms, alpha)
+        return losses.actor_loss(value), atoms.entropy.detach().mean()
+
+
+class Gradient(NamedTuple):
+    """A loss, its gradient for each parameter of one network, and the objective's second number."""
+
+    loss: Scalar
+    gradients: Sequence[Tensor]
+    told: Scalar
+
+
+class GradientOf:
+    """Differentiates an objective with respect to one of its networks; the others are constants of it.
+
+    Nothing has to be frozen and thawed: eager, `torch.autograd.grad` walks only towards the parameters
+    asked for; compiled, loss and gradient are one full graph. `autocast` runs the matrix products in
+    bfloat16; the networks answer in float32, so densities and targets stay exact.
+    """
+
+    def __init__(
+        self, objective: nn.Module, network: str, *, compiled: bool = False, autocast: bool = False
+    ) -> None:
+        self._objective = objective
+        self._autocast = autocast
+        self._parameters = {
+            f"{network}.{name}": parameter
+            for name, parameter in objective.get_submodule(network).named_parameters()
+        }
+        self._run = self._compiled() if compiled else self._eager
+
+    def __call__(self, batch: Batch, noise: Tensor, alpha: Scalar) -> Gradient:
+        return self._run(batch, noise, alpha)
+
+    def _value(self, parameters: dict[str, Tensor] | None, *inputs: Any) -> tuple[Scalar, Scalar]:
+        with torch.autocast(inputs[0].reward.device.type, torch.bfloat16, enabled=self._autocast):
+            if parameters is None:
+                loss, told = self._objective(*inputs)
+            else:
+                loss, told = functional_call(self._objective, parameters, inputs)
+        return loss, told
+
+    def _eager(self, batch: Batch, noise: Tensor, alpha: Scalar) -> Gradient:
+        loss, told = self._value(None, batch, noise, alpha)
+        return Gradient(loss.detach(), torch.autograd.grad(loss, list(self._parameters.values())), told)
+
+    def _compiled(self) -> Callable[[Batch, Tensor, Tensor], Gradient]:
+        differentiated = torch.compile(
+            grad_and_value(self._value, has_aux=True), fullgraph=True, dynamic=False
+        )
+
+        def run(batch: Batch, noise: Tensor, alpha: Scalar) -> Gradient:
+            gradients, (loss, told) = differentiated(self._parameters, batch, noise, alpha)
+            return Gradient(loss, list(gradients.values()), told)
+
+        return run

@@ -1,0 +1,1 @@
+"""Tests of sac_lightning.envs."""

@@ -1,0 +1,169 @@
+"""Envs as they come out of a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sac_lightning.envs import EnvConfig, action_spec, declared_action, obs_spec
+from sac_lightning.errors import ConfigError
+from sac_lightning.spaces import BoxAction, DiscreteAction
+
+from .counter import Counter
+
+CONF = Path(__file__).parents[2] / "conf"
+CATALOGUE = sorted(path.stem for path in (CONF / "env").glob("*.yaml") if path.stem != "gym")
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(overrides=list(overrides))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_catalogued_env_builds_and_is_what_its_file_declares(name: str) -> None:
+    config = composed(f"+env={name}")
+    assert config.total_env_steps >= 10000
+    env_config = instantiate(config.env)
+    env_config.check()
+    env = env_config.build()
+    declared, real = declared_action(env_config.action), action_spec(env.action_space)
+    assert type(declared) is type(real) is not type(None)
+    if isinstance(real, BoxAction):
+        assert isinstance(declared, BoxAction) and declared.size == real.size and real.bounded
+    obs, _ = env.reset(seed=0)
+    env.action_space.seed(0)
+    assert obs.shape == obs_spec(env.observation_space).shape
+    for _ in range(5):
+        obs, reward, *_ = env.step(env.action_space.sample())
+        assert np.isfinite(obs).all() and np.isfinite(reward)
+    env.close()
+
+
+def test_general_env_file_needs_an_id() -> None:
+    config = composed("+env=gym")
+    assert OmegaConf.is_missing(config.env, "id")
+    assert instantiate(composed("+env=gym", "env.id=Hopper-v5").env).build().action_space.shape == (3,)
+
+
+def test_env_argument_is_set_from_the_command_line() -> None:
+    env = instantiate(composed("+env=pendulum", "env.kwargs.g=9.8").env).build()
+    assert env.unwrapped.g == 9.8
+
+
+def test_declared_action_must_be_the_real_one() -> None:
+    with pytest.raises(ConfigError, match=r"env.action.*declare \{box: 1\} or null"):
+        EnvConfig(id="Pendulum-v1", action={"discrete": 3}).build()
+    with pytest.raises(ConfigError, match=r"declare \{discrete: 2\}"):
+        EnvConfig(id="CartPole-v1", action={"discrete": 3}).build_vector(1)
+
+
+def test_wrappers_apply_in_order() -> None:
+    stack: dict[str, Any] = {"name": "FrameStackObservation", "stack_size": 4}
+    flat = {"name": "gymnasium.wrappers.FlattenObservation"}
+    assert EnvConfig(id="Pendulum-v1", wrappers=[stack]).build().observation_space.shape == (4, 3)
+    assert EnvConfig(id="Pendulum-v1", wrappers=[stack, flat]).build().observation_space.shape == (12,)
+    assert EnvConfig(id="Pendulum-v1", wrappers=[flat, stack]).build().observation_space.shape == (4, 3)
+
+
+def test_wrapper_that_refuses_the_env_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"env.wrappers=RescaleAction"):
+        rescale = {"name": "RescaleAction", "min_action": -1.0, "max_action": 1.0}
+        EnvConfig(id="CartPole-v1", wrappers=[rescale]).build()
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        (spaces.Dict({"a": spaces.Box(-1, 1, (2, 3)), "b": spaces.Discrete(4)}), 10),  # 2·3 + 4
+        (spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.MultiBinary(3)]), 5),
+        (spaces.Discrete(5), 5),
+        (spaces.MultiDiscrete([2, 3]), 5),
+        (spaces.MultiBinary(4), 4),
+    ],
+)
+def test_structured_observations_are_flattened(space: gym.Space[Any], size: int) -> None:
+    config = EnvConfig(id="counter", make=lambda: Counter(observation_space=space, sample=space.sample()))
+    env = config.build()
+    assert env.observation_space.shape == (size,)
+    assert env.reset()[0].shape == (size,)
+    envs = config.build_vector(2)
+    assert envs.reset()[0].shape == (2, size)
+    envs.close()
+
+
+def test_observations_of_no_fixed_size_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no fixed size"):
+        EnvConfig(
+            id="counter", make=lambda: Counter(observation_space=spaces.Sequence(spaces.Discrete(3)))
+        ).build()
+
+
+def test_images_keep_their_shape_and_bytes() -> None:
+    space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    env = EnvConfig(
+        id="counter", make=lambda: Counter(observation_space=space, sample=space.sample())
+    ).build()
+    spec = obs_spec(env.observation_space)
+    assert (spec.shape, spec.dtype, spec.size) == ((8, 8, 3), "uint8", 192)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [(np.float64, "float32"), (np.float32, "float32"), (np.int64, "int64")]
+)
+def test_floats_are_stored_as_float32_and_integers_as_they_are(dtype: Any, stored: str) -> None:
+    assert obs_spec(spaces.Box(-5, 5, (2,), dtype)).dtype == stored
+
+
+def test_action_spaces_become_plain_sizes() -> None:
+    box = spaces.Box(np.array([[-2.0], [0.0]]), np.array([[2.0], [1.0]]), dtype=np.float32)
+    assert action_spec(box) == BoxAction((-2.0, 0.0), (2.0, 1.0), (2, 1))
+    assert action_spec(spaces.Discrete(4, start=-1)) == DiscreteAction(4, start=-1)
+    assert declared_action({"box": 2}) == BoxAction((-1.0, -1.0), (1.0, 1.0), (2,))
+    assert declared_action({"discrete": 4}) == DiscreteAction(4)
+    assert declared_action(None) is None
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.MultiDiscrete([2, 3]),
+        spaces.Discrete(1),
+        spaces.Box(0, 9, (2,), np.int64),
+        spaces.Box(1.0, 1.0, (1,)),
+        spaces.Text(3),
+    ],
+)
+def test_unsupported_action_space_is_named(space: gym.Space[Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        action_spec(space)
+    assert caught.value.key == "env.id" and str(space) in str(caught.value)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_time_limit_truncates_and_does_not_terminate(own: bool) -> None:
+    make = (lambda: Counter(length=99)) if own else None
+    env = EnvConfig(id="counter" if own else "Pendulum-v1", make=make, max_episode_steps=2).build()
+    env.reset(seed=0)
+    action = env.action_space.sample()
+    assert env.step(action)[2:4] == (False, False)
+    assert env.step(action)[2:4] == (False, True)
+
+
+def test_render_mode_reaches_the_env() -> None:
+    env = EnvConfig(id="Pendulum-v1").build(render_mode="rgb_array")
+    env.reset(seed=0)
+    assert np.asarray(env.render()).shape == (500, 500, 3)
+    env.close()
+
+
+def test_mujoco_leaves_no_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    EnvConfig(id="HalfCheetah-v5").build().close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,150 @@
+"""What a configuration refuses, and in which words; no env is made for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from sac_lightning.envs import EnvConfig
+from sac_lightning.errors import ConfigError
+
+
+def refused(**config: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        EnvConfig(**{"id": "Pendulum-v1", **config}).check()
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("Pendulum", "Pendulum-v1"),
+        ("Pendulum-v0", "Pendulum-v1"),
+        ("Pendulum-v9", "Pendulum-v1"),
+        ("pendulum-v1", "Pendulum-v1"),
+        ("Pendulm-v1", "Pendulum-v1"),
+        ("lunar_lander", "LunarLander-v3"),
+        ("cheetah", "HalfCheetah-v5"),
+        ("half cheetah", "HalfCheetah-v5"),
+        ("HalfCheetah-v7", "HalfCheetah-v5"),
+        ("farama/Pendulum-v1", "Pendulum-v1"),
+        ("phys2d/Pendulum-v1", "phys2d/Pendulum-v0"),
+    ],
+)
+def test_unknown_id_names_the_nearest(wrong: str, meant: str) -> None:
+    error = refused(id=wrong)
+    assert error.key == "env.id" and error.value == wrong
+    assert f"Did you mean {meant}" in str(error)
+
+
+def test_id_like_no_other_gets_no_guess_and_says_how_to_register() -> None:
+    error = refused(id="Zzyzx-v0")
+    assert "Did you mean" not in str(error) and "env.imports" in str(error)
+
+
+def test_id_that_moved_away_names_its_successor() -> None:
+    assert "Did you mean HalfCheetah-v5?" in str(refused(id="HalfCheetah-v2"))
+
+
+def test_check_makes_no_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_env(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise AssertionError("an env was made or reset")
+
+    from gymnasium.envs.classic_control import PendulumEnv
+
+    monkeypatch.setattr(PendulumEnv, "reset", no_env)
+    monkeypatch.setattr(gym, "make", no_env)
+    EnvConfig(
+        id="Pendulum-v1", kwargs={"g": 9.8}, wrappers=[{"name": "ClipAction"}], action={"box": 1}
+    ).check()
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "env_id"), [("mujoco", "mujoco", "Ant-v5"), ("box2d", "Box2D", "LunarLander-v3")]
+)
+def test_missing_dependency_names_the_extra_to_install(extra: str, module: str, env_id: str) -> None:
+    # None in sys.modules is Python's own way to say that a module cannot be imported.
+    program = (
+        f"import sys; sys.modules['{module}'] = None\n"
+        "from sac_lightning.envs import EnvConfig\n"
+        f"EnvConfig(id='{env_id}').check()"
+    )
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(source)}
+    )
+    assert f"env.id={env_id}: needs {extra}" in done.stderr
+    assert f"pip install 'sac-lightning[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "words"),
+    [
+        ({"vectorization": "asink"}, "env.vectorization", "Did you mean async?"),
+        ({"autoreset": "disabled"}, "env.autoreset", "same_step or next_step"),
+        ({"max_episode_steps": 0}, "env.max_episode_steps", "at least 1"),
+        ({"max_episode_steps": True}, "env.max_episode_steps", "at least 1"),
+        ({"max_episode_steps": 1.5}, "env.max_episode_steps", "at least 1"),
+        ({"kwargs": {"gg": 1}}, "env.kwargs.gg", "Did you mean g?"),
+        ({"kwargs": {"render_mode": "human"}}, "env.kwargs.render_mode", "where the env is made"),
+        ({"kwargs": {"max_episode_steps": 5}}, "env.kwargs.max_episode_steps", "env.max_episode_steps"),
+        ({"kwargs": [1]}, "env.kwargs", "must be a mapping"),
+        ({"wrappers": {"name": "ClipAction"}}, "env.wrappers", "must be a list"),
+        ({"wrappers": ["ClipAction"]}, "env.wrappers", "{name: ClassName"),
+        ({"wrappers": [{"stack_size": 4}]}, "env.wrappers", "{name: ClassName"),
+        ({"wrappers": [{"name": "ClipActions"}]}, "env.wrappers", "Did you mean ClipAction"),
+        ({"wrappers": [{"name": "FrameStackObservation"}]}, "env.wrappers", "stack_size"),
+        ({"wrappers": [{"name": "ClipAction", "low": 1}]}, "env.wrappers", "low"),
+        ({"wrappers": [{"name": "gymnasium.spaces.Box"}]}, "env.wrappers", "no such wrapper"),
+        ({"wrappers": [{"name": "subprocess.Popen"}]}, "env.wrappers", "env.allowed_prefixes=[subprocess]"),
+        ({"wrappers": [{"name": "gymnasiumx.Wrapper"}]}, "env.wrappers", "env.allowed_prefixes"),
+        ({"imports": ["antigravity"]}, "env.imports", "env.allowed_prefixes=[antigravity]"),
+        ({"imports": ["no_such"], "allowed_prefixes": ["no_such"]}, "env.imports", "cannot be imported"),
+        ({"action": {"cube": 2}}, "env.action", "{box: A}"),
+        ({"action": {"box": 0}}, "env.action", "{box: A}"),
+        ({"action": {"discrete": 1}}, "env.action", "at least 2"),
+        ({"action": {"box": 1, "discrete": 2}}, "env.action", "{box: A}"),
+        ({"id": ""}, "env.id", "name an env"),
+    ],
+)
+def test_mistake_names_its_key_and_what_is_allowed(config: dict[str, Any], key: str, words: str) -> None:
+    error = refused(**config)
+    assert error.key == key
+    assert words in str(error)
+
+
+def test_module_outside_the_allowed_prefixes_is_not_imported() -> None:
+    refused(imports=["antigravity"])
+    assert "antigravity" not in sys.modules
+
+
+def test_imported_module_registers_its_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_registered_envs.py").write_text(
+        "import gymnasium as gym\n"
+        "gym.register('Mine-v0', 'gymnasium.envs.classic_control:PendulumEnv', max_episode_steps=7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ["my_registered_envs"]
+    env = EnvConfig(id="Mine-v0", imports=names, allowed_prefixes=names).build()
+    assert env.unwrapped.spec is not None and env.unwrapped.spec.id == "Mine-v0"
+    env.close()
+
+
+def test_arguments_that_only_the_env_can_judge_are_told_when_it_is_made() -> None:
+    # HalfCheetah-v5 takes **kwargs, LunarLander asserts -12 < gravity < 0.
+    for env_id, kwargs in (("HalfCheetah-v5", {"legs": 4}), ("LunarLander-v3", {"gravity": 3.0})):
+        config = EnvConfig(id=env_id, kwargs=kwargs)
+        config.check()
+        with pytest.raises(ConfigError, match=next(iter(kwargs))) as caught:
+            config.build()
+        assert caught.value.key == "env.kwargs"
+
+
+@pytest.mark.parametrize("num_envs", [0, -1, True, 1.0])
+def test_vector_needs_a_whole_number_of_envs(num_envs: Any) -> None:
+    with pytest.raises(ConfigError, match="num_envs"):
+        EnvConfig(id="Pendulum-v1").build_vector(num_envs)
