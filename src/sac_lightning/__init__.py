@@ -7,5 +7,13 @@ from sac_lightning.module import SACModule
 from sac_lightning.networks import ActorConfig, CriticConfig
 from sac_lightning.policy import Policy
 
-__all__ = ["ActorConfig", "ConfigError", "CriticConfig", "EnvConfig", "Policy", "ReplayDataModule", "SACModule"]
+__all__ = [
+    "ActorConfig",
+    "ConfigError",
+    "CriticConfig",
+    "EnvConfig",
+    "Policy",
+    "ReplayDataModule",
+    "SACModule",
+]
 __version__ = "0.1.0"

@@ -51,7 +51,12 @@ class Collector:
         learning_starts: int,
         next_step_autoreset: bool = False,
     ) -> None:
-        require(learning_starts >= 0, "learning_starts", learning_starts, "a number of env steps of at least 0")
+        require(
+            learning_starts >= 0,
+            "learning_starts",
+            learning_starts,
+            "must be a number of env steps of at least 0",
+        )
         self.envs, self.action, self.replay = envs, action, replay
         self.learning_starts = learning_starts
         self.next_step_autoreset = next_step_autoreset

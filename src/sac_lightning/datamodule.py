@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 
 from sac_lightning.collector import Collector
-from sac_lightning.envs import CheckedVectorEnv, EnvConfig, action_spec, check_declared, obs_spec
+from sac_lightning.envs import EnvConfig, action_spec, obs_spec
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
@@ -58,15 +58,35 @@ class ReplayDataModule(LightningDataModule):
         self.collector: Collector | None = None
         self.replay: ReplayBuffer | None = None
         self.evaluator: Evaluator | None = None
+        self._loader: SizedLoader[Iteration] | None = None
 
     def _check(self) -> None:
-        for key in ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_episodes"):
+        for key in (
+            "total_env_steps",
+            "steps_per_epoch",
+            "num_envs",
+            "collect_steps",
+            "batch_size",
+            "eval_episodes",
+        ):
             value = getattr(self, key)
-            require(_whole(value) and value >= 1, key, value, "a whole number of at least 1")
+            require(_whole(value) and value >= 1, key, value, "must be a whole number of at least 1")
         for key in ("learning_starts", "seed"):
             value = getattr(self, key)
-            require(_whole(value) and value >= 0, key, value, "a whole number of at least 0")
-        require(0.0 < self.utd_ratio < math.inf, "utd_ratio", self.utd_ratio, "gradient updates per env step, above 0")
+            require(_whole(value) and value >= 0, key, value, "must be a whole number of at least 0")
+        require(
+            0.0 < self.utd_ratio < math.inf,
+            "utd_ratio",
+            self.utd_ratio,
+            "must be gradient updates per env step, above 0",
+        )
+        turn = self.num_envs * self.collect_steps
+        require(
+            turn <= self.steps_per_epoch,
+            "steps_per_epoch",
+            self.steps_per_epoch,
+            f"must be at least num_envs · collect_steps = {turn}",
+        )
         require(
             _whole(self.capacity) and self.capacity >= self.num_envs,
             "replay.capacity",
@@ -92,7 +112,6 @@ class ReplayDataModule(LightningDataModule):
                 self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
             finally:
                 probe.close()
-            check_declared(self.env.action, self._specs[1])
         return self._specs
 
     @property
@@ -120,10 +139,12 @@ class ReplayDataModule(LightningDataModule):
             self.evaluator = Evaluator(self.env.build, range(first, first + self.eval_episodes))
         if stage == "fit" and self.collector is None:
             planned = check_fits(self.capacity, obs, action, self.device)
-            log.info("replay buffer: %d transitions, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
+            log.info(
+                "replay buffer: %d transitions, %.3f GiB on %s", self.capacity, planned / GIB, self.device
+            )
             self.replay = ReplayBuffer(self.capacity, obs, action, streams.replay, self.device)
             self.collector = Collector(
-                CheckedVectorEnv(self.env.build_vector(self.num_envs), self.env.id),
+                self.env.build_vector(self.num_envs),
                 action,
                 self.replay,
                 env_seed=streams.env,
@@ -135,9 +156,17 @@ class ReplayDataModule(LightningDataModule):
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """The rest of the present epoch: collect, update, collect, update …"""
         self._check_whole_epochs()
-        epoch_ends = min((self.env_steps // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_env_steps)
+        epoch_ends = min(
+            (self.env_steps // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_env_steps
+        )
         turns = math.ceil((epoch_ends - self.env_steps) / (self.num_envs * self.collect_steps))
-        return SizedLoader(max(turns, 0), self._turn)
+        self._loader = SizedLoader(max(turns, 0), self._turn)
+        return self._loader
+
+    def end_epoch_early(self) -> None:
+        """Let the present epoch end after the turn that is running."""
+        if self._loader is not None:
+            self._loader.stop()
 
     def val_dataloader(self) -> SizedLoader[Evaluation]:
         """One item: an evaluation of the module's present policy."""

@@ -39,7 +39,7 @@ class Evaluator:
     def __init__(
         self, build: Callable[[], gym.Env[Any, Any]], seeds: Sequence[int], side_by_side: int = 10
     ) -> None:
-        require(len(seeds) >= 1, "eval_episodes", len(seeds), "a whole number of at least 1")
+        require(len(seeds) >= 1, "eval_episodes", len(seeds), "must be a whole number of at least 1")
         self.seeds = tuple(seeds)
         self._build = build
         self._side_by_side = side_by_side

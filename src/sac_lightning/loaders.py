@@ -6,7 +6,6 @@ from typing import Generic, NamedTuple, TypeVar
 from sac_lightning.collector import Episode
 from sac_lightning.types import Batch
 
-
 T = TypeVar("T")
 
 
@@ -28,10 +27,17 @@ class SizedLoader(Generic[T]):
 
     def __init__(self, length: int, make: Callable[[], T]) -> None:
         self._length, self._make = length, make
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Make no further item."""
+        self._stopped = True
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[T]:
         for _ in range(self._length):
+            if self._stopped:
+                return
             yield self._make()

@@ -15,9 +15,7 @@ from sac_lightning.types import PolicyAtoms, Scalar
 LossForm = Literal["log_alpha", "alpha"]
 
 
-def soft_value(
-    q: Float[Tensor, "N K B"], atoms: PolicyAtoms, alpha: Scalar
-) -> Float[Tensor, " B"]:
+def soft_value(q: Float[Tensor, "N K B"], atoms: PolicyAtoms, alpha: Scalar) -> Float[Tensor, " B"]:
     """V(s) = E_{a~π}[ min_i Q_i(s,a) − α log π(a|s) ]     (1812.05905 eq. 3; discrete: 1910.07207 eq. 10)
 
     Deviation: the minimum over the ensemble (clipped double Q, 1802.09477) is taken per action, before

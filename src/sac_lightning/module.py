@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning import losses
 from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import require
 from sac_lightning.evaluation import Evaluation
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
@@ -52,9 +52,11 @@ class SACModule(LightningModule):
         log_every_n_env_steps: int = 250,
     ) -> None:
         super().__init__()
-        require(0.0 <= gamma < 1.0, "gamma", gamma, "a number in [0, 1)")
-        require(0.0 < tau <= 1.0, "tau", tau, "a number in (0, 1]")
-        require(log_every_n_env_steps >= 1, "log_every_n_env_steps", log_every_n_env_steps, "at least 1")
+        require(0.0 <= gamma < 1.0, "gamma", gamma, "must be a number in [0, 1)")
+        require(0.0 < tau <= 1.0, "tau", tau, "must be a number in (0, 1]")
+        require(
+            log_every_n_env_steps >= 1, "log_every_n_env_steps", log_every_n_env_steps, "must be at least 1"
+        )
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)
@@ -137,7 +139,8 @@ class SACModule(LightningModule):
         optimizers = [config.optimizer(parameters) for config, parameters in owners]
         epochs = self.trainer.max_epochs or 1
         schedulers = [
-            config.scheduler(optimizer, epochs) for (config, _), optimizer in zip(owners, optimizers, strict=True)
+            config.scheduler(optimizer, epochs)
+            for (config, _), optimizer in zip(owners, optimizers, strict=True)
         ]
         return optimizers, [scheduler for scheduler in schedulers if scheduler is not None]
 
@@ -146,8 +149,18 @@ class SACModule(LightningModule):
         if stage != "fit":
             return
         trainer = self.trainer
-        require(trainer.precision in PRECISIONS, "precision", trainer.precision, f"one of {', '.join(PRECISIONS)}")
-        require(trainer.world_size == 1, "devices", trainer.world_size, "one device; several are not supported")
+        require(
+            trainer.precision in PRECISIONS,
+            "precision",
+            trainer.precision,
+            f"must be one of {', '.join(PRECISIONS)}",
+        )
+        require(
+            trainer.world_size == 1,
+            "devices",
+            trainer.world_size,
+            "must be one device; several are not supported",
+        )
 
     def on_fit_start(self) -> None:
         """Build the gradients for this trainer's precision and the noise for this device."""
@@ -157,7 +170,9 @@ class SACModule(LightningModule):
         }
         critic = CriticObjective(self.actor, self.critic, self.target_critic, self.head, self.gamma)
         self._critic_gradient = GradientOf(critic, "critic", **shared)
-        self._actor_gradient = GradientOf(ActorObjective(self.actor, self.critic, self.head), "actor", **shared)
+        self._actor_gradient = GradientOf(
+            ActorObjective(self.actor, self.critic, self.head), "actor", **shared
+        )
         self._target_weights = list(self.target_critic.parameters())
         self._critic_weights = [weight.detach() for weight in self.critic.parameters()]
         if self._noise_generator is None:

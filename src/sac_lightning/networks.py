@@ -34,7 +34,12 @@ class NetworkConfig(Optimized):
         super().__post_init__()
         object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
         sizes = self.hidden_sizes
-        require(len(sizes) > 0 and min(sizes) > 0, "hidden_sizes", sizes, "one or more whole numbers above 0")
+        require(
+            len(sizes) > 0 and min(sizes) > 0,
+            "hidden_sizes",
+            sizes,
+            "must be one or more whole numbers above 0",
+        )
         if self.activation not in ACTIVATIONS:
             raise ConfigError("activation", self.activation, f"one of {', '.join(ACTIVATIONS)}")
 
@@ -52,7 +57,12 @@ class CriticConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.num_critics >= 2, "num_critics", self.num_critics, "at least 2, for the minimum over critics")
+        require(
+            self.num_critics >= 2,
+            "num_critics",
+            self.num_critics,
+            "must be at least 2, for the minimum over critics",
+        )
 
 
 def flat_obs(obs: Shaped[Tensor, "*batch_and_obs"], spec: ObsSpec) -> Float[Tensor, "*batch O"]:
@@ -64,7 +74,9 @@ def flat_obs(obs: Shaped[Tensor, "*batch_and_obs"], spec: ObsSpec) -> Float[Tens
 class Actor(nn.Module):
     """obs -> features of an action head."""
 
-    def __init__(self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.obs_spec = obs
         self.activation = ACTIVATIONS[config.activation]
@@ -89,7 +101,9 @@ class CriticEnsemble(nn.Module):
     otherwise it reads obs and action.
     """
 
-    def __init__(self, obs: ObsSpec, head: ActionHead, config: CriticConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, obs: ObsSpec, head: ActionHead, config: CriticConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.obs_spec = obs
         self.num_critics = config.num_critics

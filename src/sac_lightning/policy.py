@@ -30,7 +30,9 @@ class Policy:
         array = np.asarray(obs)
         single = array.shape == self.obs.shape
         if not single and array.shape[1:] != self.obs.shape:
-            raise ValueError(f"obs has shape {array.shape}; expected {self.obs.shape} or (B, *{self.obs.shape})")
+            raise ValueError(
+                f"obs has shape {array.shape}; expected {self.obs.shape} or (B, *{self.obs.shape})"
+            )
         batch = array[None] if single else array
         actions = self.action.to_env(self.mode(batch) if deterministic else self.sample(batch, generator))
         return np.asarray(actions[0]) if single else actions

@@ -5,6 +5,7 @@ Actions live in the *unit action box* [-1, 1]^A everywhere inside (networks, rep
 only `to_env` and `from_env` know the env's own bounds.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class ObsSpec(Described):
     @property
     def size(self) -> int:
         """Numbers in one observation."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 class ActionSpec(Described):
@@ -51,8 +52,8 @@ class BoxAction(ActionSpec):
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        size = int(np.prod(self.shape, dtype=np.int64))
-        require(len(self.low) == len(self.high) == size, "low", self.low, f"give {size} bounds")
+        size = math.prod(self.shape)
+        require(len(self.low) == len(self.high) == size, "low", self.low, f"must give {size} bounds")
 
     @property
     def size(self) -> int:

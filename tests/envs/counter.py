@@ -63,4 +63,4 @@ class Counter(gym.Env[Any, Any]):
 
 
 if "Counter-v0" not in gym.registry:
-    gym.register("Counter-v0", Counter)
+    gym.register("Counter-v0", lambda **kwargs: Counter(**kwargs))

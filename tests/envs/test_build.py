@@ -34,7 +34,7 @@ def test_catalogued_env_builds_and_is_what_its_file_declares(name: str) -> None:
     env_config.check()
     env = env_config.build()
     declared, real = declared_action(env_config.action), action_spec(env.action_space)
-    assert type(declared) is type(real) is not type(None)
+    assert declared is not None and type(declared) is type(real)
     if isinstance(real, BoxAction):
         assert isinstance(declared, BoxAction) and declared.size == real.size and real.bounded
     obs, _ = env.reset(seed=0)
@@ -122,7 +122,8 @@ def test_floats_are_stored_as_float32_and_integers_as_they_are(dtype: Any, store
 
 
 def test_action_spaces_become_plain_sizes() -> None:
-    box = spaces.Box(np.array([[-2.0], [0.0]]), np.array([[2.0], [1.0]]), dtype=np.float32)
+    low, high = np.array([[-2], [0]], np.float32), np.array([[2], [1]], np.float32)
+    box = spaces.Box(low, high)
     assert action_spec(box) == BoxAction((-2.0, 0.0), (2.0, 1.0), (2, 1))
     assert action_spec(spaces.Discrete(4, start=-1)) == DiscreteAction(4, start=-1)
     assert declared_action({"box": 2}) == BoxAction((-1.0, -1.0), (1.0, 1.0), (2,))

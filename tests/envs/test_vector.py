@@ -76,7 +76,7 @@ def test_sync_and_async_walk_the_same_path() -> None:
         steps = [envs.step(np.full((2, 1), 0.5, np.float32))[0] for _ in range(7)]
         paths.append(np.stack([obs, *steps]))
         envs.close()
-    np.testing.assert_array_equal(*paths)
+    np.testing.assert_array_equal(paths[0], paths[1])
 
 
 @BOTH

@@ -188,7 +188,13 @@ def test_a_server_that_does_not_answer_leaves_an_offline_run(tmp_path):
     code = textwrap.dedent(SILENT_SERVER.format(dir=str(tmp_path)))
     command = [sys.executable, "-c", code]
     answer = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, timeout=100
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
     )
     mode, run_id, *sync = answer.stdout.split()
     assert (mode, run_id) == ("offline", "wanted01")

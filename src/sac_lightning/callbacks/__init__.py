@@ -1,6 +1,15 @@
 """What watches a run."""
 
+from sac_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sac_lightning.callbacks.plots import PlotCallback
 from sac_lightning.callbacks.progress import RunProgress
+from sac_lightning.callbacks.stop import StopOnSignal
 
-__all__ = ["PlotCallback", "RunProgress"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "BestCheckpoint",
+    "LastCheckpoint",
+    "PlotCallback",
+    "RunProgress",
+    "StopOnSignal",
+]

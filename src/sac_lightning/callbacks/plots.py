@@ -1,10 +1,11 @@
 """The run's two pictures, kept fresh while it trains."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from typing_extensions import override
 
 from sac_lightning.errors import require
 from sac_lightning.loggers import MetricsCSV, log_image, read_metrics
@@ -19,18 +20,20 @@ class PlotCallback(pl.Callback):
     """
 
     def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
-        require(every_n_epochs >= 1, "every_n_epochs", every_n_epochs, "at least 1")
+        require(every_n_epochs >= 1, "every_n_epochs", every_n_epochs, "must be at least 1")
         self.dir = Path(dir)
         self.every_n_epochs = every_n_epochs
         self.title = title
         self._drawn_epoch = -1
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw when the epoch's number is a multiple of `every_n_epochs`."""
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._drawn_epoch = trainer.current_epoch + 1
             self.draw(trainer)
 
+    @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the whole run, unless the last epoch has just done so."""
         if trainer.current_epoch != self._drawn_epoch:
@@ -49,5 +52,5 @@ class PlotCallback(pl.Callback):
                 plot(metrics, png, self.title)
                 for each in trainer.loggers:
                     log_image(each, f"plots/{plot.__name__}", png, env_steps)
-        except Exception as error:  # noqa: BLE001 (a picture must not end a run)
-            rank_zero_warn(f"The plots of the run could not be drawn: {error!r}", category=RuntimeWarning)
+        except Exception as error:  # a picture must not end a run
+            warnings.warn(f"The plots of the run could not be drawn: {error!r}", RuntimeWarning, stacklevel=2)

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from sac_lightning.errors import require
 
@@ -47,20 +48,24 @@ class RunProgress(ProgressBar):
         self._seen: deque[tuple[float, int]] = deque()
         self._told_steps = -1
 
+    @override
     def disable(self) -> None:
         """Show nothing from now on."""
         self._enabled = False
         self._stop()
 
+    @override
     def enable(self) -> None:
         """Show progress, from the next fit on if none is running."""
         self._enabled = True
 
+    @override
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print above the bar."""
         known = {key: kwargs[key] for key in ("sep", "end") if key in kwargs}
         self._console.print(*args, markup=False, highlight=False, **known)
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin at the env steps that the run has already made."""
         self._started_s = time.monotonic()
@@ -78,16 +83,19 @@ class RunProgress(ProgressBar):
             self._open.enter_context(_log_lines_above())
             self._refresh()
 
+    @override
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Redraw if it is time; otherwise this is one look at the clock."""
         if time.monotonic() >= self._next_s:
             self._refresh()
 
+    @override
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Redraw if it is time."""
         if time.monotonic() >= self._next_s:
             self._refresh()
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell the epoch and its evaluation, which has just ended."""
         if self._live is not None:
@@ -95,18 +103,21 @@ class RunProgress(ProgressBar):
         elif self._enabled:
             self._tell()
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar."""
         if self._live is None and self._enabled and self._told_steps != self._env_steps:
             self._tell()
         self._stop()
 
+    @override
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Leave the bar where it stopped."""
         self._stop()
 
+    @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the terminal back."""
         self._stop()

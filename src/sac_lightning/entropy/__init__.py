@@ -1,5 +1,6 @@
 """Entropy rules: how α is set (temperature) and which entropy it aims at (target_entropy)."""
 
+from sac_lightning.entropy.reachable import check_reachable
 from sac_lightning.entropy.target_entropy import (
     Constant,
     EpsPeaked,
@@ -11,7 +12,6 @@ from sac_lightning.entropy.target_entropy import (
     Sigma,
     TargetEntropyRule,
 )
-from sac_lightning.entropy.reachable import check_reachable
 from sac_lightning.entropy.temperature import Anneal, Auto, Fixed, TemperatureRule
 
 __all__ = [

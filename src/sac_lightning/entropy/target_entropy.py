@@ -51,7 +51,7 @@ class Sigma(TargetEntropyRule):
     sigma: float = 0.15
 
     def __post_init__(self) -> None:
-        require(0.0 < self.sigma < math.inf, f"{KEY}.sigma", self.sigma, "a number above 0")
+        require(0.0 < self.sigma < math.inf, f"{KEY}.sigma", self.sigma, "must be a number above 0")
 
     def value(self, head: ActionHead) -> float:
         _continuous_only(self, head)
@@ -69,7 +69,7 @@ class MaxRatio(TargetEntropyRule):
     ratio: float = 0.98
 
     def __post_init__(self) -> None:
-        require(0.0 < self.ratio <= 1.0, f"{KEY}.ratio", self.ratio, "a number in (0, 1]")
+        require(0.0 < self.ratio <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
         return self.ratio * head.entropy_interval.high
@@ -94,12 +94,14 @@ class EpsPeaked(TargetEntropyRule):
     eps: float = 0.1
 
     def __post_init__(self) -> None:
-        require(0.0 < self.eps <= 1.0, f"{KEY}.eps", self.eps, "a number in (0, 1]")
+        require(0.0 < self.eps <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
         n = head.num_actions
         if n is None:
-            raise ConfigError(KEY, "eps_peaked", f"is for discrete actions; {_name(head)} has none: use neg_dim")
+            raise ConfigError(
+                KEY, "eps_peaked", f"is for discrete actions; {_name(head)} has none: use neg_dim"
+            )
         peak, rest = 1.0 - self.eps + self.eps / n, self.eps / n
         return -peak * math.log(peak) - (n - 1) * rest * math.log(rest)
 
@@ -111,7 +113,7 @@ class Constant(TargetEntropyRule):
     nats: float
 
     def __post_init__(self) -> None:
-        require(math.isfinite(self.nats), f"{KEY}.nats", self.nats, "a finite number of nats")
+        require(math.isfinite(self.nats), f"{KEY}.nats", self.nats, "must be a finite number of nats")
 
     def value(self, head: ActionHead) -> float:
         return self.nats
@@ -135,7 +137,9 @@ class HeadDefault(TargetEntropyRule):
 def _continuous_only(rule: TargetEntropyRule, head: ActionHead) -> None:
     if head.num_actions is not None:
         raise ConfigError(
-            KEY, rule.told.lower(), f"is for continuous actions; {_name(head)} is discrete: use eps_peaked or max_ratio"
+            KEY,
+            rule.told.lower(),
+            f"is for continuous actions; {_name(head)} is discrete: use eps_peaked or max_ratio",
         )
 
 

@@ -46,7 +46,9 @@ class ActionHead(Described):
     def for_action(cls, action: ActionSpec, **options: Any) -> Self:
         """This head for `action`. Raises ConfigError when it does not fit."""
         if not cls.fits(action):
-            raise ConfigError("head", cls.name(), f"is for {cls.made_for}; the env has {action}: use head=auto")
+            raise ConfigError(
+                "head", cls.name(), f"is for {cls.made_for}; the env has {action}: use head=auto"
+            )
         return cls(**cls.sized(action), **options)
 
     @classmethod

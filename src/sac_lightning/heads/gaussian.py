@@ -28,7 +28,7 @@ class Gaussian(ActionHead):
     log_std_max: float = 2.0
 
     def __post_init__(self) -> None:
-        require(self.size >= 1, "size", self.size, "at least one action dimension")
+        require(self.size >= 1, "size", self.size, "must be at least one action dimension")
         require(
             -20.0 <= self.log_std_min < self.log_std_max <= 20.0,
             "log_std_min",
@@ -84,8 +84,6 @@ class Gaussian(ActionHead):
         return (self.mean_and_log_std(features)[1] + HALF_LOG_2PI_E).sum(-1)
 
     def _draw(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B A"]:
-        noise = torch.randn(
-            features.shape[0], self.size, generator=generator, device=features.device
-        )
+        noise = torch.randn(features.shape[0], self.size, generator=generator, device=features.device)
         mean, log_std = self.mean_and_log_std(features)
         return mean + log_std.exp() * noise

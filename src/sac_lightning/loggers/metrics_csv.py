@@ -14,6 +14,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers.logger import Logger
+from typing_extensions import override
 
 STEP = "env_steps"
 LEADING_COLUMNS = (
@@ -55,20 +56,24 @@ class MetricsCSV(Logger):
                 self._rewrite()
 
     @property
+    @override
     def name(self) -> str:
         """Empty, so that a ModelCheckpoint without `dirpath` saves beside the file, in `checkpoints/`."""
         return ""
 
     @property
+    @override
     def version(self) -> str:
         """Empty, as `name`."""
         return ""
 
     @property
+    @override
     def save_dir(self) -> str:
         """The directory of the file."""
         return str(self.path.parent)
 
+    @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add `metrics` to the row of `step`, which is the number of env steps.
@@ -89,6 +94,7 @@ class MetricsCSV(Logger):
         else:
             self._append(env_steps)
 
+    @override
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: `config.yaml` lies in the same directory."""
@@ -101,12 +107,14 @@ class MetricsCSV(Logger):
             self._rows = kept
             self._rewrite()
 
+    @override
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Bring the rows to the disk, as the checkpoint that stands beside them is."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
+    @override
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Close the file; a run that logged nothing leaves its header. Later rows open it again."""
@@ -117,7 +125,7 @@ class MetricsCSV(Logger):
     def _append(self, env_steps: int) -> None:
         if self._file is None:
             # Unbuffered: the row leaves the process in one call.
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+            self._file = self.path.open("ab", buffering=0)
         self._file.write(self._line(env_steps))
 
     def _rewrite(self) -> None:
@@ -125,7 +133,7 @@ class MetricsCSV(Logger):
         self._rows = dict(sorted(self._rows.items()))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(_line(self._columns))
             file.writelines(self._line(step) for step in self._rows)
             file.flush()

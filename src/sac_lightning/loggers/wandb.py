@@ -15,6 +15,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
+from typing_extensions import override
 
 from sac_lightning.errors import require
 
@@ -43,6 +44,7 @@ class EnvStepWandbLogger(WandbLogger):
         self,
         project: str = "sac_lightning",
         dir: str | os.PathLike[str] = ".",
+        *,
         name: str | None = None,
         group: str | None = None,
         job_type: str | None = None,
@@ -51,11 +53,11 @@ class EnvStepWandbLogger(WandbLogger):
         mode: str = "auto",
     ) -> None:
         ok = bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
-        require(ok, "project", project, f"a name without any of {FORBIDDEN_IN_PROJECT}")
+        require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
         self.mode = choose_mode(mode)
         super().__init__(
             project=project,
-            save_dir=os.path.abspath(dir),
+            save_dir=Path(dir).absolute(),
             name=_short(name),
             group=_short(group),
             job_type=_short(job_type, LONGEST_TAG),
@@ -99,6 +101,7 @@ class EnvStepWandbLogger(WandbLogger):
         moved = self._experiment is not None and self._experiment.id != self.run_id
         return f"wandb sync {f'--id {self.run_id} ' if moved else ''}{shlex.quote(self.sync_dir)}"
 
+    @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log one row at `step` env steps; without a step, at the last one logged."""
@@ -107,17 +110,18 @@ class EnvStepWandbLogger(WandbLogger):
         if row:
             self.experiment.log({**row, STEP: self._env_steps})
 
+    @override
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Nothing: checkpoints stay in the run directory."""
 
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
-        """Close the run, as failed unless `exit_code` is 0. Its rows stay on disk whatever the network does."""
+        """Close the run, as failed unless `exit_code` is 0. Its rows are on disk whatever the network."""
         if self._experiment is None:
             return
         try:
             self._experiment.finish(exit_code=exit_code)
-        except Exception as error:  # noqa: BLE001 (a run's result must not depend on its record)
+        except Exception as error:  # a run's result must not depend on its record
             log.warning("W&B: the run could not be closed (%s); send it with: %s", error, self.sync_command)
 
     def _begin(self) -> "wandb.Run":
@@ -125,24 +129,23 @@ class EnvStepWandbLogger(WandbLogger):
 
         Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
         try:
-            return self._init(wandb)
+            return self._init()
         except wandb.errors.CommError as error:
             if self._asked == "online":
                 raise
             log.warning("W&B: the server does not answer (%s)", str(error).partition("\n")[0])
             self.mode = "offline"
             # W&B still holds the id for the attempt that failed.
-            return self._init(wandb, id=_new_id())
+            return self._init(id=_new_id())
 
-    def _init(self, wandb: Any, **changed: str) -> "wandb.Run":
-        arguments = {
-            key: value for key, value in self._wandb_init.items() if key not in ("anonymous", "resume")
-        }
-        arguments |= changed
-        if self.mode == "online":
-            arguments["resume"] = "allow"  # offline it means nothing, and W&B says so each time
-        settings = _settings(wandb)
-        return cast("wandb.Run", wandb.init(**arguments, mode=self.mode, settings=settings))
+    def _init(self, **changed: str) -> "wandb.Run":
+        import wandb
+
+        arguments = {**self._wandb_init, **changed, "mode": self.mode, "settings": _settings()}
+        arguments.pop("anonymous", None)  # deprecated by W&B
+        if self.mode != "online":
+            arguments.pop("resume", None)  # means nothing there, and W&B says so each time
+        return wandb.init(**arguments)
 
 
 def choose_mode(requested: str = "auto") -> str:
@@ -150,7 +153,7 @@ def choose_mode(requested: str = "auto") -> str:
 
     `auto` follows WANDB_MODE and W&B's own settings, and is online only where an API key is configured.
     """
-    require(requested in MODES, "mode", requested, f"one of {', '.join(MODES)}")
+    require(requested in MODES, "mode", requested, f"must be one of {', '.join(MODES)}")
     if requested in ("offline", "disabled"):
         return requested
     if requested == "online":
@@ -186,8 +189,10 @@ def _setting(key: str) -> str:
     return str(getattr(wandb.setup().settings, key, None) or "")
 
 
-def _settings(wandb: Any) -> Any:
-    wanted = {
+def _settings() -> "wandb.Settings":
+    import wandb
+
+    wanted: dict[str, Any] = {
         "silent": True,
         "console": "off",
         "save_code": False,

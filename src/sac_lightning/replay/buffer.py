@@ -20,7 +20,7 @@ class ReplayBuffer:
     def __init__(
         self, capacity: int, obs: ObsSpec, action: ActionSpec, seed: int, device: torch.device | str = "cpu"
     ) -> None:
-        require(capacity >= 1, "replay.capacity", capacity, "a whole number of at least 1")
+        require(capacity >= 1, "replay.capacity", capacity, "must be a whole number of at least 1")
         self.capacity = capacity
         self.device = torch.device(device)
         self.added = 0
@@ -45,7 +45,9 @@ class ReplayBuffer:
         """Store M transitions, each argument `[M, ...]`; the oldest make room."""
         count = len(reward)
         if count > self.capacity:
-            raise ConfigError("replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}")
+            raise ConfigError(
+                "replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}"
+            )
         start = self.added % self.capacity
         first = min(count, self.capacity - start)
         for target, rows in zip(self.store, (obs, action, reward, next_obs, terminated), strict=True):

@@ -1,0 +1,67 @@
+"""`last.ckpt` after every epoch and `best.ckpt` by evaluation, written so that a crash leaves the old one whole."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from typing_extensions import override
+
+from sac_lightning.files import write_atomically
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """`last.ckpt`: before the first step, so that a run that fails early leaves one too, and after each epoch."""
+
+    def __init__(self, dirpath: str | os.PathLike[str]) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="last",
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        path = Path(self.dirpath or ".") / "last.ckpt"
+        if not path.exists():
+            trainer.save_checkpoint(path)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """`best.ckpt`: the epoch with the highest `eval/return_mean`."""
+
+    def __init__(self, dirpath: str | os.PathLike[str]) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor="eval/return_mean",
+            mode="max",
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, but written to a temporary name, synced and renamed; read as data only."""
+
+    @override
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write `checkpoint` to `path` in one step that either happens whole or not at all."""
+        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+    @override
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint; nothing in it is ever executed."""
+        loaded: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return loaded

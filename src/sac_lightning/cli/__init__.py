@@ -1,0 +1,1 @@
+"""The commands: train, eval. Only this package knows Hydra."""

@@ -1,0 +1,140 @@
+"""From a composed config to a module, a data module and a trainer; every mistake before an env is made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from sac_lightning.callbacks import AtomicCheckpointIO, StopOnSignal
+from sac_lightning.cli.instantiate import build, check_targets
+from sac_lightning.datamodule import ReplayDataModule
+from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
+from sac_lightning.envs import EnvConfig, declared_action
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.hardware import resolve_compile, resolve_device, resolve_threads
+from sac_lightning.module import PRECISIONS, SACModule
+from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.spaces import ActionSpec
+
+OWN_TRAINER_KEYS = {
+    "gradient_clip_val": "clip per optimizer with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
+    "devices": "runs on one device; use device=",
+    "accelerator": "use device=",
+    "strategy": "runs on one device; several are not supported",
+    "num_nodes": "runs on one device; several are not supported",
+    "precision": "use precision=",
+    "max_epochs": "follows from total_env_steps and steps_per_epoch",
+    "max_steps": "follows from total_env_steps and utd_ratio",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a checked config says, before an env or a folder is made."""
+
+    config: DictConfig
+    datamodule: ReplayDataModule
+    temperature: TemperatureRule
+    actor: ActorConfig
+    critic: CriticConfig
+    device: torch.device
+    threads: int
+    compiled: bool
+
+    def module(self) -> SACModule:
+        """The module for the env's spaces: this makes (and closes) one env."""
+        obs, action = self.datamodule.specs
+        cfg = self.config
+        return SACModule(
+            obs,
+            action,
+            build(cfg, "head", action),
+            self.temperature,
+            self.actor,
+            self.critic,
+            gamma=cfg.gamma,
+            tau=cfg.tau,
+            seed=cfg.seed,
+            compile=self.compiled,
+            log_every_n_env_steps=cfg.log_every_n_env_steps,
+        )
+
+    def trainer(self, loggers: list[Any], callbacks: list[Any]) -> pl.Trainer:
+        """Lightning's Trainer for this run."""
+        on_cpu = self.device.type == "cpu"
+        trainer: pl.Trainer = build(
+            self.config,
+            "trainer",
+            max_epochs=self.datamodule.max_epochs,
+            accelerator="cpu" if on_cpu else "gpu",
+            devices=1 if on_cpu else [self.device.index or 0],
+            precision=self.config.precision,
+            logger=loggers,
+            callbacks=[*callbacks, StopOnSignal()],
+            plugins=[AtomicCheckpointIO()],
+            reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter
+            num_sanity_val_steps=0,  # the sanity check would roll out the env
+            enable_model_summary=False,
+            inference_mode=False,
+        )
+        return trainer
+
+
+def plan(cfg: DictConfig) -> Plan:
+    """Check every value of `cfg`. Raises ConfigError; makes no env, no folder and no network."""
+    check_targets(cfg, cfg.allowed_prefixes)
+    require(
+        str(cfg.precision) in PRECISIONS,
+        "precision",
+        cfg.precision,
+        f"must be one of {', '.join(PRECISIONS)}",
+    )
+    for key, advice in OWN_TRAINER_KEYS.items():
+        if cfg.trainer.get(key) is not None:
+            raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)
+    device = resolve_device(cfg.device)
+    datamodule = _datamodule(cfg, device)
+    temperature = build(cfg, "alpha")
+    updates = datamodule.updates_due(datamodule.total_env_steps)
+    made = Plan(
+        config=cfg,
+        datamodule=datamodule,
+        temperature=temperature,
+        actor=build(cfg, "actor"),
+        critic=build(cfg, "critic"),
+        device=device,
+        threads=resolve_threads(cfg.threads),
+        compiled=resolve_compile(cfg.compile, updates),
+    )
+    require(0.0 <= cfg.gamma < 1.0, "gamma", cfg.gamma, "must be a number in [0, 1)")
+    require(0.0 < cfg.tau <= 1.0, "tau", cfg.tau, "must be a number in (0, 1]")
+    declared = declared_action(datamodule.env.action)
+    if declared is not None:
+        _check_head(cfg, declared, temperature)
+    return made
+
+
+def _check_head(cfg: DictConfig, action: ActionSpec, temperature: TemperatureRule) -> None:
+    head = build(cfg, "head", action)
+    if isinstance(temperature, Auto):
+        check_reachable(temperature.target_entropy.value(head), head)
+
+
+def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
+    env: EnvConfig = build(cfg, "env")
+    return ReplayDataModule(
+        env,
+        total_env_steps=cfg.total_env_steps,
+        steps_per_epoch=cfg.steps_per_epoch,
+        learning_starts=cfg.learning_starts,
+        num_envs=cfg.num_envs,
+        collect_steps=cfg.collector.collect_steps,
+        utd_ratio=cfg.utd_ratio,
+        batch_size=cfg.batch_size,
+        capacity=cfg.replay.capacity,
+        eval_episodes=cfg.eval_episodes,
+        seed=cfg.seed,
+        device=device,
+    )

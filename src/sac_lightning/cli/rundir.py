@@ -1,0 +1,104 @@
+"""The files of a run directory that are not Lightning's: config.yaml, summary.json, train.log."""
+
+import logging
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.logging import RichHandler
+
+from sac_lightning.files import write_atomically, write_json
+
+TOLD_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
+LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")
+
+
+class RunDirectory:
+    """One run's folder. Nothing is written before `prepare`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.summary = path / "summary.json"
+        self.log = path / "train.log"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.ckpt"
+        self.best = self.checkpoints / "best.ckpt"
+
+    def prepare(self, cfg: DictConfig) -> None:
+        """Write the resolved config, with the paths of this run left as interpolations."""
+        text = OmegaConf.to_yaml(portable(cfg), resolve=True)
+        write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def write_summary(self, content: dict[str, Any]) -> None:
+        """Write summary.json with the versions of what ran."""
+        write_json(self.summary, {**content, "versions": versions()})
+
+    def forget_if_empty(self) -> None:
+        """Remove the folder, and parents that it left empty, if nothing was written: a mistake leaves no trace."""
+        folder = self.path
+        while folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
+            folder.rmdir()
+            folder = folder.parent
+
+
+def portable(cfg: DictConfig) -> DictConfig:
+    """`cfg` resolved, but for `paths`, which belong to the place where a run lies."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    run_dir = str(cfg.paths.run_dir)
+    moved = _replace(plain, run_dir, "${paths.run_dir}")
+    moved["paths"] = {"run_dir": "."}
+    out = OmegaConf.create({})
+    out.merge_with(moved)
+    return out
+
+
+def _replace(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in TOLD_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
+    """The project's and Lightning's log records go to `path` (all) and to the terminal (warnings and our own)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_screen = RichHandler(console=console or Console(stderr=True), show_path=False, show_time=False)
+    to_screen.addFilter(
+        lambda record: record.levelno >= logging.WARNING or record.name.startswith("sac_lightning")
+    )
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [to_file, to_screen], False
+        logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+        to_file.close()

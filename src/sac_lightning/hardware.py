@@ -1,0 +1,57 @@
+"""What the machine has: devices, CPU threads, a compiler."""
+
+import logging
+import os
+import shutil
+
+import torch
+
+from sac_lightning.errors import ConfigError
+
+log = logging.getLogger(__name__)
+COMPILE = (True, False, "auto")
+# Compiling took 8 to 24 s and saved about 4 ms an update: a run must be long enough to win that back.
+WORTH_COMPILING = 20_000
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is a GPU where there is one. Raises ConfigError for a device that is not here."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            "device", device, f"this machine has {torch.cuda.device_count()} CUDA devices; use cpu"
+        )
+    return chosen
+
+
+def resolve_threads(threads: int | str) -> int:
+    """`auto` is every CPU that this process may use."""
+    if threads == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ConfigError("threads", threads, "must be auto or a whole number of at least 1")
+    return threads
+
+
+def resolve_compile(setting: bool | str, gradient_updates: int) -> bool:
+    """Whether to compile; without a compiler, one line says so and the answer is no."""
+    if setting not in COMPILE:
+        raise ConfigError("compile", setting, "must be auto, true or false")
+    if setting == "auto" and gradient_updates < WORTH_COMPILING:
+        return False
+    if setting and not has_compiler():
+        log.warning("compile=%s: no C++ compiler (g++ or clang++) was found, so the run is eager", setting)
+        return False
+    return bool(setting)
+
+
+def has_compiler() -> bool:
+    """Whether a C++ compiler is on the PATH, or named by CXX."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
