@@ -16,9 +16,10 @@ from sac_lightning.spaces import ActionSpec, Array
 class VectorEnv(Protocol):
     """What the collector needs of a vector env; Gymnasium's sync and async ones have it."""
 
-    num_envs: int
+    @property
+    def num_envs(self) -> int: ...
 
-    def reset(self, *, seed: int | list[int] | None = None) -> tuple[Array, dict[str, Any]]: ...
+    def reset(self, *, seed: int | None = None) -> tuple[Array, dict[str, Any]]: ...
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]: ...
 
@@ -100,7 +101,7 @@ class Collector:
         return self._episodes(reward, over)
 
     def _store(self, action: Array, reward: Array, next_obs: Array, terminated: Array) -> None:
-        rows = (self._obs, action, reward, next_obs, terminated)
+        rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, terminated)
         if self._resetting.any():
             real = ~self._resetting
             rows = tuple(field[real] for field in rows)

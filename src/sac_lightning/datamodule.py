@@ -208,12 +208,12 @@ class ReplayDataModule(LightningDataModule):
         assert self.trainer is not None
         turn = self.num_envs * self.collect_steps
         uneven = self.total_env_steps % self.steps_per_epoch or self.steps_per_epoch % turn
-        if uneven and self.trainer.reload_dataloaders_every_n_epochs != 1:
+        if uneven and getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0) != 1:
             raise ConfigError(
                 "steps_per_epoch",
                 self.steps_per_epoch,
-                f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) need "
-                "Trainer(reload_dataloaders_every_n_epochs=1)",
+                f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) "
+                "need Trainer(reload_dataloaders_every_n_epochs=1)",
             )
 
 

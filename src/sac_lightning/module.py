@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -35,6 +36,10 @@ class SACModule(LightningModule):
     checkpoint holds. `trainer.global_step` counts gradient updates; `env_steps` and `grad_steps` are
     counters of our own, saved with the weights.
     """
+
+    env_steps: Tensor
+    grad_steps: Tensor
+    target_entropy: Tensor
 
     def __init__(
         self,
@@ -120,15 +125,15 @@ class SACModule(LightningModule):
         return self.policy.act(obs, deterministic, generator)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:  # type: ignore[override]
-        """The module of a checkpoint, ready to act, without an env. Reads data only, never a pickled program."""
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
+        """The module of a checkpoint, ready to act, without an env. Reads data, never a pickled program."""
         options = {"map_location": "cpu", "weights_only": True, **options}
-        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)  # type: ignore[misc]
+        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
         return module.eval()
 
     # --- Lightning's hooks ---------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:  # type: ignore[override]
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Critic, actor and, where α is learned, log_alpha; the critic's steps are `trainer.global_step`."""
         owners: list[tuple[Any, Any]] = [
             (self.critic_config, self.critic.parameters()),
@@ -196,7 +201,8 @@ class SACModule(LightningModule):
             self.tell(self._window.close(iteration.env_steps), iteration.env_steps)
 
     def _update(self, batch: Batch, noise: Tensor, env_steps: int) -> None:
-        critic_optimizer, actor_optimizer, *alpha_optimizer = self.optimizers()  # type: ignore[misc]
+        optimizers = cast(list[LightningOptimizer], self.optimizers())
+        critic_optimizer, actor_optimizer, *alpha_optimizer = optimizers
         alpha = self.temperature.alpha(self.log_alpha.detach(), env_steps)
 
         critic = self._critic_gradient(batch, noise[0], alpha)
@@ -241,7 +247,7 @@ class SACModule(LightningModule):
         schedulers = self.lr_schedulers()
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             if scheduler is not None:
-                scheduler.step()  # type: ignore[call-arg]
+                scheduler.step()
 
     def validation_step(self, evaluation: Evaluation, batch_idx: int) -> None:
         """An evaluation was run by the loader: tell it."""

@@ -1,5 +1,6 @@
 """The networks: one actor, a batched ensemble of critics, and the slow copy of the latter."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Actor(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         sizes = (obs.size, *config.hidden_sizes, head.feature_size)
         self.layers = nn.ModuleList(
-            _linear(size_in, size_out, generator) for size_in, size_out in zip(sizes, sizes[1:], strict=False)
+            _linear(size_in, size_out, generator) for size_in, size_out in itertools.pairwise(sizes)
         )
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
@@ -91,7 +92,8 @@ class Actor(nn.Module):
         *hidden, last = self.layers
         for layer in hidden:
             x = self.activation(layer(x))
-        return last(x).float()
+        features: Tensor = last(x)
+        return features.float()
 
 
 class CriticEnsemble(nn.Module):
@@ -112,7 +114,7 @@ class CriticEnsemble(nn.Module):
         size_in = obs.size + (head.action_size if head.num_actions is None else 0)
         sizes = (size_in, *config.hidden_sizes, head.num_actions or 1)
         self.layers = nn.ModuleList(
-            BatchedLinear(config.num_critics, a, b, generator) for a, b in zip(sizes, sizes[1:], strict=False)
+            BatchedLinear(config.num_critics, a, b, generator) for a, b in itertools.pairwise(sizes)
         )
 
     def taken(self, obs: Shaped[Tensor, "B *obs"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, "N B"]:
@@ -161,7 +163,7 @@ def polyak_update(targets: Iterable[Tensor], sources: Iterable[Tensor], tau: flo
 
 
 def _linear(size_in: int, size_out: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, size_in, size_out)
+    layer = nn.Linear(size_in, size_out, device="meta").to_empty(device="cpu")
     bound = 1.0 / math.sqrt(size_in)
     with torch.no_grad():
         layer.weight.copy_(_uniform((size_out, size_in), bound, generator))

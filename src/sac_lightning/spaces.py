@@ -85,8 +85,9 @@ class BoxAction(ActionSpec):
 
     def to_env(self, action: Array) -> Array:
         """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
-        scaled = action * self.scale + self.centre
-        return np.clip(scaled, self.low, self.high).astype(np.float32).reshape(-1, *self.shape)
+        scaled = np.clip(action * self.scale + self.centre, self.low, self.high)
+        env_action: Array = scaled.astype(np.float32).reshape(-1, *self.shape)
+        return env_action
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:
         """[B, A], uniform in the unit box."""

@@ -70,7 +70,7 @@ class GradientOf:
     ) -> None:
         self._objective = objective
         self._autocast = autocast
-        self._parameters = {
+        self._parameters: dict[str, Tensor] = {
             f"{network}.{name}": parameter
             for name, parameter in objective.get_submodule(network).named_parameters()
         }

@@ -1,6 +1,5 @@
-"""`last.ckpt` after every epoch and `best.ckpt` by evaluation, written so that a crash leaves the old one whole."""
+"""`last.ckpt` after every epoch, `best.ckpt` by evaluation; a crash leaves the old file whole."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from sac_lightning.files import write_atomically
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """`last.ckpt`: before the first step, so that a run that fails early leaves one too, and after each epoch."""
+    """`last.ckpt`: after each epoch, and before the first step for a run that fails early."""
 
-    def __init__(self, dirpath: str | os.PathLike[str]) -> None:
+    def __init__(self, dirpath: str | Path) -> None:
         super().__init__(
             dirpath=dirpath,
             filename="last",
@@ -36,7 +35,7 @@ class LastCheckpoint(ModelCheckpoint):
 class BestCheckpoint(ModelCheckpoint):
     """`best.ckpt`: the epoch with the highest `eval/return_mean`."""
 
-    def __init__(self, dirpath: str | os.PathLike[str]) -> None:
+    def __init__(self, dirpath: str | Path) -> None:
         super().__init__(
             dirpath=dirpath,
             filename="best",
@@ -49,7 +48,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, but written to a temporary name, synced and renamed; read as data only."""
+    """Lightning's checkpoint files, but written to a temporary name, synced, renamed; read as data."""
 
     @override
     def save_checkpoint(

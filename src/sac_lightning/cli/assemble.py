@@ -19,7 +19,7 @@ from sac_lightning.networks import ActorConfig, CriticConfig
 from sac_lightning.spaces import ActionSpec
 
 OWN_TRAINER_KEYS = {
-    "gradient_clip_val": "clip per optimizer with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
+    "gradient_clip_val": "clip with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
     "devices": "runs on one device; use device=",
     "accelerator": "use device=",
     "strategy": "runs on one device; several are not supported",

@@ -17,7 +17,7 @@ def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> Non
     allowed = (*PREFIXES, *extra)
     if isinstance(config, DictConfig | dict):
         for key, value in config.items():
-            here = f"{path}.{key}" if path else str(key)
+            here = f"{path}.{key!s}" if path else str(key)
             if key == "_target_" and not any(
                 str(value) == p or str(value).startswith(f"{p}.") for p in allowed
             ):

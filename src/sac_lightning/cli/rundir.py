@@ -40,7 +40,7 @@ class RunDirectory:
         write_json(self.summary, {**content, "versions": versions()})
 
     def forget_if_empty(self) -> None:
-        """Remove the folder, and parents that it left empty, if nothing was written: a mistake leaves no trace."""
+        """Remove the folder, and parents left empty, if nothing was written: a mistake leaves no trace."""
         folder = self.path
         while folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
             folder.rmdir()
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
-    """The project's and Lightning's log records go to `path` (all) and to the terminal (warnings and our own)."""
+    """Log records of the project and Lightning go to `path`; our own and warnings to the terminal too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -17,7 +17,7 @@ def config_dir() -> str:
 
 
 def main() -> None:
-    """Run the command and exit with its status: 0 done, 1 failed, 2 a mistake in the config, 130 interrupted."""
+    """Run the command; exit with 0 done, 1 failed, 2 a mistake in the config, 130 interrupted."""
     sys.exit(command())
 
 

@@ -28,7 +28,7 @@ def check_reachable(target: float, head: ActionHead) -> str | None:
     if high - target <= NEAR * width + SLACK:
         return (
             f"target_entropy={target:.4g} is within 2 % of the largest entropy {high:.4g}: "
-            "the policy must stay nearly uniform, so expect α to grow for as long as the task rewards a choice"
+            "the policy must stay nearly uniform, so expect α to grow while the task rewards a choice"
         )
     if math.isfinite(low) and target - low <= NEAR * width + SLACK:
         return (

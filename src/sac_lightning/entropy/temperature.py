@@ -83,7 +83,7 @@ class Anneal(TemperatureRule):
         """α after `env_steps`."""
         f = min(1.0, env_steps / self.steps)
         if self.shape == "exponential":
-            return self.start * (self.end / self.start) ** f
+            return self.start * math.pow(self.end / self.start, f)
         if self.shape == "linear":
             return self.start + (self.end - self.start) * f
         return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * f))

@@ -1,0 +1,46 @@
+# Everything runs in .venv, which `make install` sets up from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test check lint format bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## set up .venv with every extra and the tools
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,dev]'
+	touch $@
+
+train: install ## the main job: SAC on Pendulum, about two minutes
+	$(BIN)/python train.py env=pendulum alpha=auto
+
+test: install ## every test, learning tests included
+	$(BIN)/python -m pytest -q
+
+check: lint test ## lint, types, import contracts and the tests
+
+lint: install ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## throughput against Stable-Baselines3, alternating in one run
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install -q -r benchmarks/requirements-peers.txt
+	$(BIN)/python benchmarks/throughput.py
+
+clean: ## remove what builds and runs left behind
+	rm -rf $(VENV) .venv-bench build dist runs multirun .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
