@@ -1,7 +1,7 @@
 """Steps the envs with the newest policy and stores what happened."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import ActionSpec, Array
 
 
+@runtime_checkable
 class VectorEnv(Protocol):
     """What the collector needs of a vector env; Gymnasium's sync and async ones have it."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import nan
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -29,6 +31,16 @@ def require(ok: bool, key: str, value: Any, allowed: str) -> None:
     """Raise ConfigError unless `ok`. NaN fails every comparison, so write `ok` as what must hold."""
     if not ok:
         raise ConfigError(key, value, allowed)
+
+
+def number(value: Any) -> float:
+    """`value` if it is a number, else NaN, which fails every comparison."""
+    return value if isinstance(value, Real) and not isinstance(value, bool) else nan  # type: ignore[return-value]
+
+
+def whole(value: Any) -> float:
+    """`value` if it is a whole number, else NaN, which fails every comparison."""
+    return value if isinstance(value, Integral) and not isinstance(value, bool) else nan  # type: ignore[return-value]
 
 
 def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:

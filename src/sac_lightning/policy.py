@@ -57,3 +57,14 @@ class Policy:
 
     def _tensor(self, obs: Array) -> Tensor:
         return torch.as_tensor(obs.astype(self.obs.dtype, copy=False), device=self.device)
+
+
+@dataclass(frozen=True)
+class SampledPolicy(Policy):
+    """A policy that draws from π, from a generator of its own, where it is asked for the mode."""
+
+    generator: torch.Generator
+
+    def mode(self, obs: Array) -> Array:
+        """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π."""
+        return self.sample(obs, self.generator)

@@ -2,11 +2,16 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require
 
-MISTAKE, FAILED = 2, 1
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def config_dir() -> str:
@@ -23,33 +28,56 @@ def main() -> None:
 
 def command() -> int:
     """The command's exit status; mistakes are told in one line on stderr."""
+
+    def job(cfg: "DictConfig") -> tuple[int, float]:
+        from sac_lightning.cli.job import run_job
+
+        return run_job(cfg)
+
+    return hydra_command("train", job)
+
+
+def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]") -> int:
+    """Compose conf/`config`.yaml with the command line, run `job` (exit status, objective); the worst status."""
     import hydra
     from hydra.errors import HydraException
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     codes: list[int] = []
 
-    @hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")
-    def job(cfg: DictConfig) -> float | None:
-        from sac_lightning.cli.job import run_job
-
-        code, objective = run_job(cfg)
+    @hydra.main(version_base="1.3", config_path=config_dir(), config_name=config)
+    def main_job(cfg: DictConfig) -> float | None:
+        code, objective = job(cfg)
         codes.append(code)
         return objective
+
+    OmegaConf.register_new_resolver("folder", folder_name, replace=True)
 
     # Hydra would print its own report and exit with 1; we want the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        job()
+        main_job()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         return tell_mistake(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return max(codes, default=0)
+
+
+def folder_name(task_name: Any) -> str:
+    """`task_name` as a folder under runs/ and multirun/. Raises ConfigError for one that leads elsewhere."""
+    parts = task_name.split("/") if isinstance(task_name, str) else []
+    ok = bool(parts) and all(part.strip() and part.strip(".") and part.isprintable() for part in parts)
+    require(ok, "task_name", task_name, "must be text that names a folder, with no '..' and no leading '/'")
+    return str(task_name)
 
 
 def tell_mistake(error: BaseException) -> int:
     """One line that says what was wrong; the exit status of a mistake."""
     cause = error.__cause__
+    if isinstance(cause, ConfigError):
+        error = cause
     text = f"{error} {cause}" if cause is not None and not isinstance(error, ConfigError) else str(error)
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
     return MISTAKE

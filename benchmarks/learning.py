@@ -1,0 +1,121 @@
+"""Learning benchmarks: train as a user would, then evaluate the checkpoints on 100 episodes of fixed seeds.
+
+    python benchmarks/learning.py pendulum_fast --jobs 2
+
+Every finished run is a row of benchmarks/results/; runs that have their row are not made again.
+"""
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from learning_cases import CASES, Case, Run
+from learning_run import ROOT, Curve, Score, command, curve, final_alpha, scores, train
+from tables import Row, Table
+
+RESULTS = ROOT / "benchmarks" / "results"
+SCORE_COLUMNS = (
+    "experiment",
+    "variant",
+    "seed",
+    "env_steps",
+    "episodes",
+    "return_mean",
+    "return_std",
+    "seconds",
+    "command",
+)
+CURVE_COLUMNS = ("variant", "seed", "env_steps", "return_mean", "alpha")
+
+
+class Benchmark:
+    """The runs of one case, and the tables that they fill."""
+
+    def __init__(self, case: Case, runs_dir: Path, results: Path) -> None:
+        self.case, self.folder = case, runs_dir / case.name
+        own = ("return_auc", "alpha") if case.curves else ()
+        name = case.name if case.curves else f"learning_{case.name}"
+        self.table = Table(results / f"{name}.csv", (*SCORE_COLUMNS[:-1], *own, SCORE_COLUMNS[-1]))
+        self.curves = Table(results / f"{name}_curves.csv", CURVE_COLUMNS)
+        self.picture = results / f"{name}.png"
+
+    @property
+    def missing(self) -> list[Run]:
+        """Runs without a row."""
+        present = {(row["experiment"], row["variant"], row["seed"]) for row in self.table.rows}
+        return [
+            run for run in self.case.runs if (run.experiment, run.variant, str(run.seed)) not in present
+        ]
+
+    def make(self, run: Run) -> tuple[list[Score], Curve, float]:
+        """Train and evaluate; nothing is written to the tables."""
+        folder = self.folder / run.name
+        train(run, folder)
+        return scores(run, folder), curve(folder), final_alpha(folder)
+
+    def record(self, run: Run, made: list[Score], seen: Curve, alpha: float) -> None:
+        """The curves first: a row of the main table says that the run needs not be made again."""
+        what = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
+        extra: dict[str, object] = {}
+        if self.case.curves:
+            points = zip(seen.env_steps, seen.returns, seen.alpha, strict=True)
+            self.curves.add(
+                [
+                    {"variant": run.variant, "seed": run.seed, **dict(zip(CURVE_COLUMNS[2:], p, strict=True))}
+                    for p in points
+                ],
+                replacing=lambda row: _is(run, row),
+            )
+            extra = {"return_auc": float(np.mean(seen.returns)), "alpha": alpha}
+        self.table.add([{**what, **vars(score), **extra, "command": command(run)} for score in made])
+
+    def draw(self) -> None:
+        """The picture of the curves that there are."""
+        if self.case.curves and self.curves.rows:
+            from learning_plot import draw
+
+            draw(self.curves.rows, self.picture)
+
+
+def _is(run: Run, row: Row) -> bool:
+    return (row["variant"], row["seed"]) == (run.variant, str(run.seed))
+
+
+def main() -> int:
+    """Make the missing runs, `--jobs` at a time; the number of those that failed."""
+    arguments = _parser().parse_args()
+    benchmark = Benchmark(CASES[arguments.case], arguments.runs_dir, arguments.results)
+    missing, failed = benchmark.missing, 0
+    print(f"{arguments.case}: {len(missing)} of {len(benchmark.case.runs)} runs to make", flush=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        running = {pool.submit(benchmark.make, run): run for run in missing[: arguments.at_most]}
+        for done in as_completed(running):
+            run = running[done]
+            try:
+                made = done.result()
+            except Exception as error:
+                failed += 1
+                print(f"{run.name}: failed: {error}", flush=True)
+                continue
+            benchmark.record(run, *made)
+            told = ", ".join(f"{s.return_mean:.1f} ± {s.return_std:.1f} at {s.env_steps:,}" for s in made[0])
+            print(f"{run.name}: {told}, {made[0][-1].seconds:.0f} s", flush=True)
+            benchmark.draw()
+    benchmark.draw()
+    return min(failed, 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("case", choices=sorted(CASES))
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
+    parser.add_argument("--at-most", type=int, default=None, help="make only so many of the missing runs")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs" / "benchmarks")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

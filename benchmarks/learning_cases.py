@@ -1,0 +1,68 @@
+"""Which runs each learning benchmark consists of."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, as the arguments that a user would give to train.py."""
+
+    experiment: str
+    seed: int
+    overrides: tuple[str, ...] = ()
+    # What sets this run apart from the others of its case, besides the seed; "" where nothing does.
+    variant: str = ""
+    # Env steps at which a checkpoint is kept and evaluated, besides the end; multiples of one epoch.
+    stage: int | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments that decide what is learned."""
+        return (f"experiment={self.experiment}", *self.overrides, f"seed={self.seed}")
+
+    @property
+    def name(self) -> str:
+        """A folder's name."""
+        return "_".join(part for part in (self.experiment, self.variant, f"seed{self.seed}") if part)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A benchmark: its runs, and whether their curves are kept and drawn."""
+
+    name: str
+    runs: tuple[Run, ...] = field(repr=False)
+    curves: bool = False
+
+
+RULES = {
+    "eps_peaked-0.02": ("target_entropy=eps_peaked", "target_entropy.eps=0.02"),
+    "eps_peaked-0.1": ("target_entropy=eps_peaked", "target_entropy.eps=0.1"),
+    "max_ratio-0.5": ("target_entropy=max_ratio", "target_entropy.ratio=0.5"),
+    "max_ratio-0.98": ("target_entropy=max_ratio", "target_entropy.ratio=0.98"),
+}
+# Acrobot with CartPole's small networks: one setting for both tasks, so that only the rule differs.
+DISCRETE_ENVS = {
+    "cartpole": (),
+    "acrobot": ("env.id=Acrobot-v1", "env.action={discrete:3}"),
+}
+
+
+def _discrete_targets() -> tuple[Run, ...]:
+    """Seed by seed, so that a benchmark that is stopped early has compared all rules on some seeds."""
+    return tuple(
+        Run("cartpole", seed, (*overrides, *rule), f"{env}_{name}")
+        for seed in range(3)
+        for env, overrides in DISCRETE_ENVS.items()
+        for name, rule in RULES.items()
+    )
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("pendulum_fast", tuple(Run("pendulum_fast", seed) for seed in range(5))),
+        Case("cartpole", tuple(Run("cartpole", seed, stage=10_000) for seed in range(3))),
+        Case("discrete_targets", _discrete_targets(), curves=True),
+    )
+}

@@ -1,0 +1,238 @@
+"""`python eval.py run=RUN_DIR`, `sac-eval`: evaluate a run's checkpoint, and film it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sac_lightning.cli.train import hydra_command
+from sac_lightning.errors import ConfigError, require, whole
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from sac_lightning.envs import EnvConfig
+    from sac_lightning.evaluation import Evaluation
+    from sac_lightning.module import SACModule
+    from sac_lightning.policy import Policy
+
+
+def main() -> None:
+    """Run the command and exit with its status: 0 done, 1 failed, 2 a mistake in the arguments, 130 interrupted."""
+    sys.exit(command())
+
+
+def command() -> int:
+    """The command's exit status; mistakes are told in one line on stderr."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        print("error: -m: evaluates one run at a time; call it once for each", file=sys.stderr)
+        return 2
+    return hydra_command("eval", _job)
+
+
+def _job(cfg: "DictConfig") -> tuple[int, float]:
+    _check(cfg)
+    run = Run.at(str(cfg.run))
+    env = run.env([str(prefix) for prefix in cfg.allowed_prefixes])
+    checkpoint = run.checkpoint(str(cfg.checkpoint))
+    module = load(checkpoint, str(cfg.checkpoint), str(cfg.device))
+    check_spaces(module, env, checkpoint)
+    record = _recorder(env, run.path / "videos" / "eval.mp4") if cfg.video else None
+    seeds = range(cfg.seed, cfg.seed + cfg.episodes)
+    result = evaluate(env.build, _policy(module, cfg), seeds)
+    summary = {
+        "checkpoint": str(checkpoint),
+        "env_steps": int(module.env_steps),
+        "env_id": env.id,
+        "deterministic": cfg.deterministic,
+        **statistics(result),
+        "seeds": list(seeds),
+    }
+    _write(run.path / "eval.json", summary)
+    if record is not None:
+        record(_policy(module, cfg), seeds[0])
+    _tell(summary, run.path, filmed=record is not None)
+    return 0, result.return_mean
+
+
+def _check(cfg: "DictConfig") -> None:
+    require(whole(cfg.episodes) >= 1, "episodes", cfg.episodes, "must be a whole number of at least 1")
+    require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
+    for key in ("deterministic", "video"):
+        require(isinstance(cfg[key], bool), key, cfg[key], "must be true or false")
+    named = not isinstance(cfg.allowed_prefixes, str) and hasattr(cfg.allowed_prefixes, "__iter__")
+    require(named, "allowed_prefixes", cfg.allowed_prefixes, "must be a list of packages, e.g. [my_envs]")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory to read: its config is data about the env, and nothing in it is instantiated."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def at(cls, path: str) -> "Run":
+        """The run in the folder `path`. Raises ConfigError that says what is missing there."""
+        from omegaconf import OmegaConf
+
+        folder = Path(path)
+        require(folder.is_dir(), "run", path, "is no run: there is no such folder")
+        file = folder / "config.yaml"
+        require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
+        try:
+            config = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        except Exception as error:
+            raise ConfigError("run", path, f"its config.yaml cannot be read: {error}") from None
+        known = isinstance(config, dict) and isinstance(config.get("env"), dict) and "id" in config["env"]
+        require(known, "run", path, "is no run: its config.yaml names no env.id")
+        return cls(folder, config)  # type: ignore[arg-type]
+
+    def env(self, allowed_prefixes: list[str]) -> "EnvConfig":
+        """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
+        from sac_lightning.envs import EnvConfig
+
+        said = {k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")}
+        placed = _replace(said, "${paths.run_dir}", str(self.path.resolve()))
+        try:
+            env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
+            env.check()
+        except TypeError as error:
+            raise ConfigError("run", self.path, f"its config.yaml describes no env: {error}") from None
+        except ConfigError as error:
+            advice = error.allowed.replace("env.allowed_prefixes", "allowed_prefixes")
+            raise ConfigError(error.key, error.value, advice) from None
+        return env
+
+    def checkpoint(self, which: str) -> Path:
+        """The file of `best`, `last` or a path; a run without a best one has its last."""
+        folder = self.path / "checkpoints"
+        names = {"best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}
+        places = [folder / name for name in names[which]] if which in names else [Path(which)]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            raise ConfigError("checkpoint", which, f"there is no {' and no '.join(map(str, places))}")
+        return found
+
+
+def load(path: Path, told: str, device: str) -> "SACModule":
+    """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
+    from sac_lightning.hardware import resolve_device
+    from sac_lightning.module import SACModule
+
+    place = resolve_device(device)
+    try:
+        return SACModule.load_from_checkpoint(path).to(place)
+    except Exception as error:
+        # The first line: what torch adds advises to switch its protection off.
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise ConfigError(
+            "checkpoint",
+            told if told == str(path) else f"{told} ({path})",
+            f"is damaged, or holds more than data, or is none of sac_lightning: {reason}",
+        ) from None
+
+
+def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> None:
+    """Raise ConfigError unless the checkpoint was trained on spaces like those of the run's env."""
+    from sac_lightning.envs import action_spec, obs_spec
+
+    probe = env.build()
+    try:
+        obs, action = obs_spec(probe.observation_space), action_spec(probe.action_space)
+    finally:
+        probe.close()
+    require(
+        (obs, action) == (module.obs_spec, module.action_spec),
+        "checkpoint",
+        checkpoint,
+        f"was trained on obs {module.obs_spec.shape} and {module.action_spec}; "
+        f"{env.id} has obs {obs.shape} and {action}",
+    )
+
+
+def evaluate(build: Callable[[], Any], policy: "Policy", seeds: range) -> "Evaluation":
+    """One episode for each seed; the envs are closed afterwards."""
+    from sac_lightning.evaluation import Evaluator
+
+    evaluator = Evaluator(build, seeds)
+    try:
+        return evaluator.run(policy)
+    finally:
+        evaluator.close()
+
+
+def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
+    if cfg.deterministic:
+        return module.policy
+    from sac_lightning.policy import SampledPolicy
+    from sac_lightning.seeding import torch_generator
+
+    policy = module.policy
+    generator = torch_generator(cfg.seed, policy.device)
+    return SampledPolicy(policy.actor, policy.head, policy.obs, policy.action, generator)
+
+
+def _recorder(env: "EnvConfig", path: Path) -> "Callable[[Policy, int], None]":
+    from sac_lightning.cli.video import check_video, film
+
+    check_video(env)
+    return partial(film, env, path)
+
+
+def statistics(result: "Evaluation") -> dict[str, Any]:
+    """What is told of an evaluation."""
+    import numpy as np
+
+    returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
+    return {
+        "episodes": len(returns),
+        "return_mean": result.return_mean,
+        "return_std": result.return_std,
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
+        "return_median": float(np.median(returns)),
+        "length_mean": float(lengths.mean()),
+        "returns": list(result.returns),
+        "lengths": list(result.lengths),
+    }
+
+
+def _write(path: Path, summary: dict[str, Any]) -> None:
+    from sac_lightning.cli.rundir import versions
+    from sac_lightning.files import write_json
+
+    write_json(path, {**summary, "versions": versions()})
+
+
+def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{summary['env_id']} after {summary['env_steps']:,} env steps", show_header=False)
+    rows = {
+        "episodes": str(summary["episodes"]),
+        "return": f"{summary['return_mean']:.2f} ± {summary['return_std']:.2f}",
+        "min, median, max": ", ".join(f"{summary[f'return_{key}']:.2f}" for key in ("min", "median", "max")),
+        "length": f"{summary['length_mean']:.1f}",
+        "policy": "its mode" if summary["deterministic"] else "sampled",
+        "checkpoint": summary["checkpoint"],
+        "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
+    }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    Console(file=sys.stdout).print(table)
+
+
+def _replace(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The losses, by hand."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sac_lightning import losses
+from sac_lightning.losses import LossForm
+from sac_lightning.types import PolicyAtoms
+
+FORMS: list[LossForm] = ["log_alpha", "alpha"]
+both_forms = pytest.mark.parametrize("form", FORMS)
+
+
+def scalar(value: float) -> Tensor:
+    return torch.tensor(value)
+
+
+def one_sample(log_prob: list[float]) -> PolicyAtoms:
+    """K = 1: what a Gaussian head gives."""
+    told = torch.tensor([log_prob])
+    return PolicyAtoms(torch.zeros(1, len(log_prob), 1), told, torch.ones_like(told))
+
+
+def enumerated(prob: list[float]) -> PolicyAtoms:
+    """K = n, B = 1: what a categorical head gives."""
+    told = torch.tensor(prob)[:, None]
+    return PolicyAtoms(torch.arange(len(prob))[:, None], told.log(), told)
+
+
+def test_soft_value_of_one_sample() -> None:
+    q = torch.tensor([[[3.0, 5.0]], [[4.0, 1.0]]])  # [N=2, K=1, B=2]
+    # V = min_i Q_i − α log π: 3 − 0.5·(−2) = 4 and 1 − 0.5·0.4 = 0.8
+    value = losses.soft_value(q, one_sample([-2.0, 0.4]), scalar(0.5))
+    torch.testing.assert_close(value, torch.tensor([4.0, 0.8]))
+
+
+def test_soft_value_of_all_actions_is_the_expectation() -> None:
+    q = torch.tensor([[[1.0], [6.0]], [[2.0], [4.0]]])  # [N=2, K=2, B=1]
+    # ¼·(1 − 0.5·log ¼) + ¾·(4 − 0.5·log ¾) = 3.25 + 0.5·H(¼, ¾) = 3.25 + 0.5·0.5623351 = 3.5311676
+    value = losses.soft_value(q, enumerated([0.25, 0.75]), scalar(0.5))
+    torch.testing.assert_close(value, torch.tensor([3.5311676]))
+
+
+def test_the_minimum_is_taken_per_action_before_the_expectation() -> None:
+    q = torch.tensor([[[0.0], [2.0]], [[2.0], [0.0]]])
+    # Per action: ½·0 + ½·0 = 0. The minimum of the two expectations would be 1.
+    assert losses.soft_value(q, enumerated([0.5, 0.5]), scalar(0.0)).item() == 0.0
+
+
+def test_soft_value_without_temperature_is_the_hard_expectation() -> None:
+    q = torch.tensor([[[1.0], [2.0], [4.0]], [[9.0], [9.0], [9.0]]])
+    # 0.2·1 + 0.3·2 + 0.5·4 = 2.8
+    value = losses.soft_value(q, enumerated([0.2, 0.3, 0.5]), scalar(0.0))
+    torch.testing.assert_close(value, torch.tensor([2.8]))
+
+
+def test_entropy_of_atoms() -> None:
+    # H(¼, ¾) = ¼·log 4 + ¾·log(4/3) = 0.5623351; of one sample it is −log π
+    torch.testing.assert_close(enumerated([0.25, 0.75]).entropy, torch.tensor([0.5623351]))
+    torch.testing.assert_close(one_sample([-1.5]).entropy, torch.tensor([1.5]))
+
+
+finite = st.floats(-50, 50, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    q=st.lists(st.lists(finite, min_size=3, max_size=3), min_size=1, max_size=4),
+    raised=st.tuples(st.integers(0, 3), st.integers(0, 2), st.floats(0, 20, width=32)),
+    alpha=st.floats(0, 5, width=32),
+)
+def test_soft_value_never_falls_when_a_q_rises(
+    q: list[list[float]], raised: tuple[int, int, float], alpha: float
+) -> None:
+    critic, action, by = raised
+    before = torch.tensor(q)[..., None]
+    after = before.clone()
+    after[critic % len(q), action] += by
+    atoms = enumerated([0.2, 0.3, 0.5])
+    value = losses.soft_value(before, atoms, scalar(alpha))
+    assert losses.soft_value(after, atoms, scalar(alpha)) >= value - 1e-4
+    # One more critic never raises the minimum.
+    assert losses.soft_value(torch.cat((before, after - by)), atoms, scalar(alpha)) <= value + 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(q=st.lists(finite, min_size=2, max_size=5), alpha=st.floats(0.125, 5, width=32))
+def test_the_softmax_policy_has_the_largest_soft_value(q: list[float], alpha: float) -> None:
+    values = torch.tensor(q, dtype=torch.float64)
+    best = alpha * torch.logsumexp(values / alpha, 0)  # max_π V = α log Σ exp(Q/α), at π = softmax(Q/α)
+    log_prob = torch.log_softmax(values / alpha, 0)[:, None]
+    n = len(q)
+    temperature = torch.tensor(alpha, dtype=torch.float64)
+    optimal = PolicyAtoms(torch.arange(n)[:, None], log_prob, log_prob.exp())
+    even = torch.full((n, 1), 1 / n, dtype=torch.float64)
+    uniform = PolicyAtoms(torch.arange(n)[:, None], even.log(), even)
+    reached = losses.soft_value(values[None, :, None], optimal, temperature)
+    torch.testing.assert_close(reached[0], best)
+    assert losses.soft_value(values[None, :, None], uniform, temperature)[0] <= best + 1e-9
+
+
+def test_target_bootstraps_and_termination_alone_cuts_it() -> None:
+    # y = 1 + 0.9·(1−0)·2 = 2.8;  y = 1 + 0.9·(1−1)·2 = 1
+    target = losses.critic_target(
+        torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([2.0, 2.0]), 0.9
+    )
+    torch.testing.assert_close(target, torch.tensor([2.8, 1.0]))
+
+
+def test_critic_loss_is_half_the_mean_square_summed_over_critics() -> None:
+    q = torch.tensor([[1.0, 2.0], [5.0, 4.0]])
+    # critic 0: ½·((1−3)² + (2−4)²)/2 = 2; critic 1: ½·((5−3)² + 0)/2 = 1; Σ = 3
+    assert losses.critic_loss(q, torch.tensor([3.0, 4.0])).item() == 3.0
+
+
+def test_each_critic_has_the_gradient_it_would_have_alone() -> None:
+    q = torch.tensor([[1.0, 2.0], [5.0, 4.0]], requires_grad=True)
+    losses.critic_loss(q, torch.tensor([3.0, 4.0])).backward()
+    # ∂/∂Q = (Q − y)/B with B = 2, whatever N is
+    torch.testing.assert_close(q.grad, torch.tensor([[-1.0, -1.0], [1.0, 0.0]]))
+
+
+def test_actor_loss_is_minus_the_mean_value() -> None:
+    assert losses.actor_loss(torch.tensor([1.0, 2.0, 6.0])).item() == -3.0
+
+
+def test_actor_loss_gives_gradient_to_probabilities_and_smallest_q() -> None:
+    q = torch.tensor([[[1.0], [6.0]], [[2.0], [4.0]]], requires_grad=True)
+    logits = torch.tensor([[0.0], [math.log(3.0)]], requires_grad=True)  # π = (¼, ¾)
+    log_prob = torch.log_softmax(logits, 0)
+    atoms = PolicyAtoms(torch.arange(2)[:, None], log_prob, log_prob.exp())
+    losses.actor_loss(losses.soft_value(q, atoms, scalar(0.0))).backward()
+    # −π where the critic is the smaller one, else 0
+    torch.testing.assert_close(q.grad[..., 0], torch.tensor([[-0.25, 0.0], [0.0, -0.75]]))
+    # ∂V/∂logit_k = π_k (Q_k − V) with V = ¼·1 + ¾·4 = 3.25: ¼·(−2.25) = −0.5625, ¾·0.75 = +0.5625
+    torch.testing.assert_close(logits.grad[:, 0], torch.tensor([0.5625, -0.5625]))
+
+
+def test_alpha_loss_by_hand() -> None:
+    log_alpha = scalar(math.log(2.0))
+    # H − H̄ = 0.5 − 2 = −1.5; log form: log 2·(−1.5) = −1.0397; paper's form: 2·(−1.5) = −3
+    assert losses.alpha_loss(log_alpha, scalar(0.5), scalar(2.0)).item() == pytest.approx(-1.0397208)
+    assert losses.alpha_loss(log_alpha, scalar(0.5), scalar(2.0), "alpha").item() == pytest.approx(-3.0)
+
+
+def test_alpha_gradients_by_hand() -> None:
+    log_alpha = torch.tensor(math.log(2.0), requires_grad=True)
+    (steady,) = torch.autograd.grad(losses.alpha_loss(log_alpha, scalar(0.5), scalar(2.0)), log_alpha)
+    (paper,) = torch.autograd.grad(losses.alpha_loss(log_alpha, scalar(0.5), scalar(2.0), "alpha"), log_alpha)
+    # ∂/∂log α: H − H̄ = −1.5, and α·(H − H̄) = −3
+    assert (steady.item(), paper.item()) == (pytest.approx(-1.5), pytest.approx(-3.0))
+
+
+@both_forms
+def test_alpha_loss_gives_no_gradient_to_the_policy(form: LossForm) -> None:
+    log_alpha = torch.tensor(0.3, requires_grad=True)
+    entropy = torch.tensor(0.5, requires_grad=True)
+    losses.alpha_loss(log_alpha, entropy, scalar(2.0), form).backward()
+    assert entropy.grad is None and log_alpha.grad is not None
+
+
+@both_forms
+@settings(max_examples=40, deadline=None)
+@given(
+    log_alpha=st.floats(-5, 3, width=32),
+    target=st.floats(-10, 3, width=32),
+    gap=st.floats(0.01, 5).flatmap(lambda size: st.sampled_from([size, -size])),
+)
+def test_a_step_of_descent_raises_alpha_below_target_and_lowers_it_above(
+    form: LossForm, log_alpha: float, target: float, gap: float
+) -> None:
+    learned = torch.tensor(log_alpha, requires_grad=True)
+    loss = losses.alpha_loss(learned, scalar(target + gap), scalar(target), form)
+    (gradient,) = torch.autograd.grad(loss, learned)
+    stepped = learned.detach() - 0.1 * gradient
+    assert stepped > learned if gap < 0 else stepped < learned
+
+
+@both_forms
+def test_alpha_rests_where_entropy_is_on_target(form: LossForm) -> None:
+    log_alpha = torch.tensor(0.3, requires_grad=True)
+    losses.alpha_loss(log_alpha, scalar(-1.0), scalar(-1.0), form).backward()
+    assert log_alpha.grad == 0.0
