@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-jaxtyping.install_import_hook("sac_lightning", "typechecked.checked")  # before the package is imported
+# Wherever tensors travel. What people write (envs, cli, loggers, the datamodule's arguments) is checked by
+# the package itself, and its tests hand it wrong types on purpose.
+CHECKED = (
+    "types losses spaces heads entropy networks update policy replay collector evaluation loaders metrics module"
+)
+jaxtyping.install_import_hook(  # before the package is imported
+    [f"sac_lightning.{name}" for name in CHECKED.split()], "typechecked.checked"
+)
 torch.set_num_threads(1)
 
 

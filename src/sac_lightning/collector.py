@@ -1,5 +1,6 @@
 """Steps the envs with the newest policy and stores what happened."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -32,6 +33,9 @@ class Episode(NamedTuple):
 
     ret: float
     length: int
+
+
+CollectorState = dict[str, Any]
 
 
 class Collector:
@@ -80,6 +84,40 @@ class Collector:
         for _ in range(steps):
             finished.extend(self._step(self._choose(policy)))
         return finished
+
+    def state_dict(self) -> CollectorState:
+        """Counters, present observations, episode statistics and random streams, as plain data."""
+        generator = self._generator
+        return {
+            "env_steps": self.env_steps,
+            "obs": torch.from_numpy(np.ascontiguousarray(self._obs)),
+            "returns": torch.from_numpy(self._returns.copy()),
+            "lengths": torch.from_numpy(self._lengths.copy()),
+            "resetting": torch.from_numpy(self._resetting.copy()),
+            "warm_up": json.dumps(self._warm_up.bit_generator.state),
+            "generator": None if generator is None else generator.get_state(),
+        }
+
+    def load_state_dict(self, state: CollectorState, device: torch.device, *, episodes_go_on: bool) -> None:
+        """Restore what `state_dict` gave.
+
+        Without `episodes_go_on` (the envs could not be restored and were reset) observations and episode
+        statistics stay those of the fresh episodes.
+        """
+        self.env_steps = state["env_steps"]
+        self._warm_up.bit_generator.state = json.loads(state["warm_up"])
+        if state["generator"] is not None:
+            self._generator = torch.Generator(device=device)
+            self._generator.set_state(state["generator"].cpu())
+        if episodes_go_on:
+            self._obs = state["obs"].numpy()
+            self._returns, self._lengths = state["returns"].numpy(), state["lengths"].numpy()
+            self._resetting = state["resetting"].numpy()
+
+    def restart_episodes(self, seed: int) -> None:
+        """Begin a fresh episode in every env."""
+        self._obs, _ = self.envs.reset(seed=seed % 2**31)
+        self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
     def _choose(self, policy: Policy) -> Array:
         if self.env_steps < self.learning_starts:

@@ -2,18 +2,19 @@
 
 import logging
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
 
-from sac_lightning.collector import Collector
+from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, number, require, whole
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
 from sac_lightning.policy import Policy
-from sac_lightning.replay import ReplayBuffer, check_fits
+from sac_lightning.replay import check_fits
 from sac_lightning.replay.size import GIB
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
@@ -44,23 +45,25 @@ class ReplayDataModule(LightningDataModule):
         eval_episodes: int = 10,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        journal_dir: Path | str | None = None,
     ) -> None:
         super().__init__()
         self.env = EnvConfig(id=env) if isinstance(env, str) else env
         self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
         self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
         self.utd_ratio, self.batch_size = utd_ratio, batch_size
-        self.capacity = min(1_000_000, total_env_steps) if capacity is None else capacity
         self.eval_episodes, self.seed = eval_episodes, seed
         self.device = torch.device(device)
+        self.journal_dir = None if journal_dir is None else Path(journal_dir)
+        self._check_counts()
+        self.capacity = min(1_000_000, total_env_steps) if capacity is None else capacity
         self._check()
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
-        self.collector: Collector | None = None
-        self.replay: ReplayBuffer | None = None
+        self.collection: Collection | None = None
         self.evaluator: Evaluator | None = None
         self._loader: SizedLoader[Iteration] | None = None
 
-    def _check(self) -> None:
+    def _check_counts(self) -> None:
         for key in (
             "total_env_steps",
             "steps_per_epoch",
@@ -70,15 +73,17 @@ class ReplayDataModule(LightningDataModule):
             "eval_episodes",
         ):
             value = getattr(self, key)
-            require(_whole(value) and value >= 1, key, value, "must be a whole number of at least 1")
+            require(whole(value) >= 1, key, value, "must be a whole number of at least 1")
         for key in ("learning_starts", "seed"):
             value = getattr(self, key)
-            require(_whole(value) and value >= 0, key, value, "must be a whole number of at least 0")
+            require(whole(value) >= 0, key, value, "must be a whole number of at least 0")
+
+    def _check(self) -> None:
         require(
-            0.0 < self.utd_ratio < math.inf,
+            0.0 < number(self.utd_ratio) < math.inf,
             "utd_ratio",
             self.utd_ratio,
-            "must be gradient updates per env step, above 0",
+            "must be a number above 0: gradient updates per env step",
         )
         turn = self.num_envs * self.collect_steps
         require(
@@ -88,10 +93,10 @@ class ReplayDataModule(LightningDataModule):
             f"must be at least num_envs · collect_steps = {turn}",
         )
         require(
-            _whole(self.capacity) and self.capacity >= self.num_envs,
+            whole(self.capacity) >= self.num_envs,
             "replay.capacity",
             self.capacity,
-            f"a whole number of at least num_envs={self.num_envs}",
+            f"must be a whole number of at least num_envs={self.num_envs}",
         )
         if self.total_env_steps < self.learning_starts:
             raise ConfigError(
@@ -122,7 +127,7 @@ class ReplayDataModule(LightningDataModule):
     @property
     def env_steps(self) -> int:
         """Env steps taken so far."""
-        return self.collector.env_steps if self.collector else 0
+        return self.collection.collector.env_steps if self.collection else 0
 
     def updates_due(self, env_steps: int) -> int:
         """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
@@ -137,20 +142,20 @@ class ReplayDataModule(LightningDataModule):
         if self.evaluator is None:
             first = streams.evaluation
             self.evaluator = Evaluator(self.env.build, range(first, first + self.eval_episodes))
-        if stage == "fit" and self.collector is None:
+        if stage == "fit" and self.collection is None:
             planned = check_fits(self.capacity, obs, action, self.device)
             log.info(
                 "replay buffer: %d transitions, %.3f GiB on %s", self.capacity, planned / GIB, self.device
             )
-            self.replay = ReplayBuffer(self.capacity, obs, action, streams.replay, self.device)
-            self.collector = Collector(
-                self.env.build_vector(self.num_envs),
-                action,
-                self.replay,
-                env_seed=streams.env,
-                action_seed=streams.action,
+            self.collection = Collection(
+                self.env,
+                self.num_envs,
+                self.specs,
+                capacity=self.capacity,
                 learning_starts=self.learning_starts,
-                next_step_autoreset=self.env.autoreset == "next_step",
+                seed=self.seed,
+                device=self.device,
+                journal_dir=self.journal_dir,
             )
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
@@ -168,6 +173,11 @@ class ReplayDataModule(LightningDataModule):
         if self._loader is not None:
             self._loader.stop()
 
+    @property
+    def epoch_cut_short(self) -> bool:
+        """Whether `end_epoch_early` left env steps of the present epoch undone."""
+        return self._loader is not None and self._loader.cut_short
+
     def val_dataloader(self) -> SizedLoader[Evaluation]:
         """One item: an evaluation of the module's present policy."""
         return SizedLoader(1, self._evaluate)
@@ -180,18 +190,28 @@ class ReplayDataModule(LightningDataModule):
         """Close all envs."""
         if self.evaluator is not None:
             self.evaluator.close()
-        if stage == "fit" and self.collector is not None:
-            self.collector.envs.close()
+        if stage == "fit" and self.collection is not None:
+            self.collection.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything gathered, for a checkpoint: Lightning calls this."""
+        return {} if self.collection is None else self.collection.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint: Lightning calls this after `setup`."""
+        if self.collection is not None:
+            self.collection.load_state_dict(state)
 
     # --- one turn ------------------------------------------------------------------------------------
 
     def _turn(self) -> Iteration:
-        assert self.collector is not None and self.replay is not None
-        before = self.collector.env_steps
-        finished = self.collector.collect(self._policy, self.collect_steps)
-        env_steps = self.collector.env_steps
+        assert self.collection is not None
+        collector = self.collection.collector
+        before = collector.env_steps
+        finished = collector.collect(self._policy, self.collect_steps)
+        env_steps = collector.env_steps
         updates = self.updates_due(env_steps) - self.updates_due(before)
-        batch = self.replay.sample(updates, self.batch_size) if updates else None
+        batch = self.collection.replay.sample(updates, self.batch_size) if updates else None
         return Iteration(env_steps, finished, updates, batch)
 
     def _evaluate(self) -> Evaluation:
@@ -215,7 +235,3 @@ class ReplayDataModule(LightningDataModule):
                 f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) "
                 "need Trainer(reload_dataloaders_every_n_epochs=1)",
             )
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -31,6 +31,14 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+class DamagedFile(Exception):
+    """A file that cannot be trusted, told in one line: which file, what is wrong with it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}")
+        self.path, self.what = path, what
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename in `directory` last."""
     handle = os.open(directory, os.O_RDONLY)

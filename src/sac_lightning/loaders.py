@@ -28,6 +28,12 @@ class SizedLoader(Generic[T]):
     def __init__(self, length: int, make: Callable[[], T]) -> None:
         self._length, self._make = length, make
         self._stopped = False
+        self._made = 0
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether `stop` left items unmade."""
+        return self._stopped and self._made < self._length
 
     def stop(self) -> None:
         """Make no further item."""
@@ -40,4 +46,5 @@ class SizedLoader(Generic[T]):
         for _ in range(self._length):
             if self._stopped:
                 return
+            self._made += 1
             yield self._make()

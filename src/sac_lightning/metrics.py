@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,20 @@ class MetricWindow:
         self._episodes: list[Episode] = []
         self._since: float | None = None
         self._steps_at_since = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered since the last row, as plain data."""
+        return {
+            "last": self._last,
+            "updates": {key: torch.stack(values) for key, values in self._updates.items()},
+            "episodes": [list(episode) for episode in self._episodes],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._last = state["last"]
+        self._updates = {key: list(values.unbind()) for key, values in state["updates"].items()}
+        self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
     def start_clock(self, env_steps: int) -> None:
         """(Re)start timing here: called where evaluations and pauses end."""

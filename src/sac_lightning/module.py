@@ -13,19 +13,21 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning import losses
 from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
-from sac_lightning.errors import require
+from sac_lightning.errors import number, require, whole
 from sac_lightning.evaluation import Evaluation
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
 from sac_lightning.metrics import Metrics, MetricWindow
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
 from sac_lightning.policy import Policy
+from sac_lightning.rng import global_rng_state, restore_global_rng
 from sac_lightning.seeding import Streams, torch_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.spec import PlainSpec, from_spec
 from sac_lightning.types import Batch
 from sac_lightning.update import ActorObjective, CriticObjective, GradientOf
 
+CHECKPOINT_KEY, CHECKPOINT_FORMAT = "sac_lightning", 1
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -57,11 +59,7 @@ class SACModule(LightningModule):
         log_every_n_env_steps: int = 250,
     ) -> None:
         super().__init__()
-        require(0.0 <= gamma < 1.0, "gamma", gamma, "must be a number in [0, 1)")
-        require(0.0 < tau <= 1.0, "tau", tau, "must be a number in (0, 1]")
-        require(
-            log_every_n_env_steps >= 1, "log_every_n_env_steps", log_every_n_env_steps, "must be at least 1"
-        )
+        check_numbers(gamma, tau, log_every_n_env_steps)
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)
@@ -78,6 +76,7 @@ class SACModule(LightningModule):
         self.latest: Metrics = {}
         self._window = MetricWindow(log_every_n_env_steps)
         self._noise_generator: torch.Generator | None = None
+        self._resumed: dict[str, Any] | None = None
 
     def _plain_hyperparameters(self, log_every: int) -> PlainSpec:
         described = {
@@ -182,8 +181,37 @@ class SACModule(LightningModule):
         self._critic_weights = [weight.detach() for weight in self.critic.parameters()]
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
+        if self._resumed is not None:
+            self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
+            self._window.load_state_dict(self._resumed["window"])
         if self.entropy_warning:
             self.print(f"warning: {self.entropy_warning}")
+
+    def on_train_start(self) -> None:
+        """The global random states come back last: loading a checkpoint draws from them."""
+        if self._resumed is not None:
+            restore_global_rng(self._resumed["global_rng"])
+            self._resumed = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What Lightning does not save: random states and the open row of metrics."""
+        generator = self._noise_generator
+        if generator is None:
+            return
+        checkpoint[CHECKPOINT_KEY] = {
+            "format": CHECKPOINT_FORMAT,
+            "noise_generator": generator.get_state(),
+            "window": self._window.state_dict(),
+            "global_rng": global_rng_state(),
+            "latest": dict(self.latest),
+            "run_id": next((each.run_id for each in self.loggers if hasattr(each, "run_id")), None),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what `on_save_checkpoint` wrote until the fit begins."""
+        self._resumed = checkpoint.get(CHECKPOINT_KEY)
+        if self._resumed is not None:
+            self.latest.update(self._resumed["latest"])
 
     def training_step(self, iteration: Iteration, batch_idx: int) -> None:
         """G updates, each: critics, actor, temperature, targets."""
@@ -243,7 +271,10 @@ class SACModule(LightningModule):
         self._window.start_clock(int(self.env_steps))
 
     def on_train_epoch_end(self) -> None:
-        """Schedules move once an epoch."""
+        """Schedules move once a whole epoch; one that a stop cuts short is completed by the resumed run."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is not None and getattr(datamodule, "epoch_cut_short", False):
+            return
         schedulers = self.lr_schedulers()
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             if scheduler is not None:
@@ -260,6 +291,14 @@ class SACModule(LightningModule):
         self.latest.update(metrics)
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=env_steps)
+
+
+def check_numbers(gamma: float, tau: float, log_every_n_env_steps: int) -> None:
+    """Raise ConfigError unless SACModule's numbers are within their ranges."""
+    require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
+    require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
+    told = "must be a whole number of at least 1"
+    require(whole(log_every_n_env_steps) >= 1, "log_every_n_env_steps", log_every_n_env_steps, told)
 
 
 def _load_gradients(network: nn.Module, gradients: Sequence[Tensor], max_norm: float | None) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.optim import Optimized
 from sac_lightning.spaces import ObsSpec
@@ -33,16 +33,17 @@ class NetworkConfig(Optimized):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
         sizes = self.hidden_sizes
+        listed = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
         require(
-            len(sizes) > 0 and min(sizes) > 0,
+            listed and all(whole(size) >= 1 for size in sizes),
             "hidden_sizes",
             sizes,
-            "must be one or more whole numbers above 0",
+            "must be a list of one or more whole numbers above 0",
         )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError("activation", self.activation, f"one of {', '.join(ACTIVATIONS)}")
+        object.__setattr__(self, "hidden_sizes", tuple(sizes))
+        ok = isinstance(self.activation, str) and self.activation in ACTIVATIONS
+        require(ok, "activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +60,10 @@ class CriticConfig(NetworkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            self.num_critics >= 2,
+            whole(self.num_critics) >= 2,
             "num_critics",
             self.num_critics,
-            "must be at least 2, for the minimum over critics",
+            "must be a whole number of at least 2, for the minimum over critics",
         )
 
 

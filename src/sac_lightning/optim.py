@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.spec import Described
 
 SCHEDULES = ("linear", "cosine")
@@ -28,11 +28,11 @@ class Optimized(Described):
     lr_final_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0.0 < self.lr < 1.0, "lr", self.lr, "must be a number in (0, 1)")
-        require(0.0 < self.adam_eps < 1.0, "adam_eps", self.adam_eps, "must be a number in (0, 1)")
+        require(0.0 < number(self.lr) < 1.0, "lr", self.lr, "must be a number in (0, 1)")
+        require(0.0 < number(self.adam_eps) < 1.0, "adam_eps", self.adam_eps, "must be a number in (0, 1)")
         clip = self.max_grad_norm
         require(
-            clip is None or clip > 0.0,
+            clip is None or number(clip) > 0.0,
             "max_grad_norm",
             clip,
             "must be a number above 0, or null for no clipping",
@@ -40,7 +40,7 @@ class Optimized(Described):
         if self.lr_schedule is not None and self.lr_schedule not in SCHEDULES:
             raise ConfigError("lr_schedule", self.lr_schedule, f"one of {', '.join(SCHEDULES)}, or null")
         require(
-            0.0 <= self.lr_final_ratio <= 1.0,
+            0.0 <= number(self.lr_final_ratio) <= 1.0,
             "lr_final_ratio",
             self.lr_final_ratio,
             "must be a number in [0, 1]",

@@ -3,13 +3,13 @@
 from sac_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from sac_lightning.callbacks.plots import PlotCallback
 from sac_lightning.callbacks.progress import RunProgress
-from sac_lightning.callbacks.stop import StopOnSignal
+from sac_lightning.callbacks.stop import GracefulStop
 
 __all__ = [
     "AtomicCheckpointIO",
     "BestCheckpoint",
+    "GracefulStop",
     "LastCheckpoint",
     "PlotCallback",
     "RunProgress",
-    "StopOnSignal",
 ]

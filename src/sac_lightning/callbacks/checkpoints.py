@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from typing_extensions import override
 
+from sac_lightning.checkpoint import read_checkpoint
 from sac_lightning.files import write_atomically
 
 
@@ -30,6 +31,19 @@ class LastCheckpoint(ModelCheckpoint):
         path = Path(self.dirpath or ".") / "last.ckpt"
         if not path.exists():
             trainer.save_checkpoint(path)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        collection = getattr(getattr(trainer, "datamodule", None), "collection", None)
+        if collection is not None and collection.journal is not None and collection.journal.has_spare:
+            collection.prune([_manifest(path) for path in Path(self.dirpath or ".").glob("*.ckpt")])
+
+
+def _manifest(path: Path) -> list[Any]:
+    content = read_checkpoint(path)
+    states = [value for value in content.values() if isinstance(value, dict) and "journal" in value]
+    return states[0]["journal"] or [] if states else []
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -62,5 +76,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is ever executed."""
-        loaded: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        return loaded
+        return read_checkpoint(Path(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from sac_lightning.errors import require
+from sac_lightning.errors import require, whole
 from sac_lightning.loggers import MetricsCSV, log_image, read_metrics
 from sac_lightning.plots import learning_curve, temperature
 
@@ -20,7 +20,8 @@ class PlotCallback(pl.Callback):
     """
 
     def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
-        require(every_n_epochs >= 1, "every_n_epochs", every_n_epochs, "must be at least 1")
+        ok = whole(every_n_epochs) >= 1
+        require(ok, "every_n_epochs", every_n_epochs, "must be a whole number of at least 1")
         self.dir = Path(dir)
         self.every_n_epochs = every_n_epochs
         self.title = title

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from sac_lightning.errors import require
+from sac_lightning.errors import number, require
 
 SHORTEST_BAR = 12
 # The speed is that of the last minute: the random warm-up is far faster than what follows.
@@ -36,7 +36,7 @@ class RunProgress(ProgressBar):
     def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
         super().__init__()
         require(
-            0 < refresh_per_second <= 4, "refresh_per_second", refresh_per_second, "above 0 and at most 4"
+            0 < number(refresh_per_second) <= 4, "refresh_per_second", refresh_per_second, "above 0 and at most 4"
         )
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second

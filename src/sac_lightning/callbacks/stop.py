@@ -1,9 +1,10 @@
-"""Ctrl-C and SIGTERM: end the epoch where it is, save, and stop."""
+"""Stopping in good order: Ctrl-C, SIGTERM and a wall-clock limit end in a checkpoint that can be resumed."""
 
 import logging
 import signal
+import time
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
@@ -12,15 +13,17 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopOnSignal(Callback):
-    """The first signal ends the epoch after the present turn, so that its checkpoint is written as usual.
+class GracefulStop(Callback):
+    """Ends the epoch after the present turn; its checkpoint is written as usual, its evaluation is left out.
 
-    A second one ends the process at once; the last checkpoint stays whole. `received` tells afterwards
-    which signal it was.
+    A resumed run completes the epoch, so it ends with the same bits as one that was never stopped. A
+    second signal ends the process at once; the last checkpoint stays whole. `reason` tells afterwards
+    what stopped the run.
     """
 
-    def __init__(self) -> None:
-        self.received: int | None = None
+    def __init__(self, max_seconds: float | None = None) -> None:
+        self.reason: Literal["interrupted", "paused"] | None = None
+        self._ends_at = None if max_seconds is None else time.monotonic() + max_seconds
         self._before: dict[int, Any] = {}
         self._trainer: Trainer | None = None
 
@@ -28,7 +31,20 @@ class StopOnSignal(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer = trainer
         for each in SIGNALS:
-            self._before[each] = signal.signal(each, self._stop)
+            self._before[each] = signal.signal(each, self._signalled)
+
+    @override
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if self._ends_at is not None and self.reason is None and time.monotonic() >= self._ends_at:
+            log.warning("max_time is over: saving a checkpoint, then stopping")
+            self._end("paused")
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only here: `should_stop` within an epoch would make Lightning run an evaluation that an
+        # uninterrupted run does not have.
+        if self.reason is not None:
+            trainer.should_stop = True
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -36,13 +52,13 @@ class StopOnSignal(Callback):
             signal.signal(each, handler)
         self._before.clear()
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self.reason is not None:
             raise KeyboardInterrupt
-        self.received = number
-        log.warning(
-            "%s: saving a checkpoint, then stopping; once more to stop at once", signal.Signals(number).name
-        )
+        log.warning("%s: saving a checkpoint, then stopping (again: at once)", signal.Signals(number).name)
+        self._end("interrupted")
+
+    def _end(self, reason: Literal["interrupted", "paused"]) -> None:
+        self.reason = reason
         assert self._trainer is not None
-        self._trainer.should_stop = True
         self._trainer.datamodule.end_epoch_early()  # type: ignore[attr-defined]

@@ -1,21 +1,24 @@
 """From a composed config to a module, a data module and a trainer; every mistake before an env is made."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from sac_lightning.callbacks import AtomicCheckpointIO, StopOnSignal
+from sac_lightning.callbacks import AtomicCheckpointIO, GracefulStop
 from sac_lightning.cli.instantiate import build, check_targets
+from sac_lightning.cli.values import check_values
 from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
 from sac_lightning.envs import EnvConfig, declared_action
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.hardware import resolve_compile, resolve_device, resolve_threads
-from sac_lightning.module import PRECISIONS, SACModule
+from sac_lightning.module import PRECISIONS, SACModule, check_numbers
 from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.replay import check_fits
 from sac_lightning.spaces import ActionSpec
 
 OWN_TRAINER_KEYS = {
@@ -42,10 +45,12 @@ class Plan:
     device: torch.device
     threads: int
     compiled: bool
+    max_seconds: float | None
 
     def module(self) -> SACModule:
         """The module for the env's spaces: this makes (and closes) one env."""
         obs, action = self.datamodule.specs
+        check_fits(self.datamodule.capacity, obs, action, self.device)
         cfg = self.config
         return SACModule(
             obs,
@@ -61,19 +66,20 @@ class Plan:
             log_every_n_env_steps=cfg.log_every_n_env_steps,
         )
 
-    def trainer(self, loggers: list[Any], callbacks: list[Any]) -> pl.Trainer:
+    def trainer(self, loggers: list[Any], callbacks: list[Any], max_epochs: int) -> pl.Trainer:
         """Lightning's Trainer for this run."""
         on_cpu = self.device.type == "cpu"
         trainer: pl.Trainer = build(
             self.config,
             "trainer",
-            max_epochs=self.datamodule.max_epochs,
+            max_epochs=max_epochs,
             accelerator="cpu" if on_cpu else "gpu",
             devices=1 if on_cpu else [self.device.index or 0],
             precision=self.config.precision,
             logger=loggers,
-            callbacks=[*callbacks, StopOnSignal()],
+            callbacks=[*callbacks, GracefulStop(self.max_seconds)],
             plugins=[AtomicCheckpointIO()],
+            max_time=None,  # GracefulStop keeps it
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter
             num_sanity_val_steps=0,  # the sanity check would roll out the env
             enable_model_summary=False,
@@ -84,7 +90,9 @@ class Plan:
 
 def plan(cfg: DictConfig) -> Plan:
     """Check every value of `cfg`. Raises ConfigError; makes no env, no folder and no network."""
+    check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
+    check_numbers(cfg.gamma, cfg.tau, cfg.log_every_n_env_steps)
     require(
         str(cfg.precision) in PRECISIONS,
         "precision",
@@ -106,14 +114,24 @@ def plan(cfg: DictConfig) -> Plan:
         critic=build(cfg, "critic"),
         device=device,
         threads=resolve_threads(cfg.threads),
+        max_seconds=_max_seconds(cfg.trainer.get("max_time")),
         compiled=resolve_compile(cfg.compile, updates),
     )
-    require(0.0 <= cfg.gamma < 1.0, "gamma", cfg.gamma, "must be a number in [0, 1)")
-    require(0.0 < cfg.tau <= 1.0, "tau", cfg.tau, "must be a number in (0, 1]")
     declared = declared_action(datamodule.env.action)
     if declared is not None:
         _check_head(cfg, declared, temperature)
     return made
+
+
+def _max_seconds(max_time: str | None) -> float | None:
+    """Seconds of Lightning's DD:HH:MM:SS."""
+    if max_time is None:
+        return None
+    parts = str(max_time).split(":")
+    ok = len(parts) == 4 and all(part.isdigit() for part in parts)
+    require(ok, "trainer.max_time", max_time, "must be DD:HH:MM:SS, e.g. 00:01:30:00, or null")
+    days, hours, minutes, seconds = map(int, parts)
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _check_head(cfg: DictConfig, action: ActionSpec, temperature: TemperatureRule) -> None:
@@ -137,4 +155,5 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         eval_episodes=cfg.eval_episodes,
         seed=cfg.seed,
         device=device,
+        journal_dir=Path(cfg.paths.run_dir) / "replay",
     )

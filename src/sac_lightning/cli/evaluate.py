@@ -94,7 +94,9 @@ class Run:
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
         from sac_lightning.envs import EnvConfig
 
-        said = {k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")}
+        said = {
+            k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")
+        }
         placed = _replace(said, "${paths.run_dir}", str(self.path.resolve()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)

@@ -7,6 +7,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
 from sac_lightning.errors import ConfigError
 
 PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
@@ -32,8 +34,8 @@ def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> Non
 
 
 def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
-    """The object of the group `key`; its ConfigErrors name the group."""
-    node = config[key]
+    """The object that the group `key` (or one of its entries, `callbacks.last`) describes; mistakes name it."""
+    node = OmegaConf.select(config, key)
     plain = OmegaConf.to_container(node, resolve=True)
     try:
         made = instantiate(OmegaConf.create(plain), **extra, _convert_="all")
@@ -42,7 +44,7 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
             raise _under(cause, key) from None
-        if isinstance(cause, TypeError | ValueError) or cause is None:
+        if isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException) or cause is None:
             raise ConfigError(key, node.get("_target_", "?"), _one_line(cause or error)) from None
         raise cause from None
     except ConfigError as error:

@@ -9,21 +9,49 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import plan
-from sac_lightning.cli.run import run
+from sac_lightning.cli.mistakes import tell_mistake
+from sac_lightning.cli.resume import open_run, resumed_config
+from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.cli.train import tell_mistake
 from sac_lightning.errors import ConfigError
+from sac_lightning.files import DamagedFile
 
 
 def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Exit status and objective (best_return_mean, NaN without one) of one job."""
     hydra_cfg = HydraConfig.get()
-    sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    group = str(hydra_cfg.sweep.dir) if sweep else None
+    overrides = list(hydra_cfg.overrides.task)
+    sweep = str(hydra_cfg.sweep.dir) if hydra_cfg.mode == RunMode.MULTIRUN else None
     try:
-        outcome = run(plan(cfg), list(hydra_cfg.overrides.task), group)
-    except (ConfigError, OmegaConfBaseException) as error:
+        outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, overrides, sweep)
+    except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
         RunDirectory(Path(hydra_cfg.runtime.output_dir)).forget_if_empty()
         return tell_mistake(error), math.nan
-    best = outcome.summary["best_return_mean"]
+    best = outcome.summary.get("best_return_mean")
     return outcome.code, math.nan if best is None else best
+
+
+def _begin(cfg: DictConfig, overrides: list[str], sweep: str | None) -> Outcome:
+    _name_wandb_run(cfg, overrides, sweep)
+    return run(plan(cfg))
+
+
+def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
+    resumption = open_run(str(composed.resume))
+    cfg = resumed_config(resumption, composed, overrides)
+    if resumption.env_steps >= cfg.total_env_steps:
+        told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
+        print(f"{resumption.directory.path} {told}")
+        return Outcome(0, {})
+    if "wandb" in cfg.logger and cfg.logger.wandb is not None:
+        cfg.logger.wandb.id = resumption.run_id
+    return run(plan(cfg), resumption)
+
+
+def _name_wandb_run(cfg: DictConfig, overrides: list[str], sweep: str | None) -> None:
+    """W&B's name from the overrides, its group from the sweep, where the config leaves them open."""
+    if "wandb" not in cfg.logger or cfg.logger.wandb is None:
+        return
+    told = [item for item in overrides if not item.startswith(("logger", "callbacks", "trainer"))]
+    cfg.logger.wandb.name = cfg.logger.wandb.name or " ".join(told) or str(cfg.task_name)
+    cfg.logger.wandb.group = cfg.logger.wandb.group or sweep

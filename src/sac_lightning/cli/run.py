@@ -1,7 +1,6 @@
 """One training run from a checked plan to its summary."""
 
 import logging
-import signal
 import sys
 import time
 import traceback
@@ -14,11 +13,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from sac_lightning.callbacks import BestCheckpoint, PlotCallback, StopOnSignal
+from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback
 from sac_lightning.cli.assemble import Plan
 from sac_lightning.cli.instantiate import build
-from sac_lightning.cli.rundir import RunDirectory, logging_to
-from sac_lightning.loggers import EnvStepWandbLogger
+from sac_lightning.cli.resume import Resumption, with_way_out
+from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
+from sac_lightning.files import DamagedFile
+from sac_lightning.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.module import SACModule
 
 log = logging.getLogger(__name__)
@@ -33,34 +34,51 @@ class Outcome(NamedTuple):
     summary: dict[str, Any]
 
 
-def run(plan: Plan, overrides: list[str], group: str | None = None) -> Outcome:
+def run(plan: Plan, resumption: Resumption | None = None) -> Outcome:
     """Train, and leave a whole run directory behind whatever happens.
 
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
     torch.set_num_threads(plan.threads)
     torch.use_deterministic_algorithms(bool(plan.config.trainer.deterministic))
-    module = plan.module()
     directory = RunDirectory(Path(plan.config.paths.run_dir))
-    loggers = _loggers(plan.config, overrides, group)
-    callbacks = list(_group(plan.config, "callbacks"))
-    trainer = plan.trainer(loggers, callbacks)
+    epochs = plan.datamodule.max_epochs
+    if resumption is not None:
+        epochs = resumption.max_epochs(plan.datamodule.total_env_steps, plan.datamodule.steps_per_epoch)
+    with quiet_lightning():
+        trainer = plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
+    module = plan.module()
     directory.prepare(plan.config)
     with logging_to(directory.log):
-        return _Run(plan, module, trainer, directory).to_the_end()
+        return _Run(plan, module, trainer, directory, resumption).to_the_end()
 
 
 class _Run:
-    def __init__(self, plan: Plan, module: SACModule, trainer: pl.Trainer, directory: RunDirectory) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        module: SACModule,
+        trainer: pl.Trainer,
+        directory: RunDirectory,
+        resumption: Resumption | None,
+    ) -> None:
         self.plan, self.module, self.trainer, self.directory = plan, module, trainer, directory
+        self.resumption = resumption
         self.began = time.time()
 
     def to_the_end(self) -> Outcome:
         log.info("run directory: %s", self.directory.path)
         code, status = FAILED, "failed"
         try:
-            self.trainer.fit(self.module, self.plan.datamodule)
+            self._fit()
             code, status = self._how_it_ended()
+        except DamagedFile as error:
+            damage = (
+                error
+                if self.resumption is None
+                else with_way_out(error, self.directory, self.resumption.checkpoint)
+            )
+            raise damage from error.__cause__
         except KeyboardInterrupt:
             code, status = INTERRUPTED, "interrupted"
         except SystemExit:  # Lightning's answer to a second Ctrl-C
@@ -68,17 +86,27 @@ class _Run:
         except Exception as error:
             log.error("training failed: %s", error)
             self._log_traceback()
-        finally:
-            summary = self._summary(status)
-            self._finish(code, summary)
+        summary = self._summary(status)
+        self._finish(code, summary)
         self._tell(summary)
         return Outcome(code, summary)
 
+    def _fit(self) -> None:
+        if self.resumption is None:
+            self.trainer.fit(self.module, self.plan.datamodule)
+            return
+        for logger in self.trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                logger.truncate_after(self.resumption.env_steps)
+        log.info("resuming at %d env steps from %s", self.resumption.env_steps, self.resumption.checkpoint)
+        self.trainer.fit(self.module, self.plan.datamodule, ckpt_path=self.resumption.checkpoint)
+
     def _how_it_ended(self) -> tuple[int, str]:
-        stop = next(each for each in self.trainer.callbacks if isinstance(each, StopOnSignal))  # type: ignore[attr-defined]
-        if stop.received in (signal.SIGINT, signal.SIGTERM):
-            return INTERRUPTED, "interrupted"
-        return DONE, "done"
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        stop = next(each for each in callbacks if isinstance(each, GracefulStop))
+        if stop.reason == "interrupted":
+            return INTERRUPTED, stop.reason
+        return DONE, stop.reason or "done"
 
     def _finish(self, code: int, summary: dict[str, Any]) -> None:
         if code != DONE:
@@ -140,15 +168,5 @@ class _Run:
 
 
 def _group(cfg: DictConfig, name: str) -> list[Any]:
-    made = build(cfg, name) or {}
-    return [value for value in made.values() if value is not None]
-
-
-def _loggers(cfg: DictConfig, overrides: list[str], group: str | None) -> list[Any]:
-    """The loggers, W&B's run named after the overrides and holding the resolved config."""
-    named = cfg.copy()
-    if "wandb" in named.logger and named.logger.wandb is not None:
-        told = [item for item in overrides if not item.startswith(("hydra.", "logger"))]
-        named.logger.wandb.name = named.logger.wandb.name or (" ".join(told) or str(cfg.task_name))
-        named.logger.wandb.group = named.logger.wandb.group or group
-    return _group(named, "logger")
+    entries = [f"{name}.{key}" for key, entry in cfg[name].items() if entry is not None]
+    return [build(cfg, entry) for entry in entries]

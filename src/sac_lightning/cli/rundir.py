@@ -79,6 +79,20 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advertisements and its list of the accelerators that are not there."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
 def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
     """Log records of the project and Lightning go to `path`; our own and warnings to the terminal too."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sac_lightning.cli.mistakes import no_option, tell_mistake
 from sac_lightning.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
+INTERRUPTED = 130
 
 
 def config_dir() -> str:
@@ -34,6 +35,10 @@ def command() -> int:
 
         return run_job(cfg)
 
+    try:
+        _in_the_run_that_is_resumed()
+    except ConfigError as error:
+        return tell_mistake(error)
     return hydra_command("train", job)
 
 
@@ -44,22 +49,32 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    conf = Path(config_dir())
+    composed: list[DictConfig] = []
     codes: list[int] = []
 
-    @hydra.main(version_base="1.3", config_path=config_dir(), config_name=config)
+    @hydra.main(version_base="1.3", config_path=str(conf), config_name=config)
     def main_job(cfg: DictConfig) -> float | None:
-        code, objective = job(cfg)
+        composed.append(cfg)
+        try:
+            code, objective = job(cfg)
+        except (ConfigError, OmegaConfBaseException) as error:
+            code, objective = tell_mistake(error), None
         codes.append(code)
         return objective
 
     OmegaConf.register_new_resolver("folder", folder_name, replace=True)
-
     # Hydra would print its own report and exit with 1; we want the exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main_job()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        return tell_mistake(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return tell_mistake(error, conf)
+    except ValueError as error:  # Hydra's own for a group that is given no option
+        mistake = no_option(sys.argv[1:], conf)
+        if composed or mistake is None:
+            raise
+        return tell_mistake(mistake)
     except KeyboardInterrupt:
         return INTERRUPTED
     return max(codes, default=0)
@@ -73,14 +88,15 @@ def folder_name(task_name: Any) -> str:
     return str(task_name)
 
 
-def tell_mistake(error: BaseException) -> int:
-    """One line that says what was wrong; the exit status of a mistake."""
-    cause = error.__cause__
-    if isinstance(cause, ConfigError):
-        error = cause
-    text = f"{error} {cause}" if cause is not None and not isinstance(error, ConfigError) else str(error)
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
-    return MISTAKE
+def _in_the_run_that_is_resumed() -> None:
+    """With `resume=RUN_DIR`, Hydra's output folder is that folder: none is made for a run that goes on."""
+    given = [argument.removeprefix("resume=") for argument in sys.argv[1:] if argument.startswith("resume=")]
+    if not given or given[-1] in ("null", ""):
+        return
+    from sac_lightning.cli.resume import run_directory
+
+    directory, _ = run_directory(given[-1].strip("'\""))
+    sys.argv.append(f"hydra.run.dir='{directory.path}'")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """A film of one episode, as an mp4 file."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium as gym
@@ -24,6 +26,7 @@ def check_video(env: EnvConfig) -> None:
         raise ConfigError(
             "video", "true", f"needs {missing[0]}, which is not installed: pip install 'sac-lightning[video]'"
         )
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures need no screen
     try:
         probe = env.build("rgb_array")
         try:
@@ -37,7 +40,12 @@ def check_video(env: EnvConfig) -> None:
 
 def film(env: EnvConfig, path: Path, policy: Policy, seed: int) -> None:
     """Write the episode that starts from `reset(seed=seed)` to `path`, whole or not at all."""
-    write_atomically(path, lambda temporary: _film(env, temporary, policy, seed))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # ffmpeg reads the container from the name, so the film keeps its own in a folder of its own.
+    with TemporaryDirectory(prefix=".film-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        _film(env, made, policy, seed)
+        write_atomically(path, made.replace)
 
 
 def _film(env: EnvConfig, path: Path, policy: Policy, seed: int) -> None:
@@ -45,11 +53,9 @@ def _film(env: EnvConfig, path: Path, policy: Policy, seed: int) -> None:
 
     camera = Camera(env.build("rgb_array"))
     fps = camera.metadata.get("render_fps") or USUAL_FPS
-    # A temporary name tells ffmpeg nothing about the container; H.264 needs even sizes.
-    options = {"format": "FFMPEG", "fps": fps, "macro_block_size": 2, "output_params": ["-f", "mp4"]}
     evaluator = Evaluator(lambda: camera, [seed])
     try:
-        with imageio.get_writer(path, **options) as camera.writer:
+        with imageio.get_writer(path, fps=fps, macro_block_size=2) as camera.writer:  # H.264 needs even sizes
             evaluator.run(policy)
     finally:
         camera.close()

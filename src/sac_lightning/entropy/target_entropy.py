@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
 from sac_lightning.spec import Described
@@ -51,7 +51,7 @@ class Sigma(TargetEntropyRule):
     sigma: float = 0.15
 
     def __post_init__(self) -> None:
-        require(0.0 < self.sigma < math.inf, f"{KEY}.sigma", self.sigma, "must be a number above 0")
+        require(0.0 < number(self.sigma) < math.inf, f"{KEY}.sigma", self.sigma, "must be a number above 0")
 
     def value(self, head: ActionHead) -> float:
         _continuous_only(self, head)
@@ -69,7 +69,7 @@ class MaxRatio(TargetEntropyRule):
     ratio: float = 0.98
 
     def __post_init__(self) -> None:
-        require(0.0 < self.ratio <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
+        require(0.0 < number(self.ratio) <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
         return self.ratio * head.entropy_interval.high
@@ -94,7 +94,7 @@ class EpsPeaked(TargetEntropyRule):
     eps: float = 0.1
 
     def __post_init__(self) -> None:
-        require(0.0 < self.eps <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
+        require(0.0 < number(self.eps) <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
         n = head.num_actions
@@ -113,7 +113,7 @@ class Constant(TargetEntropyRule):
     nats: float
 
     def __post_init__(self) -> None:
-        require(math.isfinite(self.nats), f"{KEY}.nats", self.nats, "must be a finite number of nats")
+        require(math.isfinite(number(self.nats)), f"{KEY}.nats", self.nats, "must be a finite number of nats")
 
     def value(self, head: ActionHead) -> float:
         return self.nats

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, number, require, whole
 from sac_lightning.losses import LossForm
 from sac_lightning.optim import Optimized
 from sac_lightning.spec import Described
@@ -44,7 +44,7 @@ class Fixed(TemperatureRule):
     value: float = 0.2
 
     def __post_init__(self) -> None:
-        require(0.0 <= self.value < math.inf, "alpha.value", self.value, "must be a number of at least 0")
+        require(0.0 <= number(self.value) < math.inf, "alpha.value", self.value, "must be a number of at least 0")
 
     @property
     def initial(self) -> float:
@@ -68,12 +68,12 @@ class Anneal(TemperatureRule):
     shape: str = "exponential"
 
     def __post_init__(self) -> None:
-        require(self.shape in SHAPES, "alpha.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
+        require(str(self.shape) in SHAPES, "alpha.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
         least_told = "above 0" if self.shape == "exponential" else "of at least 0"
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
-            ok = 0.0 < value < math.inf or (value == 0.0 and self.shape != "exponential")
+            ok = 0.0 < number(value) < math.inf or (value == 0.0 and self.shape != "exponential")
             require(ok, key, value, f"must be a number {least_told} for a {self.shape} shape")
-        require(self.steps >= 1, "alpha.steps", self.steps, "must be a number of env steps of at least 1")
+        require(whole(self.steps) >= 1, "alpha.steps", self.steps, "must be a whole number of env steps of at least 1")
 
     @property
     def initial(self) -> float:
@@ -112,12 +112,12 @@ class Auto(Optimized, TemperatureRule):
             super().__post_init__()
         except ConfigError as error:
             raise error.under("alpha") from None
-        top = math.inf if self.max is None else self.max
-        require(0.0 <= self.min < math.inf, "alpha.min", self.min, "must be a number of at least 0")
+        top = math.inf if self.max is None else number(self.max)
+        require(0.0 <= number(self.min) < math.inf, "alpha.min", self.min, "must be a number of at least 0")
         require(
             top > self.min, "alpha.max", self.max, f"must be a number above alpha.min={self.min}, or null"
         )
-        ok = 0.0 < self.init < math.inf and self.min <= self.init <= top
+        ok = 0.0 < number(self.init) < math.inf and self.min <= self.init <= top
         require(
             ok,
             "alpha.init",

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from sac_lightning.errors import require
+from sac_lightning.errors import number, require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec, BoxAction
 
@@ -30,7 +30,7 @@ class Gaussian(ActionHead):
     def __post_init__(self) -> None:
         require(self.size >= 1, "size", self.size, "must be at least one action dimension")
         require(
-            -20.0 <= self.log_std_min < self.log_std_max <= 20.0,
+            -20.0 <= number(self.log_std_min) < number(self.log_std_max) <= 20.0,
             "log_std_min",
             self.log_std_min,
             f"a number in [-20, 20) below log_std_max={self.log_std_max}",

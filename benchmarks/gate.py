@@ -1,0 +1,85 @@
+"""The workers' side of the benchmark: wait for an order on stdin, work, answer in one line of JSON.
+
+Imported by workers of several environments, so nothing but the standard library and torch is used here.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple, TextIO
+
+WARM_UP_UPDATES = 100
+
+
+class Order(NamedTuple):
+    """What the driver asks for: `run N` or `profile N` env steps, or `quit`."""
+
+    what: str
+    env_steps: int
+
+
+class Channel:
+    """Orders in, answers out. Whatever else is printed in this process goes to stderr."""
+
+    def __init__(self) -> None:
+        self._answers: TextIO = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+
+    def answer(self, **content: Any) -> None:
+        """One line of JSON to the driver."""
+        self._answers.write(json.dumps(content) + "\n")
+        self._answers.flush()
+
+    def next_order(self) -> Order:
+        """Block until the driver speaks; its end is an order to quit."""
+        what, _, number = sys.stdin.readline().strip().partition(" ")
+        return Order(what or "quit", int(number or 0))
+
+
+class Gate:
+    """Lets a training loop pass for one segment at a time; the loop calls `passed` after every env step."""
+
+    def __init__(self, channel: Channel, warm_up: int, packages: Sequence[str]) -> None:
+        self._channel = channel
+        self._ends = warm_up
+        self._packages = packages
+        self._order: Order | None = None
+        self._began = 0.0
+        self._updates_before = 0
+
+    def passed(self, env_steps: int, updates: int, parts: dict[str, float] | None = None) -> Order | None:
+        """None within a segment; at its end, the next order, once it has come. `parts` go into the answer."""
+        if env_steps < self._ends:
+            return None
+        seconds = time.perf_counter() - self._began
+        if self._order is None:
+            self._channel.answer(versions=versions(self._packages))
+        else:
+            done = updates - self._updates_before
+            self._channel.answer(
+                env_steps=self._order.env_steps, updates=done, seconds=seconds, parts=parts or {}
+            )
+        self._order = self._channel.next_order()
+        self._ends = env_steps + self._order.env_steps
+        self._updates_before = updates
+        self._began = time.perf_counter()
+        return self._order
+
+
+def use_all_cores() -> int:
+    """All CPUs that this process may use, for torch; their number."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(cores)
+    return cores
+
+
+def versions(packages: Sequence[str]) -> str:
+    """Names and versions, in one cell."""
+    told = [f"{name} {version(name)}" for name in packages]
+    return "; ".join([f"python {platform.python_version()}", *told])

@@ -1,0 +1,56 @@
+"""The bar chart of throughput.py: medians with the range of the segments, and the limit as a line."""
+
+import statistics
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sac_lightning.plots import BLUE, GREY, INK, MUTED, STYLE
+
+
+def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path) -> None:
+    """One bar a contestant; names that begin with `limit` become dashed lines."""
+    bars = {name: values for name, values in speeds.items() if not name.startswith(limit)}
+    limits = {name: values for name, values in speeds.items() if name.startswith(limit)}
+    with rc_context({**STYLE, "axes.grid.axis": "x"}):  # type: ignore[arg-type]
+        figure = Figure(figsize=(7.6, 1.6 + 0.55 * len(bars)), dpi=150, layout="constrained")
+        axes = figure.subplots()
+        for place, (name, values) in enumerate(bars.items()):
+            median = statistics.median(values)
+            colour = BLUE if name.startswith("sac_lightning") else GREY
+            around = [[median - min(values)], [max(values) - median]]
+            axes.barh(place, median, height=0.6, color=colour)
+            axes.errorbar(median, place, xerr=around, color=INK, capsize=3, linewidth=1)
+            axes.annotate(
+                f"{median:.0f}",
+                (max(values), place),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        for name, values in limits.items():
+            median = statistics.median(values)
+            axes.axvline(median, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2)
+            axes.annotate(
+                f"{name}: {median:.0f}",
+                (median, 0.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(-4, 4),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                va="bottom",
+                fontsize=7,
+                color=MUTED,
+            )
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.invert_yaxis()
+        axes.tick_params(length=0)
+        axes.set_xlim(left=0)
+        axes.margins(x=0.08)
+        axes.set_xlabel("env steps a second, one update each")
+        axes.set_title(f"{env}: batch 256, networks 256×256")
+        FigureCanvasAgg(figure)
+        figure.savefig(out, format="png")

@@ -1,0 +1,50 @@
+"""Mistakes at the command line, each told in one line: the key, the value, what is allowed."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sac_lightning.errors import ConfigError, did_you_mean
+
+MISTAKE = 2
+
+
+def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
+    """Print the line on stderr; the exit status of a mistake. `conf` holds the known keys and groups."""
+    cause = error.__cause__
+    text = f"{error} {cause}" if cause is not None and not isinstance(error, ConfigError) else str(error)
+    text = " ".join(text.split())
+    if not isinstance(error, ConfigError):
+        text = _plain(text)
+        text += _near_key(text, conf) if conf is not None else ""
+    print(f"error: {text}", file=sys.stderr)
+    return MISTAKE
+
+
+def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:
+    """The first argument that gives a group something that cannot be an option, such as null or a number."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        options = sorted(file.stem for file in (conf / key).glob("*.yaml")) if key.isidentifier() else []
+        if options and value not in options:
+            return ConfigError(key, value, f"must be one of {', '.join(options)}")
+    return None
+
+
+def _plain(text: str) -> str:
+    """Hydra's and OmegaConf's sentences without the names of their parts."""
+    text = re.sub(r"^\w+ (raised )?while resolving interpolation: ", "", text)
+    text = re.sub(r" full_key: .*$", "", text)
+    text = re.sub(r"^In '\w+': ", "", text)
+    text = re.sub(r" Config search path: .*$", "", text)
+    return re.sub(r"^Missing mandatory value: (\S+)", r"\1=???: must be given", text)
+
+
+def _near_key(text: str, conf: Path) -> str:
+    unknown = re.match(r"Could not override '(\w+)'", text)
+    if unknown is None:
+        return ""
+    files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]
+    known = {name for name in files if name.isidentifier()} | {p.name for p in conf.iterdir() if p.is_dir()}
+    return did_you_mean(unknown[1], known)

@@ -1,0 +1,99 @@
+"""Envs, collector and replay buffer as one thing that can be saved and continued."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sac_lightning.collector import Collector
+from sac_lightning.envs import EnvConfig
+from sac_lightning.envs.guard import CheckedVectorEnv
+from sac_lightning.envs.state import capture, guarantee, restore
+from sac_lightning.replay import ReplayBuffer
+from sac_lightning.replay.journal import Journal
+from sac_lightning.seeding import Streams
+from sac_lightning.spaces import ActionSpec, ObsSpec
+
+log = logging.getLogger(__name__)
+Guarantee = Literal["exact", "episode-restart"]
+
+
+class Collection:
+    """What a run has gathered, and what gathers it.
+
+    With `journal_dir`, every `state_dict` first writes the new transitions there, so a state costs what
+    is new; without one a state holds no transitions and a run continued from it starts with an empty buffer.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig,
+        num_envs: int,
+        specs: tuple[ObsSpec, ActionSpec],
+        *,
+        capacity: int,
+        learning_starts: int,
+        seed: int,
+        device: torch.device,
+        journal_dir: Path | None,
+    ) -> None:
+        obs, action = specs
+        streams = Streams.of(seed)
+        self._streams, self._device = streams, device
+        self.envs: CheckedVectorEnv = env.build_vector(num_envs)
+        self.replay = ReplayBuffer(capacity, obs, action, streams.replay, device)
+        self.collector = Collector(
+            self.envs,
+            action,
+            self.replay,
+            env_seed=streams.env,
+            action_seed=streams.action,
+            learning_starts=learning_starts,
+            next_step_autoreset=env.autoreset == "next_step",
+        )
+        self.journal = Journal(journal_dir) if journal_dir is not None else None
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What resuming promises for these envs."""
+        return "exact" if guarantee(self.envs) == "exact" else "episode-restart"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data from which `load_state_dict` continues."""
+        return {
+            "collector": self.collector.state_dict(),
+            "envs": capture(self.envs),
+            "replay": self.replay.state_dict(),
+            "journal": None if self.journal is None else list(self.journal.save(self.replay)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`. Raises DamagedFile when the journal cannot be trusted."""
+        collector, envs = state["collector"], state["envs"]
+        if envs is not None:
+            restore(self.envs, envs)
+        else:
+            # The first reset would play the run's first episode again; this seed belongs to this moment.
+            self.collector.restart_episodes(self._streams.env + collector["env_steps"])
+            log.warning("resume: episode-restart (the state of these envs cannot be saved)")
+        self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
+        self.envs.env_steps = self.collector.env_steps
+        self._load_replay(state["replay"], state["journal"])
+
+    def _load_replay(self, replay: dict[str, Any], manifest: list[Any] | None) -> None:
+        if self.journal is None or manifest is None:
+            log.warning("the checkpoint has no replay journal: the buffer starts empty")
+            replay = {**replay, "added": 0}
+        else:
+            self.journal.load(self.replay, manifest, replay["added"])
+        self.replay.load_state_dict(replay)
+
+    def prune(self, kept: list[list[Any]]) -> None:
+        """Remove what no kept checkpoint needs: `kept` holds their journals' manifests."""
+        if self.journal is not None:
+            self.journal.prune(kept)
+
+    def close(self) -> None:
+        """Close the envs."""
+        self.envs.close()

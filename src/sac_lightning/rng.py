@@ -1,0 +1,40 @@
+"""The process's global random states as plain data.
+
+Nothing of ours draws from them, but an env, a wrapper or a callback may.
+"""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def global_rng_state() -> dict[str, Any]:
+    """States of Python's, NumPy's and PyTorch's global generators: numbers, strings and tensors only."""
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": {"version": version, "internal": list(internal), "gauss": gauss},
+        "numpy": {
+            "name": str(name),
+            "keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            "position": int(position),
+            "has_gauss": int(has_gauss),
+            "cached": float(cached),
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_global_rng(state: dict[str, Any]) -> None:
+    """Put the global generators back to `state`."""
+    python = state["python"]
+    random.setstate((python["version"], tuple(python["internal"]), python["gauss"]))
+    saved = state["numpy"]
+    keys = saved["keys"].numpy().astype(np.uint32)
+    np.random.set_state((saved["name"], keys, saved["position"], saved["has_gauss"], saved["cached"]))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
