@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 HERE = Path(__file__).resolve().parent
 PEER_PYTHON = HERE.parent / ".venv-bench" / "bin" / "python"
 OURS, PEER, LIMIT = "sac_lightning", "stable-baselines3", "matrix products"
@@ -41,12 +43,19 @@ ALL = {
 }
 
 
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
 class Worker:
     """A contestant's process: it computes only between an order and its answer."""
 
-    def __init__(self, contestant: Contestant, env: str, learning_starts: int) -> None:
+    def __init__(self, contestant: Contestant, env: str, learning_starts: int, threads: int) -> None:
         self.contestant = contestant
-        common = ["--env", env, "--learning-starts", str(learning_starts)] if contestant.in_env else []
+        common = ["--threads", str(threads)]
+        if contestant.in_env:
+            common += ["--env", env, "--learning-starts", str(learning_starts)]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in `close`
         self._process = subprocess.Popen(
             [str(contestant.python), str(HERE / contestant.script), *contestant.options, *common],
@@ -58,9 +67,12 @@ class Worker:
         self.versions = str(self._answer()["versions"])
 
     def run(self, env_steps: int) -> dict[str, Any]:
-        """One segment: env_steps, updates, seconds."""
+        """One segment: env_steps, updates, seconds, and how many cores others kept busy meanwhile."""
+        busy, own = _busy_seconds(), self._own_seconds()
         self._order(f"run {env_steps}")
-        return self._answer()
+        answer = self._answer()
+        others = (_busy_seconds() - busy) - (self._own_seconds() - own)
+        return {**answer, "other_cores": max(others, 0.0) / answer["seconds"]}
 
     def profile(self, env_steps: int) -> dict[str, float]:
         """One segment's seconds by part, `total` among them."""
@@ -74,6 +86,10 @@ class Worker:
             self._order("quit")
         self._process.communicate(timeout=60)
         self._errors.close()
+
+    def _own_seconds(self) -> float:
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def _order(self, order: str) -> None:
         assert self._process.stdin is not None

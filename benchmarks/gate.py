@@ -1,6 +1,6 @@
 """The workers' side of the benchmark: wait for an order on stdin, work, answer in one line of JSON.
 
-Imported by workers of several environments, so nothing but the standard library and torch is used here.
+Imported by workers of several environments, so nothing but the standard library is used here.
 """
 
 import json
@@ -68,15 +68,6 @@ class Gate:
         self._updates_before = updates
         self._began = time.perf_counter()
         return self._order
-
-
-def use_all_cores() -> int:
-    """All CPUs that this process may use, for torch; their number."""
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(cores)
-    return cores
 
 
 def versions(packages: Sequence[str]) -> str:

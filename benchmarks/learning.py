@@ -45,9 +45,7 @@ class Benchmark:
     def missing(self) -> list[Run]:
         """Runs without a row."""
         present = {(row["experiment"], row["variant"], row["seed"]) for row in self.table.rows}
-        return [
-            run for run in self.case.runs if (run.experiment, run.variant, str(run.seed)) not in present
-        ]
+        return [run for run in self.case.runs if (run.experiment, run.variant, str(run.seed)) not in present]
 
     def make(self, run: Run) -> tuple[list[Score], Curve, float]:
         """Train and evaluate; nothing is written to the tables."""

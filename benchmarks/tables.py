@@ -1,4 +1,4 @@
-"""CSV tables that grow by whole rows: a run that is stopped leaves a table that reads, and can be continued."""
+"""CSV tables that grow by whole rows: a benchmark that is stopped leaves one that reads and continues."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Env steps a second of the whole training loop, beside Stable-Baselines3 and the limit of the matrix products.
+"""Env steps a second of the whole training loop, beside Stable-Baselines3 and the matrix products' limit.
 
     make bench    or    python benchmarks/throughput.py --env Pendulum-v1 --with compiled bf16
 
@@ -7,6 +7,7 @@ so short segments alternate: one contestant computes while the others wait.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -28,8 +29,11 @@ COLUMNS = (
     "seconds",
     "env_steps_per_s",
     "updates_per_s",
+    "other_cores",
     "versions",
 )
+# The driver itself and the system's own processes stay below this.
+QUIET_CORES = 0.15
 Speeds = dict[str, list[float]]
 
 
@@ -43,7 +47,7 @@ def measure(workers: Sequence[Worker], env: str, segments: int, env_steps: int, 
             done = worker.run(env_steps)
             speed = done["updates"] / done["seconds"]
             speeds[name].append(speed)
-            row = {key: done[key] for key in ("env_steps", "updates", "seconds")}
+            row = {key: done[key] for key in ("env_steps", "updates", "seconds", "other_cores")}
             row |= {"env": env, "contestant": name, "segment": segment, "versions": worker.versions}
             row |= {"env_steps_per_s": done["env_steps"] / done["seconds"], "updates_per_s": speed}
             table.add([row])
@@ -64,6 +68,15 @@ def show_speeds(speeds: Speeds, env: str, console: Console) -> None:
             cells += [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
         screen.add_row(name, *cells)
     console.print(screen)
+
+
+def warn_of_others(table: Table, console: Console) -> None:
+    """Say so if the machine was not ours alone: such numbers compare badly and must not be published."""
+    others = statistics.median(float(row["other_cores"]) for row in table.rows)
+    if others > QUIET_CORES:
+        console.print(
+            f"warning: other processes kept {others:.2f} cores busy: these numbers are not to be used"
+        )
 
 
 def show_parts(worker: Worker, env_steps: int, console: Console) -> None:
@@ -107,10 +120,11 @@ def main() -> None:
         workers = []
         for name in names:
             print(f"starting {ALL[name].name}", file=sys.stderr)
-            workers.append(Worker(ALL[name], arguments.env, learning_starts))
+            workers.append(Worker(ALL[name], arguments.env, learning_starts, arguments.threads))
             stack.callback(workers[-1].close)
         speeds = measure(workers, arguments.env, segments, env_steps, Table(path, COLUMNS))
         show_speeds(speeds, arguments.env, console)
+        warn_of_others(Table(path, COLUMNS), console)
         for worker in workers:
             if worker.contestant.is_ours:
                 show_parts(worker, env_steps, console)
@@ -123,14 +137,15 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--env", default="Pendulum-v1", help="e.g. HalfCheetah-v5")
-    parser.add_argument(
-        "--with", nargs="*", default=[], choices=["compiled", "bf16"], dest="with_variants", metavar="VARIANT",
-        help="compiled, bf16 (compiled)",
-    )  # fmt: skip
+    variants = {"nargs": "*", "default": [], "choices": ["compiled", "bf16"], "metavar": "VARIANT"}
+    parser.add_argument("--with", dest="with_variants", help="compiled, bf16 (compiled too)", **variants)
     parser.add_argument("--segments", type=int, default=5, help="of each contestant")
     parser.add_argument("--env-steps", type=int, default=1_000, help="of one segment")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each contestant")
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--smoke", action="store_true", help="tiny segments; results go to a temporary folder")
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny segments; results go to a temporary folder"
+    )
     return parser
 
 

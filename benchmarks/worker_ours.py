@@ -19,6 +19,7 @@ def overrides(arguments: argparse.Namespace, folder: str) -> list[str]:
         "logger=csv",
         f"compile={arguments.compile}",
         f"precision={arguments.precision}",
+        f"threads={arguments.threads}",
         f"learning_starts={arguments.learning_starts}",
         "total_env_steps=10000000",
         "replay.capacity=100000",
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--env", required=True)
     parser.add_argument("--learning-starts", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", default="32-true")
     arguments = parser.parse_args()

@@ -14,7 +14,7 @@ import argparse
 import time
 
 import torch
-from gate import Channel, use_all_cores, versions
+from gate import Channel, versions
 from torch import Tensor
 
 WIDTH = 256
@@ -60,9 +60,11 @@ def main() -> None:
     """Multiply when told to; an env step counts as one update."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bf16", action="store_true")
-    products = Products(torch.bfloat16 if parser.parse_args().bf16 else torch.float32)
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    products = Products(torch.bfloat16 if arguments.bf16 else torch.float32)
     channel = Channel()
-    use_all_cores()
+    torch.set_num_threads(arguments.threads)
     for _ in range(100):
         products.update()
     channel.answer(versions=versions(("torch",)))

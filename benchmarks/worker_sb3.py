@@ -2,7 +2,8 @@
 
 import argparse
 
-from gate import WARM_UP_UPDATES, Channel, Gate, use_all_cores
+import torch
+from gate import WARM_UP_UPDATES, Channel, Gate
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -26,9 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--env", required=True)
     parser.add_argument("--learning-starts", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     channel = Channel()
-    use_all_cores()
+    torch.set_num_threads(arguments.threads)
     model = SAC(
         "MlpPolicy",
         arguments.env,

@@ -1,7 +1,6 @@
 """Every test runs with the package's annotations checked, shapes included, on one thread."""
 
 import random
-from collections.abc import Iterator
 
 import jaxtyping
 import numpy as np
@@ -11,7 +10,8 @@ import torch
 # Wherever tensors travel. What people write (envs, cli, loggers, the datamodule's arguments) is checked by
 # the package itself, and its tests hand it wrong types on purpose.
 CHECKED = (
-    "types losses spaces heads entropy networks update policy replay collector evaluation loaders metrics module"
+    "types losses spaces heads entropy networks update policy replay "
+    "collector evaluation loaders metrics module"
 )
 jaxtyping.install_import_hook(  # before the package is imported
     [f"sac_lightning.{name}" for name in CHECKED.split()], "typechecked.checked"
@@ -20,9 +20,8 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _global_seeds() -> Iterator[None]:
+def _global_seeds() -> None:
     """No test sees what another has drawn from a global generator."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
-    yield

@@ -14,7 +14,7 @@ Step = tuple[Any, float, bool, bool, dict[str, Any]]
 
 
 class Clock(gym.Env[Any, Any]):
-    """Observes (episode, step); the reward is the step's number. Ends after `length` steps, one way or the other."""
+    """Observes (episode, step) and rewards with the step's number; terminates or truncates after `length`."""
 
     def __init__(self, length: int = 3, truncates: bool = False, discrete: bool = True) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
@@ -66,7 +66,7 @@ class OneState(gym.Env[Any, Any]):
 
 
 class Chain(gym.Env[Any, Any]):
-    """A finite MDP: `next_state[s][a]` (−1 ends the episode), `rewards[s][a]`, a one-hot obs; starts anywhere."""
+    """A finite MDP with a one-hot obs that starts anywhere; `next_state` −1 ends the episode."""
 
     def __init__(self, next_state: list[list[int]], rewards: list[list[float]], limit: int = 20) -> None:
         self.next_state, self.rewards, self.limit = next_state, rewards, limit

@@ -28,6 +28,9 @@ from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
 from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
 from sac_lightning.spec import Described, from_spec
 
+# beartype picks which element of a tuple to check with `random`.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
 unit = st.floats(0.01, 1.0)
 rate = st.floats(1e-6, 0.5)
 targets = st.one_of(
@@ -100,9 +103,9 @@ def test_an_unknown_kind_is_refused_and_nothing_is_imported(name: str) -> None:
 
 
 def test_a_kind_of_another_family_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no such class is imported; known: .*TanhNormal"):
+    with pytest.raises(ConfigError, match=r"no such class is imported; known: .*TanhNormal"):
         from_spec(ActionHead, Fixed(0.5).to_spec())
-    with pytest.raises(ConfigError, match="known: .*NegDim"):
+    with pytest.raises(ConfigError, match=r"known: .*NegDim"):
         from_spec(TargetEntropyRule, {"kind": "Categorical", "n": 3})
 
 

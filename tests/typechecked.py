@@ -7,6 +7,6 @@ from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 checked = beartype(
     conf=BeartypeConf(
         is_pep484_tower=True,  # an int is welcome where a float is asked for
-        hint_overrides=BeartypeHintOverrides({Self: Any}),  # methods are checked one by one, without their class
+        hint_overrides=BeartypeHintOverrides({Self: Any}),  # methods are checked without their class
     )
 )

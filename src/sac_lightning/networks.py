@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class NetworkConfig(Optimized):
     """Hidden layers and optimizer of one network."""
 
-    hidden_sizes: tuple[int, ...] = (256, 256)
+    hidden_sizes: Sequence[int] = (256, 256)
     activation: str = "relu"
 
     def __post_init__(self) -> None:

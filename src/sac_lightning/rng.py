@@ -10,12 +10,19 @@ import numpy as np
 import torch
 
 
+def seed_global_rng(seed: int) -> None:
+    """Start the global generators from `seed`, so that a run is the same whoever draws from them."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 def global_rng_state() -> dict[str, Any]:
     """States of Python's, NumPy's and PyTorch's global generators: numbers, strings and tensors only."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
-        "python": {"version": version, "internal": list(internal), "gauss": gauss},
+        "python": {"version": version, "internal": torch.tensor(internal, dtype=torch.int64), "gauss": gauss},
         "numpy": {
             "name": str(name),
             "keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
@@ -31,7 +38,7 @@ def global_rng_state() -> dict[str, Any]:
 def restore_global_rng(state: dict[str, Any]) -> None:
     """Put the global generators back to `state`."""
     python = state["python"]
-    random.setstate((python["version"], tuple(python["internal"]), python["gauss"]))
+    random.setstate((python["version"], tuple(python["internal"].tolist()), python["gauss"]))
     saved = state["numpy"]
     keys = saved["keys"].numpy().astype(np.uint32)
     np.random.set_state((saved["name"], keys, saved["position"], saved["has_gauss"], saved["cached"]))

@@ -15,6 +15,7 @@ class Streams(NamedTuple):
     evaluation: int
     init: int
     update: int
+    process: int  # the global generators, for whatever is not ours
 
     @classmethod
     def of(cls, seed: int) -> "Streams":

@@ -30,7 +30,7 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
 @pytest.mark.parametrize(
     ("head", "action", "told"),
     [
-        (TanhNormal, UNBOUNDED, "head=tanh_normal: is for bounded Box actions; the env has a Box of 2 (unbounded)"),
+        (TanhNormal, UNBOUNDED, "head=tanh_normal: is for bounded Box actions; the env has a Box of 2 (unb"),
         (TanhNormal, CHOICE, "head=tanh_normal: is for bounded Box actions; the env has Discrete(4)"),
         (Normal, BOUNDED, "head=normal: is for unbounded Box actions; the env has a Box of 2 (bounded)"),
         (Categorical, BOUNDED, "head=categorical: is for Discrete actions; the env has a Box of 2 (bounded)"),

@@ -14,9 +14,7 @@ from sac_lightning.seeding import torch_generator
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(-4, 4), min_size=2, max_size=2)
-)
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(-4, 4), min_size=2, max_size=2))
 def test_log_prob_is_the_gaussian_s(raw: list[float], noise: list[float]) -> None:
     head, features = Normal(2), torch.tensor([raw])
     atoms = head.atoms(features, torch.tensor([noise]))

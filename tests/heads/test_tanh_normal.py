@@ -157,7 +157,7 @@ def test_std_stays_within_its_limits_and_never_loses_its_gradient_inside(raw: fl
 
 
 def test_impossible_limits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="log_std_min=3.0"):
+    with pytest.raises(ConfigError, match=r"log_std_min=3\.0"):
         TanhNormal(1, log_std_min=3.0)
     with pytest.raises(ConfigError, match="at least one action dimension"):
         TanhNormal(0)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.journal import Journal
@@ -17,12 +18,14 @@ OBS, ACTION = ObsSpec((17,), "float32"), BoxAction((-1.0,) * 6, (1.0,) * 6, (6,)
 
 # The memory of a process that loads, in bytes over what it needed before; fresh, so that its peak is its own.
 LOAD = """
-import json, resource, sys, time, torch
+import json, sys, time
+from pathlib import Path
 from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.journal import Journal
 from sac_lightning.spaces import BoxAction, ObsSpec
 directory, capacity, manifest = sys.argv[1], int(sys.argv[2]), json.load(sys.stdin)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = lambda: Path("/proc/self/status").read_text()  # getrusage would tell the parent's peak
+peak = lambda: int(status().partition("VmHWM:")[2].split()[0]) * 1024
 replay = lambda capacity: ReplayBuffer(
     capacity, ObsSpec((17,), "float32"), BoxAction((-1.0,) * 6, (1.0,) * 6, (6,)), seed=0
 )
@@ -51,6 +54,7 @@ def test_saving_a_thousand_transitions_of_a_million_buffer_is_quick(tmp_path: Pa
     assert min(seconds) < 0.05
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_loading_needs_hardly_more_than_the_buffer(tmp_path: Path) -> None:
     capacity = 200_000  # 33 MB; a million rows take 0.7 s and the same 1 MiB of scratch
     replay, journal = ReplayBuffer(capacity, OBS, ACTION, seed=0), Journal(tmp_path)
@@ -69,5 +73,5 @@ def test_loading_needs_hardly_more_than_the_buffer(tmp_path: Path) -> None:
         check=True,
     )
     used, seconds = json.loads(told.stdout)
-    assert used <= 1.2 * planned_bytes(capacity, OBS, ACTION)
+    assert 0.9 * planned_bytes(capacity, OBS, ACTION) < used <= 1.2 * planned_bytes(capacity, OBS, ACTION)
     assert seconds < 2.0  # 10 s for a million

@@ -21,6 +21,8 @@ from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.files import DamagedFile
 from sac_lightning.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.module import SACModule
+from sac_lightning.rng import seed_global_rng
+from sac_lightning.seeding import Streams
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def run(plan: Plan, resumption: Resumption | None = None) -> Outcome:
         epochs = resumption.max_epochs(plan.datamodule.total_env_steps, plan.datamodule.steps_per_epoch)
     with quiet_lightning():
         trainer = plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
+    seed_global_rng(Streams.of(plan.config.seed).process)
     module = plan.module()
     directory.prepare(plan.config)
     with logging_to(directory.log):

@@ -32,7 +32,7 @@ class RunDirectory:
 
     def prepare(self, cfg: DictConfig) -> None:
         """Write the resolved config, with the paths of this run left as interpolations."""
-        text = OmegaConf.to_yaml(portable(cfg), resolve=True)
+        text = OmegaConf.to_yaml(portable(cfg))
         write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def write_summary(self, content: dict[str, Any]) -> None:

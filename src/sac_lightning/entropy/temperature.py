@@ -72,7 +72,7 @@ class Anneal(TemperatureRule):
         least_told = "above 0" if self.shape == "exponential" else "of at least 0"
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
             ok = 0.0 < number(value) < math.inf or (value == 0.0 and self.shape != "exponential")
-            require(ok, key, value, f"must be a number {least_told} for a {self.shape} shape")
+            require(ok, key, value, f"must be a number {least_told} for the {self.shape} shape")
         require(whole(self.steps) >= 1, "alpha.steps", self.steps, "must be a whole number of env steps of at least 1")
 
     @property

@@ -126,7 +126,12 @@ class EnvConfig:
         for wrapper in self.wrappers:
             env = wrap(env, wrapper, self.allowed_prefixes)
         check_declared(self.action, env.action_space)
-        return flatten_observations(env)
+        env = flatten_observations(env)
+        # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that
+        # does should be the same run each time.
+        env.action_space.seed(0)
+        env.observation_space.seed(0)
+        return env
 
     def _registered(self, render_mode: str | None) -> Env:
         rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}

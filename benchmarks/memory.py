@@ -1,0 +1,122 @@
+"""Memory that a run needs beyond its replay buffer, as it goes on: it must not grow.
+
+    python benchmarks/memory.py                            50,000 env steps with the default networks
+    python benchmarks/memory.py --small --env-steps 2500   seconds, for a test
+
+The bound is 30 MB beyond the buffer's own rows after a warm-up.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytorch_lightning as pl
+import torch
+
+from sac_lightning import ReplayDataModule, SACModule
+from sac_lightning.callbacks import LastCheckpoint
+from sac_lightning.loggers import MetricsCSV
+from sac_lightning.networks import ActorConfig, CriticConfig
+
+MB = 1e6
+BOUND_MB = 30.0
+FULL_ENV_STEPS = 50_000
+STEPS_PER_EPOCH = 500
+MEASURED_TIMES = 20
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large networks and mini-batches are."""
+
+    hidden: int
+    batch_size: int
+
+
+FULL, SMALL = Size(256, 256), Size(16, 32)
+
+
+class Watch(pl.Callback):
+    """The process's resident memory less the rows of the buffer, at times that are evenly spread."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self.beyond_buffer: dict[int, float] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Measure where it is due."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if data.env_steps % self._every == 0:
+            gc.collect()
+            resident = psutil.Process().memory_info().rss
+            self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.replay)) / MB
+
+
+def _filled_bytes(replay: Any) -> int:
+    """Zeros that nobody wrote to take no memory, so only the rows in use count."""
+    rows = sum(field[0].numel() * field.element_size() for field in replay.store)
+    return int(len(replay) * rows)
+
+
+def grow(env_steps: int, size: Size) -> dict[int, float]:
+    """Megabytes beyond the buffer by env steps, of one run on Pendulum."""
+    data = ReplayDataModule(
+        "Pendulum-v1",
+        total_env_steps=env_steps,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        learning_starts=STEPS_PER_EPOCH,
+        batch_size=size.batch_size,
+        eval_episodes=1,
+    )
+    hidden = (size.hidden, size.hidden)
+    obs, action = data.specs
+    actor, critic = ActorConfig(hidden_sizes=hidden), CriticConfig(hidden_sizes=hidden)
+    module = SACModule(obs, action, actor=actor, critic=critic)
+    watch = Watch(max(env_steps // MEASURED_TIMES, 1))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(
+            max_epochs=data.max_epochs,
+            reload_dataloaders_every_n_epochs=1,
+            accelerator="cpu",
+            logger=MetricsCSV(Path(folder) / "metrics.csv"),
+            callbacks=[LastCheckpoint(Path(folder) / "checkpoints"), watch],
+            default_root_dir=folder,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, data)
+    return watch.beyond_buffer
+
+
+def growth(beyond_buffer: dict[int, float], env_steps: int) -> float:
+    """Megabytes from the end of the warm-up to the most there was later."""
+    warm_up = max(env_steps // 5, 2 * STEPS_PER_EPOCH)
+    after = {step: used for step, used in beyond_buffer.items() if step >= warm_up}
+    return max(after.values()) - after[min(after)]
+
+
+def main() -> int:
+    """Tell the growth; 1 if it is beyond the bound."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--env-steps", type=int, default=FULL_ENV_STEPS)
+    parser.add_argument("--small", action="store_true", help="networks of 16, mini-batches of 32")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--bound-mb", type=float, default=BOUND_MB)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    beyond = grow(arguments.env_steps, SMALL if arguments.small else FULL)
+    grown = growth(beyond, arguments.env_steps)
+    print(json.dumps({"growth_mb": grown, "bound_mb": arguments.bound_mb, "beyond_buffer_mb": beyond}))
+    return int(grown > arguments.bound_mb)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Envs that a command imports by name: one leaves a mark when it is made, the others fail in the middle of a run.
+
+Importing this registers Marker-v0 and Faulty-v0.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class Walk(gym.Env[Any, Any]):
+    """Episodes of 20 steps along a line; `fault` happens at step `at`, counted over all episodes."""
+
+    def __init__(self, fault: str = "", at: int = -1) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.fault, self.at, self.steps, self.place = fault, at, 0, 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = 0.0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        self.place += float(action[0])
+        if self.steps == self.at and self.fault == "raise":
+            raise KeyError("wheel")
+        reward = float("nan") if self.steps == self.at and self.fault == "nan" else -abs(self.place)
+        return self._obs(), reward, False, self.steps % 20 == 0, {}
+
+    def _obs(self) -> Any:
+        return np.array([self.place], dtype=np.float32)
+
+
+class Marker(Walk):
+    """Writes the file that MARKER names when it is made."""
+
+    def __init__(self) -> None:
+        Path(os.environ["MARKER"]).touch()
+        super().__init__()
+
+
+for name, made in {"Marker-v0": Marker, "Faulty-v0": Walk}.items():
+    if name not in gym.registry:
+        gym.register(name, made)

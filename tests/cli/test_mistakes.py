@@ -1,0 +1,153 @@
+"""A mistake in the configuration ends with 2 and one line, before any env is made, and leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, TINY, Command, everything, told
+
+# arguments: what the line begins with, and what else it must hold.
+MISTAKES = {
+    "env=gym env.id=Pendulm-v1": ("env.id=Pendulm-v1: ", "Did you mean Pendulum-v1"),
+    "env.id=cartpole": ("env.id=cartpole: ", "Did you mean CartPole-v1?"),
+    "head=categorical": ("head=categorical: is for Discrete", "Box of 1", "use head=auto"),
+    "env=cartpole head=tanh_normal": ("head=tanh_normal: is for bounded Box", "Discrete(2)"),
+    "alpha=fixed alpha.value=-1": ("alpha.value=-1: must be a number of at least 0",),
+    "alpha=fixed alpha.value=abc": ("alpha.value=abc: must be a number",),
+    "alpha=anneal alpha.start=abc": ("alpha.start=abc: must be a number above 0",),
+    "alpha.init=abc": ("alpha.init=abc: must be a number above 0",),
+    "alpha.foo=1": ("Could not override 'alpha.foo'",),
+    "env=cartpole target_entropy=neg_dim": ("target_entropy=-1: no policy", "(0, 0.6931]"),
+    "target_entropy=constant target_entropy.nats=5": ("target_entropy=5: no policy", "(-inf, 0.6931]"),
+    "target_entropy=constant target_entropy.nats=abc": ("target_entropy.nats=abc: must be a finite number",),
+    "target_entropy=constant": ("target_entropy.nats=???: must be given",),
+    "total_env_steps=10": ("total_env_steps=10: must be at least learning_starts=20",),
+    "precision=16": ("precision=16: must be one of 32-true, bf16-mixed",),
+    "precision=16-mixed": ("precision=16-mixed: must be one of 32-true, bf16-mixed",),
+    "resume=/nonexistent": ("resume=/nonexistent: is no run",),
+    "gama=0.9": ("Could not override 'gama'", "Did you mean gamma?"),
+    "alpha=autoo": ("Could not find 'alpha/autoo'", "anneal auto fixed"),
+    "alhpa=auto": ("Could not override 'alhpa'", "Did you mean alpha?"),
+    "actor=null": ("actor=null: must be one of mlp",),
+    "actor=5": ("actor=5: must be one of mlp",),
+    "actor.lr=5": ("actor.lr=5: must be a number in (0, 1)",),
+    "actor.lr=abc": ("actor.lr=abc: must be a number in (0, 1)",),
+    "actor.hidden_sizes=[]": ("actor.hidden_sizes=[]: must be a list of one or more whole numbers",),
+    "actor.hidden_sizes=64": ("actor.hidden_sizes=64: must be a list",),
+    "actor.hidden_sizes=[a]": ("actor.hidden_sizes=['a']: must be a list",),
+    "actor.activation=[relu]": ("actor.activation=['relu']: must be one of relu, elu, silu, tanh",),
+    "actor._target_=os.system": ("actor._target_=os.system: must lie under", "allowed_prefixes"),
+    "alpha._target_=sac_lightning.no.Thing": ("alpha=sac_lightning.no.Thing: ", "No module named"),
+    "critic.num_critics=1": ("critic.num_critics=1: must be a whole number of at least 2",),
+    "critic.num_critics=abc": ("critic.num_critics=abc: must be a whole number",),
+    "head=tanh_normal head.log_std_min=abc": ("head.log_std_min=abc: ", "log_std_max=2.0"),
+    "collector.collect_steps=0": ("collect_steps=0: must be a whole number of at least 1",),
+    "replay.capacity=0": ("replay.capacity=0: must be a whole number of at least num_envs=1",),
+    "replay.capacity=1e12": ("replay.capacity=1000000000000.0: must be a whole number",),
+    "+trainer.gradient_clip_val=1": ("trainer.gradient_clip_val=1: clip", "actor.max_grad_norm"),
+    "+trainer.devices=2": ("trainer.devices=2: runs on one device",),
+    "+trainer.foo=1": ("trainer=pytorch_lightning.Trainer: ", "'foo'"),
+    "trainer.max_time=abc": ("trainer.max_time=abc: must be DD:HH:MM:SS",),
+    "trainer.profiler=no": ("trainer=pytorch_lightning.Trainer: ", "simple"),
+    "+env.kwargs.gravity=1": ("env.kwargs.gravity=1: Pendulum-v1 takes g",),
+    "env=gym": ("env.id=???: must be given",),
+    "env.imports=[os]": ("env.imports=os: only gymnasium, sac_lightning may be imported",),
+    "callbacks=early_stopping": ("callbacks.early_stopping.stopping_threshold=???: must be given",),
+    "callbacks.plots.every_n_epochs=0": ("callbacks.plots.every_n_epochs=0: must be a whole number",),
+    "logger=wandb logger.wandb.mode=sometimes": ("logger.wandb.mode=sometimes: must be one of auto",),
+    "task_name=../../elsewhere": ("task_name=../../elsewhere: must be text that names a folder",),
+    "task_name=/tmp/elsewhere": ("task_name=/tmp/elsewhere: must be text that names a folder",),
+    "alpha=auto,fixed": ("Ambiguous value for argument 'alpha=auto,fixed'", "--multirun"),
+}
+# Every top-level key with a value out of range and one of another type, and the sentence both get.
+TOP_LEVEL = {
+    "seed": (("-1", "1.5", "abc"), "must be a whole number of at least 0"),
+    "total_env_steps": (("0", "abc"), "must be a whole number of at least 1"),
+    "steps_per_epoch": (("0", "abc"), "must be a whole number of at least 1"),
+    "eval_episodes": (("0", "abc"), "must be a whole number of at least 1"),
+    "learning_starts": (("-1", "abc"), "must be a whole number of at least 0"),
+    "num_envs": (("0", "abc"), "must be a whole number of at least 1"),
+    "batch_size": (("0", "abc", "2.5", "true"), "must be a whole number of at least 1"),
+    "utd_ratio": (("0", "abc"), "must be a number above 0"),
+    "gamma": (("1.5", "abc", "nan"), "must be a number in [0, 1)"),
+    "tau": (("0", "abc"), "must be a number in (0, 1]"),
+    "lr": (("-1", "abc"), "must be a number in (0, 1)"),
+    "log_every_n_env_steps": (("0", "abc"), "must be a whole number of at least 1"),
+    "device": (("tpu", "5"), "must be auto, cpu, cuda or cuda:N"),
+    "threads": (("0", "1.5"), "must be auto or a whole number of at least 1"),
+    "compile": (("maybe", "5"), "must be auto, true or false"),
+    "precision": (("64", "[1]"), "must be one of 32-true, bf16-mixed"),
+    "tags": (("notalist", "[1]"), "must be a list of words"),
+    "allowed_prefixes": (("os", "5"), "must be a list of packages"),
+    "task_name": (("5", "[a]", "null"), "must be text that names a folder"),
+}
+
+
+def without(key: str) -> list[str]:
+    return [argument for argument in TINY if not argument.startswith((f"{key}=", "logger="))]
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_mistake_is_told_in_one_line_before_any_env_is_made(
+    arguments: str, train: Command, tmp_path: Path
+) -> None:
+    begins, *holds = MISTAKES[arguments]
+    line = told(train(*TINY, *arguments.split(" "), makes_envs=False))
+    assert line.startswith(begins)
+    assert all(part in line for part in holds), line
+    assert everything(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, (values, _) in TOP_LEVEL.items() for value in values]
+)
+def test_top_level_key_names_what_it_allows(
+    key: str, value: str, train: Command, tmp_path: Path
+) -> None:
+    line = told(train(*without(key), f"{key}={value}", makes_envs=False))
+    assert line.startswith(f"{key}=")
+    assert TOP_LEVEL[key][1] in line
+    assert everything(tmp_path) == set()
+
+
+def test_every_top_level_key_of_the_config_is_in_the_table() -> None:
+    lines = (ROOT / "conf" / "train.yaml").read_text().splitlines()
+    keys = {line.partition(":")[0] for line in lines if line and line[0].isalpha()} - {"defaults"}
+    assert keys - {"resume"} == set(TOP_LEVEL)
+
+
+def test_buffer_larger_than_the_memory_is_a_mistake_before_it_is_allocated(
+    train: Command, tmp_path: Path
+) -> None:
+    line = told(train(*TINY, "replay.capacity=1000000000000"))  # a trillion transitions
+    assert line.startswith("replay.capacity=1000000000000: needs ")
+    assert "use at most" in line
+    assert everything(tmp_path) == set()
+
+
+def test_mistake_in_a_sweep_leaves_the_other_job_whole(train: Command, tmp_path: Path) -> None:
+    ended = train("-m", "gamma=1.5,0.9", *TINY)
+    assert ended.code == 2
+    assert "error: gamma=1.5: must be a number in [0, 1)" in ended.err
+    (sweep,) = (tmp_path / "multirun" / "Pendulum-v1").iterdir()
+    assert (sweep / "1" / "summary.json").is_file()
+    assert not (sweep / "0").exists()
+
+
+def test_process_with_a_mistake_ends_with_2_and_never_makes_its_env(
+    tmp_path: Path, process_env: dict[str, str]
+) -> None:
+    cwd, marker = tmp_path / "cwd", tmp_path / "made"
+    cwd.mkdir()
+    named = ["env=gym", "env.id=Marker-v0", "env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]"]
+    line = [sys.executable, str(ROOT / "train.py"), "debug=fast", *named, "batch_size=0"]
+    env = {**process_env, "MARKER": str(marker)}
+    ended = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f"error: batch_size=0: must be a whole number of at least 1{os.linesep}"
+    assert ended.stdout == ""
+    assert not marker.exists()
+    assert everything(cwd) == set()

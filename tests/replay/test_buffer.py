@@ -1,0 +1,169 @@
+"""The ring, against a plain Python list."""
+
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from sac_lightning import ConfigError
+from sac_lightning.replay import ReplayBuffer, check_fits, planned_bytes
+from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+
+OBS = ObsSpec((2,), "float32")
+BOX, CHOICE = BoxAction((-2.0,), (2.0,), (1,)), DiscreteAction(5)
+
+
+def rows(start: int, count: int, obs: ObsSpec = OBS, action: ActionSpec = CHOICE) -> tuple[Any, ...]:
+    """`count` transitions that can be told apart: number i has reward i and next_obs = obs + 1."""
+    number = np.arange(start, start + count)
+    dtype = np.dtype(obs.dtype)
+    shaped = np.broadcast_to(number.reshape(-1, *[1] * len(obs.shape)), (count, *obs.shape))
+    acts = number % 5 if isinstance(action, DiscreteAction) else number[:, None] / 1000
+    return (
+        (shaped % 200).astype(dtype),
+        acts,
+        number.astype(np.float64),
+        (shaped % 200 + 1).astype(dtype),
+        number % 3 == 0,
+    )
+
+
+def filled(capacity: int, count: int, seed: int = 0) -> ReplayBuffer:
+    buffer = ReplayBuffer(capacity, OBS, CHOICE, seed)
+    for start in range(count):
+        buffer.add(*rows(start, 1))
+    return buffer
+
+
+@settings(max_examples=60, deadline=None)
+@given(capacity=st.integers(1, 12), sizes=st.lists(st.integers(0, 12), max_size=12))
+def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> None:
+    buffer = ReplayBuffer(capacity, OBS, CHOICE, seed=0)
+    model: list[int] = []
+    for size in sizes:
+        count = min(size, capacity)
+        start = buffer.added
+        buffer.add(*rows(start, count))
+        model = (model + list(range(start, start + count)))[-capacity:]
+        assert len(buffer) == len(model)
+        assert buffer.added == start + count
+        # Transition i lies in row i mod capacity, whole.
+        for number in model:
+            row = number % capacity
+            obs, action, reward, next_obs, terminated = (field[row] for field in buffer.store)
+            assert obs.tolist() == [number % 200] * 2 and next_obs.tolist() == [number % 200 + 1] * 2
+            assert (int(action), float(reward), bool(terminated)) == (number % 5, number, number % 3 == 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4)])
+def test_observations_keep_their_dtype_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
+    spec = ObsSpec(shape, dtype)
+    buffer = ReplayBuffer(10, spec, BOX, seed=0)
+    buffer.add(*rows(0, 7, spec, BOX))
+    batch = buffer.sample(2, 4)
+    assert batch.obs.shape == batch.next_obs.shape == (2, 4, *shape)
+    assert batch.obs.dtype == batch.next_obs.dtype == getattr(torch, dtype)
+    assert torch.equal(batch.next_obs, batch.obs + 1)
+    assert batch.action.shape == (2, 4, 1) and batch.action.dtype == torch.float32
+    assert batch.reward.shape == batch.terminated.shape == (2, 4)
+    assert batch.terminated.dtype == torch.bool
+
+
+def test_a_drawn_transition_is_whole() -> None:
+    batch = filled(50, 80).sample(3, 40)
+    number = batch.reward.long()
+    assert torch.equal(batch.action, number % 5)
+    assert torch.equal(batch.obs[..., 0].long(), number % 200)
+    assert torch.equal(batch.terminated, number % 3 == 0)
+    assert number.min() >= 30  # the oldest 30 have made room
+
+
+def test_sampling_is_uniform_over_what_is_stored() -> None:
+    drawn = filled(20, 33).sample(40, 250).reward.flatten().long()
+    observed = torch.bincount(drawn - 13, minlength=20).numpy()  # 13 … 32 are stored
+    assert observed.sum() == 10_000 and len(observed) == 20
+    assert stats.chisquare(observed).pvalue > 0.01
+
+
+def test_nothing_is_drawn_from_rows_never_written() -> None:
+    drawn = filled(1000, 3).sample(10, 50).reward.flatten()
+    assert set(drawn.tolist()) == {0.0, 1.0, 2.0}
+
+
+def test_sampling_has_its_own_random_stream() -> None:
+    before = torch.get_rng_state()
+    first = filled(20, 20, seed=4).sample(2, 8).reward
+    torch.manual_seed(77)
+    again = filled(20, 20, seed=4).sample(2, 8).reward
+    other = filled(20, 20, seed=5).sample(2, 8).reward
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    torch.manual_seed(0)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_one_gather_of_many_batches_draws_what_the_stream_says() -> None:
+    # [G, B] row by row: a gather of G·B indices is the same draw whatever its shape
+    assert torch.equal(
+        filled(20, 20).sample(4, 6).reward.flatten(), filled(20, 20).sample(1, 24).reward.flatten()
+    )
+
+
+def test_a_saved_state_continues_the_same_draws() -> None:
+    buffer = filled(20, 30)
+    buffer.sample(1, 5)
+    state = buffer.state_dict()
+    expected = [buffer.sample(1, 16).reward for _ in range(3)]
+    other = filled(20, 30, seed=9)
+    other.load_state_dict(state)
+    assert other.added == 30
+    assert all(torch.equal(other.sample(1, 16).reward, batch) for batch in expected)
+
+
+def test_a_state_is_plain_data(tmp_path: Any) -> None:
+    torch.save(filled(5, 7).state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["added"] == 7
+
+
+def test_an_empty_buffer_cannot_be_sampled() -> None:
+    with pytest.raises(RuntimeError, match="empty"):
+        ReplayBuffer(5, OBS, CHOICE, seed=0).sample(1, 1)
+
+
+def test_one_step_of_all_envs_must_fit() -> None:
+    with pytest.raises(ConfigError, match=r"replay\.capacity=3: must hold one step of all envs: at least 4"):
+        ReplayBuffer(3, OBS, CHOICE, seed=0).add(*rows(0, 4))
+    with pytest.raises(ConfigError, match=r"replay\.capacity=0"):
+        ReplayBuffer(0, OBS, CHOICE, seed=0)
+
+
+@pytest.mark.parametrize("action", [BOX, CHOICE])
+@pytest.mark.parametrize("spec", [OBS, ObsSpec((3, 8, 8), "uint8")])
+def test_planned_size_is_the_allocated_size(spec: ObsSpec, action: ActionSpec) -> None:
+    store = ReplayBuffer(100, spec, action, seed=0).store
+    assert planned_bytes(100, spec, action) == sum(field.numel() * field.element_size() for field in store)
+
+
+def test_planned_size_by_hand() -> None:
+    # 2·3·4 obs + 4 action + 4 reward + 1 terminated = 33 bytes; an index takes 8: 37
+    spec = ObsSpec((3,), "float32")
+    assert planned_bytes(1000, spec, BOX) == 33_000
+    assert planned_bytes(1000, spec, CHOICE) == 37_000
+
+
+def test_a_buffer_larger_than_memory_is_refused_before_it_is_allocated() -> None:
+    spec = ObsSpec((84, 84, 4), "uint8")
+    capacity = 2 * psutil.virtual_memory().total // planned_bytes(1, spec, CHOICE)
+    resident = psutil.Process().memory_info().rss
+    with pytest.raises(ConfigError, match=rf"replay\.capacity={capacity}: needs .* GiB of .* GiB") as caught:
+        check_fits(capacity, spec, CHOICE, torch.device("cpu"))
+    assert psutil.Process().memory_info().rss - resident < 2**26
+    fits = int(str(caught.value).rpartition(" ")[2])
+    assert 0 < fits < capacity
+    assert check_fits(fits // 2, spec, CHOICE, torch.device("cpu")) == planned_bytes(fits // 2, spec, CHOICE)

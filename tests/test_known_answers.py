@@ -1,0 +1,135 @@
+"""Whole runs, env to policy, against answers worked out without them."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule
+from sac_lightning.entropy import Fixed
+from tasks import Chain, OneState, env_config, fit
+
+ONE = torch.ones(1, 1)  # the obs of OneState
+
+
+def data_of(make: Any, env_steps: int, **options: Any) -> ReplayDataModule:
+    common = {"steps_per_epoch": 50, "learning_starts": 200, "num_envs": 10, "seed": 1}
+    return ReplayDataModule(env_config(make), total_env_steps=env_steps, **{**common, **options})
+
+
+def networks(*hidden_sizes: int) -> dict[str, Any]:
+    """Small networks whose learning rate falls, so that the noise of the last mini-batches averages out."""
+    shared: dict[str, Any] = {
+        "hidden_sizes": hidden_sizes,
+        "lr": 3e-3,
+        "lr_schedule": "linear",
+        "lr_final_ratio": 0.02,
+    }
+    return {"actor": ActorConfig(**shared), "critic": CriticConfig(**shared)}
+
+
+def test_gaussian_bandit_finds_the_gaussian_of_its_temperature() -> None:
+    # max_π E[r] + αH is exp(r/α) normalised: r = −(a − c)²/2s² gives N(c, αs²).
+    centre, width, alpha = 0.5, 0.8, 0.25  # σ* = √0.25 · 0.8 = 0.4
+    unbounded = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+    def make() -> OneState:
+        return OneState(unbounded, lambda a: -((float(a[0]) - centre) ** 2) / (2 * width**2))
+
+    learner = fit(
+        data_of(make, 1400, batch_size=128), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32, 32)
+    )
+    mean, log_std = learner.head.mean_and_log_std(learner.actor(ONE))  # type: ignore[attr-defined]
+    assert mean.item() == pytest.approx(centre, rel=0.05)
+    assert log_std.exp().item() == pytest.approx(math.sqrt(alpha) * width, rel=0.05)
+
+
+def test_discrete_bandit_finds_the_softmax_of_its_rewards() -> None:
+    rewards, alpha = [1.0, 0.5, 0.0, -1.0], 0.5
+
+    def make() -> OneState:
+        return OneState(spaces.Discrete(4), lambda a: rewards[int(a)])
+
+    learner = fit(
+        data_of(make, 700, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32)
+    )
+    weights = np.exp(np.array(rewards) / alpha)  # e², e¹, e⁰, e⁻²
+    found = torch.softmax(learner.actor(ONE), -1)[0].detach().numpy()
+    assert 0.5 * np.abs(found - weights / weights.sum()).sum() < 0.03
+
+
+def test_truncation_keeps_the_value_of_going_on() -> None:
+    # r = 1 for ever, cut by a clock every 5 steps: Q = 1/(1 − 0.9) = 10.
+    # Were the cut an end, the five steps' mean would be Σ_{k=1..5} (1 − 0.9^k)/(1 − 0.9) / 5 = 2.63.
+    def make() -> OneState:
+        return OneState(spaces.Box(-1, 1, (1,), np.float32), lambda a: 1.0, length=5, truncates=True)
+
+    learner = fit(
+        data_of(make, 900, batch_size=32),
+        temperature=Fixed(1e-4),
+        gamma=0.9,
+        tau=0.1,
+        seed=1,
+        **networks(32),
+    )
+    q = learner.critic.taken(ONE.expand(9, -1), torch.linspace(-0.8, 0.8, 9)[:, None])
+    assert torch.allclose(q, torch.tensor(10.0), rtol=0.04)
+
+
+def test_termination_cuts_the_value() -> None:
+    # One step and a real end: Q = r = 1, whatever γ is.
+    def make() -> OneState:
+        return OneState(spaces.Discrete(2), lambda a: 1.0, length=1, truncates=False)
+
+    learner = fit(
+        data_of(make, 500, batch_size=32),
+        temperature=Fixed(1e-4),
+        gamma=0.9,
+        tau=0.1,
+        seed=1,
+        **networks(32),
+    )
+    q = learner.critic.taken(ONE.expand(2, -1), torch.tensor([0, 1]))
+    assert torch.allclose(q, torch.tensor(1.0), rtol=0.02)
+
+
+def soft_value_iteration(
+    chain: Chain, gamma: float, alpha: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Q* and π* of the MDP: V = α log Σ exp(Q/α), Q = r + γ V(s'), to the fixed point."""
+    after, rewards = np.array(chain.next_state), np.array(chain.rewards)
+    value = np.zeros(len(rewards))
+    for _ in range(500):
+        q = rewards + gamma * np.where(after < 0, 0.0, value[np.maximum(after, 0)])
+        value = alpha * np.log(np.exp(q / alpha).sum(1))
+    return q, np.exp((q - value[:, None]) / alpha)
+
+
+def test_a_small_mdp_is_solved_as_soft_value_iteration_solves_it() -> None:
+    gamma, alpha = 0.8, 0.3
+    # Four states, two actions, one end; cut after ten steps, which must not matter.
+    after = [[0, 1], [2, 0], [3, 1], [3, -1]]
+    rewards = [[0.0, -0.2], [0.3, 0.1], [0.5, 0.0], [-0.1, 1.0]]
+
+    def make() -> Chain:
+        return Chain(after, rewards, limit=10)
+
+    best_q, best_policy = soft_value_iteration(make(), gamma, alpha)
+    learner = fit(
+        data_of(make, 1200, batch_size=64),
+        temperature=Fixed(alpha),
+        gamma=gamma,
+        tau=0.03,
+        seed=1,
+        **networks(32),
+    )
+    states = torch.eye(4)
+    q = torch.stack(
+        [learner.critic.taken(states, torch.full((4,), action)) for action in (0, 1)], dim=-1
+    )  # [N, 4, 2]
+    np.testing.assert_allclose(q.detach().numpy(), np.broadcast_to(best_q, (2, 4, 2)), atol=0.05)
+    found = torch.softmax(learner.actor(states), -1).detach().numpy()
+    assert (0.5 * np.abs(found - best_policy).sum(1)).max() < 0.03

@@ -1,0 +1,155 @@
+"""Gradients of one update: each objective moves its own network and nothing else."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sac_lightning import ActorConfig, CriticConfig, SACModule, losses
+from sac_lightning.hardware import has_compiler
+from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+from sac_lightning.types import Batch
+from sac_lightning.update import ActorObjective, CriticObjective, GradientOf
+
+OBS = ObsSpec((3,), "float32")
+SPACES: dict[str, tuple[ActionSpec, ActionHead]] = {
+    "tanh_normal": (BoxAction((-1.0,) * 2, (1.0,) * 2, (2,)), TanhNormal(2)),
+    "normal": (BoxAction((-float("inf"),) * 2, (float("inf"),) * 2, (2,)), Normal(2)),
+    "categorical": (DiscreteAction(4), Categorical(4)),
+}
+every_head = pytest.mark.parametrize("head", list(SPACES))
+
+
+def module_of(head: str) -> SACModule:
+    small = {"hidden_sizes": (16, 16)}
+    return SACModule(
+        OBS, SPACES[head][0], actor=ActorConfig(**small), critic=CriticConfig(**small), gamma=0.9
+    )
+
+
+def batch_of(head: str, size: int = 8) -> Batch:
+    action = torch.randint(4, (size,)) if head == "categorical" else torch.rand(size, 2) * 2 - 1
+    ends = torch.rand(size) < 0.3
+    return Batch(torch.randn(size, 3), action, torch.randn(size), torch.randn(size, 3), ends)
+
+
+def noise_of(head: str, size: int = 8) -> Tensor:
+    return torch.randn(size, SPACES[head][1].noise_size)
+
+
+@every_head
+def test_critic_gradient_is_that_of_the_loss_written_out(head: str) -> None:
+    module, batch, noise = module_of(head), batch_of(head), noise_of(head)
+    alpha = torch.tensor(0.3)
+    objective = CriticObjective(module.actor, module.critic, module.target_critic, module.head, 0.9)
+    result = GradientOf(objective, "critic")(batch, noise, alpha)
+
+    atoms = module.head.atoms(module.actor(batch.next_obs), noise)
+    value = losses.soft_value(module.target_critic.of_atoms(batch.next_obs, atoms), atoms, alpha).detach()
+    y = batch.reward + 0.9 * (1.0 - batch.terminated.float()) * value
+    q = module.critic.taken(batch.obs, batch.action)
+    loss = sum(0.5 * ((q[i] - y) ** 2).mean() for i in range(2))
+    expected = torch.autograd.grad(loss, list(module.critic.parameters()))
+    torch.testing.assert_close(result.loss, loss.detach())
+    torch.testing.assert_close(result.told, q.mean().detach())
+    torch.testing.assert_close(tuple(result.gradients), expected)
+
+
+@every_head
+def test_actor_gradient_is_that_of_the_loss_written_out(head: str) -> None:
+    module, batch, noise = module_of(head), batch_of(head), noise_of(head)
+    alpha = torch.tensor(0.3)
+    result = GradientOf(ActorObjective(module.actor, module.critic, module.head), "actor")(
+        batch, noise, alpha
+    )
+
+    atoms = module.head.atoms(module.actor(batch.obs), noise)
+    q = module.critic.of_atoms(batch.obs, atoms).min(dim=0).values
+    loss = (atoms.prob * (alpha * atoms.log_prob - q)).sum(0).mean()
+    expected = torch.autograd.grad(loss, list(module.actor.parameters()))
+    torch.testing.assert_close(result.loss, loss.detach())
+    torch.testing.assert_close(result.told, atoms.entropy.mean().detach())
+    torch.testing.assert_close(tuple(result.gradients), expected)
+
+
+@every_head
+def test_an_objective_leaves_no_gradient_behind_anywhere(head: str) -> None:
+    module, batch, noise = module_of(head), batch_of(head), noise_of(head)
+    critic = CriticObjective(module.actor, module.critic, module.target_critic, module.head, 0.9)
+    critics = GradientOf(critic, "critic")(batch, noise, torch.tensor(0.3))
+    actors = GradientOf(ActorObjective(module.actor, module.critic, module.head), "actor")(
+        batch, noise, torch.tensor(0.3)
+    )
+    assert all(weight.grad is None for weight in module.parameters())
+    assert [g.shape for g in critics.gradients] == [w.shape for w in module.critic.parameters()]
+    assert [g.shape for g in actors.gradients] == [w.shape for w in module.actor.parameters()]
+    for tensor in (critics.loss, critics.told, actors.loss, actors.told):
+        assert not tensor.requires_grad
+
+
+@every_head
+def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> None:
+    module, batch, noise = module_of(head), batch_of(head, 64), noise_of(head, 64)
+    critic = CriticObjective(module.actor, module.critic, module.target_critic, module.head, 0.9)
+    for objective, network in (
+        (critic, "critic"),
+        (ActorObjective(module.actor, module.critic, module.head), "actor"),
+    ):
+        exact = GradientOf(objective, network)(batch, noise, torch.tensor(0.3))
+        half = GradientOf(objective, network, autocast=True)(batch, noise, torch.tensor(0.3))
+        assert half.loss.dtype == half.told.dtype == torch.float32
+        assert all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in half.gradients)
+        # bfloat16 has 8 bits: near, and (or autocast did nothing) not equal
+        torch.testing.assert_close(half.loss, exact.loss, rtol=0.05, atol=0.05)
+        assert not all(torch.equal(a, b) for a, b in zip(half.gradients, exact.gradients, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        atoms = module.head.atoms(module.actor(batch.obs), noise)
+        assert atoms.log_prob.dtype == atoms.prob.dtype == torch.float32
+        assert module.critic.of_atoms(batch.obs, atoms).dtype == torch.float32
+
+
+COMPARE = """
+    import json, sys
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    from test_update import *
+    worst = {}
+    for head in SPACES:
+        module, batch, noise = module_of(head), batch_of(head), noise_of(head)
+        critic = CriticObjective(module.actor, module.critic, module.target_critic, module.head, 0.9)
+        actor = ActorObjective(module.actor, module.critic, module.head)
+        for network, objective in (("critic", critic), ("actor", actor)):
+            eager, compiled = (
+                GradientOf(objective, network, compiled=flag)(batch, noise, torch.tensor(0.3))
+                for flag in (False, True)
+            )
+            flat = [(eager.loss, compiled.loss), (eager.told, compiled.told)]
+            flat += list(zip(eager.gradients, compiled.gradients, strict=True))
+            worst[f"{head} {network}"] = max(float((a - b).abs().max()) for a, b in flat)
+            assert max(float(a.abs().max()) for a in eager.gradients) > 1e-3
+    print(json.dumps(worst))
+"""
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+@pytest.mark.timeout(300)
+def test_compiled_and_eager_gradients_agree() -> None:
+    # In a process without the type checker, which a full graph cannot contain
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(COMPARE), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    worst = json.loads(ran.stdout.splitlines()[-1])
+    assert len(worst) == 6
+    assert max(worst.values()) < 1e-5, worst
