@@ -36,7 +36,6 @@ class Case:
 
 
 RULES = {
-    "eps_peaked-0.02": ("target_entropy=eps_peaked", "target_entropy.eps=0.02"),
     "eps_peaked-0.1": ("target_entropy=eps_peaked", "target_entropy.eps=0.1"),
     "max_ratio-0.5": ("target_entropy=max_ratio", "target_entropy.ratio=0.5"),
     "max_ratio-0.98": ("target_entropy=max_ratio", "target_entropy.ratio=0.98"),
@@ -51,7 +50,7 @@ DISCRETE_ENVS = {
 def _discrete_targets() -> tuple[Run, ...]:
     """Seed by seed, so that a benchmark that is stopped early has compared all rules on some seeds."""
     return tuple(
-        Run("cartpole", seed, (*overrides, *rule), f"{env}_{name}")
+        Run("discrete_rules", seed, (*overrides, *rule), f"{env}_{name}")
         for seed in range(3)
         for env, overrides in DISCRETE_ENVS.items()
         for name, rule in RULES.items()

@@ -17,7 +17,7 @@ COLOURS = ("#2563a8", "#1b9e77", "#d9a028", "#c2410c", "#7c3aed", "#64748b")
 
 def draw(rows: list[Row], out: Path) -> None:
     """Means over seeds, with bands from the lowest to the highest seed."""
-    split = [(*row["variant"].split("_", 1), row) for row in rows]
+    split = [(*_task_and_rule(row), row) for row in rows]
     tasks = list(dict.fromkeys(task for task, _, _ in split))
     rules = list(dict.fromkeys(rule for _, rule, _ in split))
     with rc_context(STYLE):  # type: ignore[arg-type]
@@ -29,7 +29,8 @@ def draw(rows: list[Row], out: Path) -> None:
                 _band(grid[0, column], own, "return_mean", colour, rule.replace("-", " "))
                 _band(grid[1, column], own, "alpha", colour, rule)
             seeds = len({row["seed"] for t, _, row in split if t == task})
-            grid[0, column].set_title(f"{task}: mean and range of {seeds} seeds")
+            told = f": mean and range of {seeds} seeds" if seeds > 1 else ", one seed"
+            grid[0, column].set_title(f"{task}{told}")
             grid[1, column].set_yscale("log")
             grid[1, column].set_xlabel("env steps")
             grid[1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -41,6 +42,11 @@ def draw(rows: list[Row], out: Path) -> None:
         temporary = out.with_name(f".{out.name}.tmp")
         figure.savefig(temporary, format="png")
     temporary.replace(out)
+
+
+def _task_and_rule(row: Row) -> tuple[str, str]:
+    task, _, rule = row["variant"].partition("_")
+    return task, rule
 
 
 def _band(axes: Axes, rows: list[Row], key: str, colour: str, label: str) -> None:

@@ -137,8 +137,14 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--env", default="Pendulum-v1", help="e.g. HalfCheetah-v5")
-    variants = {"nargs": "*", "default": [], "choices": ["compiled", "bf16"], "metavar": "VARIANT"}
-    parser.add_argument("--with", dest="with_variants", help="compiled, bf16 (compiled too)", **variants)
+    parser.add_argument(
+        "--with",
+        dest="with_variants",
+        nargs="*",
+        default=[],
+        choices=["compiled", "bf16"],
+        help="more variants of ours; bf16 is compiled too",
+    )
     parser.add_argument("--segments", type=int, default=5, help="of each contestant")
     parser.add_argument("--env-steps", type=int, default=1_000, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each contestant")

@@ -14,7 +14,8 @@ def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path) -> Non
     """One bar a contestant; names that begin with `limit` become dashed lines."""
     bars = {name: values for name, values in speeds.items() if not name.startswith(limit)}
     limits = {name: values for name, values in speeds.items() if name.startswith(limit)}
-    with rc_context({**STYLE, "axes.grid.axis": "x"}):  # type: ignore[arg-type]
+    style: dict[str, object] = {**STYLE, "axes.grid.axis": "x"}
+    with rc_context(style):  # type: ignore[arg-type]
         figure = Figure(figsize=(7.6, 1.6 + 0.55 * len(bars)), dpi=150, layout="constrained")
         axes = figure.subplots()
         for place, (name, values) in enumerate(bars.items()):

@@ -9,9 +9,8 @@ import torch
 from sac_lightning.collector import Collector
 from sac_lightning.envs import EnvConfig
 from sac_lightning.envs.guard import CheckedVectorEnv
-from sac_lightning.envs.state import capture, guarantee, restore
-from sac_lightning.replay import ReplayBuffer
-from sac_lightning.replay.journal import Journal
+from sac_lightning.envs.state import capture, guarantee, obstacle, restore
+from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
@@ -57,7 +56,7 @@ class Collection:
     @property
     def guarantee(self) -> Guarantee:
         """What resuming promises for these envs."""
-        return "exact" if guarantee(self.envs) == "exact" else "episode-restart"
+        return guarantee(self.envs)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data from which `load_state_dict` continues."""
@@ -76,7 +75,7 @@ class Collection:
         else:
             # The first reset would play the run's first episode again; this seed belongs to this moment.
             self.collector.restart_episodes(self._streams.env + collector["env_steps"])
-            log.warning("resume: episode-restart (the state of these envs cannot be saved)")
+            log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
         self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
         self.envs.env_steps = self.collector.env_steps
         self._load_replay(state["replay"], state["journal"])

@@ -157,6 +157,7 @@ class ReplayDataModule(LightningDataModule):
                 device=self.device,
                 journal_dir=self.journal_dir,
             )
+            log.info("resume: %s", self.collection.guarantee)
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """The rest of the present epoch: collect, update, collect, update …"""

@@ -38,6 +38,9 @@ class DamagedFile(Exception):
         super().__init__(f"{path}: {what}")
         self.path, self.what = path, what
 
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[Path, str]]:
+        return DamagedFile, (self.path, self.what)
+
 
 def sync_directory(directory: Path) -> None:
     """Make a rename in `directory` last."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ class Finished:
     out: str
     err: str
     first_update_s: float = float("nan")
+    first_update_cpu_s: float = float("nan")
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +76,9 @@ def finished_process(
     process = start("train.py", "debug=fast", "threads=1", cwd=cwd, env=process_env)
     wait_for_update(process, cwd)
     first_update_s = time.monotonic() - began
+    used = psutil.Process(process.pid).cpu_times()
     out, err = process.communicate(timeout=120)
-    return cwd, Finished(process.returncode, out, err, first_update_s)
+    return cwd, Finished(process.returncode, out, err, first_update_s, used.user + used.system)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tests.cli.conftest import TINY, Command, start, wait_for_update
 FAULTY = ("env=gym", "env.id=Faulty-v0", "env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]")
 SAID = {
     "raise": "Faulty-v0 raised KeyError in step: 'wheel', at env step 45",
-    "nan": "Faulty-v0: the reward of env 0 is nan, at env step 45",
+    "reward": "Faulty-v0: the reward of env 0 is nan, at env step 45",
 }
 
 
@@ -34,7 +34,8 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
     fault: str, train: Command, tmp_path: Path
 ) -> None:
     logger = "logger=wandb" if fault == "raise" else "logger=csv"
-    ended = train(*TINY, *FAULTY, logger, f"+env.kwargs.fault={fault}", "+env.kwargs.at=45", "steps_per_epoch=20")
+    faults = (f"+env.kwargs.fault={fault}", "+env.kwargs.at=45", "steps_per_epoch=20")
+    ended = train(*TINY, *FAULTY, *faults, logger)
     assert ended.code == 1
     assert SAID[fault] in " ".join(ended.err.split())
     (run,) = (tmp_path / "runs" / "Faulty-v0").iterdir()

@@ -104,9 +104,7 @@ def test_mistake_is_told_in_one_line_before_any_env_is_made(
 @pytest.mark.parametrize(
     ("key", "value"), [(key, value) for key, (values, _) in TOP_LEVEL.items() for value in values]
 )
-def test_top_level_key_names_what_it_allows(
-    key: str, value: str, train: Command, tmp_path: Path
-) -> None:
+def test_top_level_key_names_what_it_allows(key: str, value: str, train: Command, tmp_path: Path) -> None:
     line = told(train(*without(key), f"{key}={value}", makes_envs=False))
     assert line.startswith(f"{key}=")
     assert TOP_LEVEL[key][1] in line

@@ -36,7 +36,10 @@ class RunProgress(ProgressBar):
     def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
         super().__init__()
         require(
-            0 < number(refresh_per_second) <= 4, "refresh_per_second", refresh_per_second, "above 0 and at most 4"
+            0 < number(refresh_per_second) <= 4,
+            "refresh_per_second",
+            refresh_per_second,
+            "above 0 and at most 4",
         )
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second

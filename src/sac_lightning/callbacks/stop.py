@@ -28,7 +28,8 @@ class GracefulStop(Callback):
         self._trainer: Trainer | None = None
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not earlier: Lightning then puts its own SIGTERM handler over ours, and ends the epoch unsaved.
         self._trainer = trainer
         for each in SIGNALS:
             self._before[each] = signal.signal(each, self._signalled)

@@ -6,7 +6,6 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
-
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sac_lightning.errors import ConfigError
@@ -44,7 +43,10 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
             raise _under(cause, key) from None
-        if isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException) or cause is None:
+        if (
+            isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException)
+            or cause is None
+        ):
             raise ConfigError(key, node.get("_target_", "?"), _one_line(cause or error)) from None
         raise cause from None
     except ConfigError as error:

@@ -70,7 +70,7 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
         main_job()
     except (HydraException, OmegaConfBaseException) as error:
         return tell_mistake(error, conf)
-    except ValueError as error:  # Hydra's own for a group that is given no option
+    except ValueError:  # Hydra's own for a group that is given no option
         mistake = no_option(sys.argv[1:], conf)
         if composed or mistake is None:
             raise

@@ -44,7 +44,9 @@ class Fixed(TemperatureRule):
     value: float = 0.2
 
     def __post_init__(self) -> None:
-        require(0.0 <= number(self.value) < math.inf, "alpha.value", self.value, "must be a number of at least 0")
+        require(
+            0.0 <= number(self.value) < math.inf, "alpha.value", self.value, "must be a number of at least 0"
+        )
 
     @property
     def initial(self) -> float:
@@ -73,7 +75,12 @@ class Anneal(TemperatureRule):
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
             ok = 0.0 < number(value) < math.inf or (value == 0.0 and self.shape != "exponential")
             require(ok, key, value, f"must be a number {least_told} for the {self.shape} shape")
-        require(whole(self.steps) >= 1, "alpha.steps", self.steps, "must be a whole number of env steps of at least 1")
+        require(
+            whole(self.steps) >= 1,
+            "alpha.steps",
+            self.steps,
+            "must be a whole number of env steps of at least 1",
+        )
 
     @property
     def initial(self) -> float:

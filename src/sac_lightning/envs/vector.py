@@ -11,6 +11,7 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError, GuardEnv
+from sac_lightning.envs.state_worker import ResumableEnv
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
 VECTORIZATION = ("sync", "async")
@@ -29,7 +30,7 @@ class EnvFactory:
         """The env, guarded."""
         if os.getpid() != self.owner:
             prepare_worker()
-        return GuardEnv(self.make(), self.name, self.index)
+        return ResumableEnv(GuardEnv(self.make(), self.name, self.index))
 
 
 def prepare_worker() -> None:

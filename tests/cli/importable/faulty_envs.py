@@ -32,7 +32,7 @@ class Walk(gym.Env[Any, Any]):
         self.place += float(action[0])
         if self.steps == self.at and self.fault == "raise":
             raise KeyError("wheel")
-        reward = float("nan") if self.steps == self.at and self.fault == "nan" else -abs(self.place)
+        reward = float("nan") if self.steps == self.at and self.fault == "reward" else -abs(self.place)
         return self._obs(), reward, False, self.steps % 20 == 0, {}
 
     def _obs(self) -> Any:

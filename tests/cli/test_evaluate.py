@@ -1,0 +1,136 @@
+"""`python eval.py run=RUN_DIR`: numbers and a film of a run's checkpoint, and mistakes in one line."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Command, everything, told
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to spoil."""
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy, ignore=shutil.ignore_patterns("wandb", "replay"))
+    return copy
+
+
+def test_evaluation_tells_and_writes_its_numbers(run: Path, evaluate: Command, tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    ended = evaluate(f"run={run}", "episodes=3")
+    assert ended.code == 0, ended.err
+    assert everything(tmp_path) - before == {"run/eval.json"}
+    result = json.loads((run / "eval.json").read_text())
+    returns = np.array(result["returns"])
+    assert (result["episodes"], len(returns), result["lengths"]) == (3, 3, [200, 200, 200])
+    assert result["seeds"] == [1000000, 1000001, 1000002]
+    assert result["return_mean"] == pytest.approx(returns.mean())
+    assert result["return_std"] == pytest.approx(returns.std())
+    assert (result["return_min"], result["return_median"], result["return_max"]) == tuple(sorted(returns))
+    assert f"{returns.mean():.2f} ± {returns.std():.2f}" in ended.out
+    assert result["checkpoint"].endswith("best.ckpt")
+
+
+def test_same_seed_gives_the_same_returns_also_for_samples(run: Path, evaluate: Command) -> None:
+    both = []
+    for _ in range(2):
+        assert evaluate(f"run={run}", "episodes=1", "deterministic=false", "seed=7").code == 0
+        both.append(json.loads((run / "eval.json").read_text())["returns"])
+    assert both[0] == both[1]
+
+
+def test_film_shows_every_state_of_the_first_episode(run: Path, evaluate: Command, tmp_path: Path) -> None:
+    config = (run / "config.yaml").read_text().replace("max_episode_steps: null", "max_episode_steps: 10")
+    (run / "config.yaml").write_text(config)
+    ended = evaluate(f"run={run}", "episodes=1", "video=true")
+    assert ended.code == 0, ended.err
+    assert [path.name for path in (run / "videos").iterdir()] == ["eval.mp4"]
+    with imageio.get_reader(run / "videos" / "eval.mp4") as film:
+        assert film.count_frames() == 11  # the first state and ten more
+
+
+def test_run_without_a_best_checkpoint_has_its_last(run: Path, evaluate: Command) -> None:
+    (run / "checkpoints" / "best.ckpt").unlink()
+    assert evaluate(f"run={run}", "episodes=1").code == 0
+    assert json.loads((run / "eval.json").read_text())["checkpoint"].endswith("last.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("argument", "begins"),
+    {
+        "episodes=0": "episodes=0: must be a whole number of at least 1",
+        "episodes=abc": "episodes=abc: must be a whole number of at least 1",
+        "seed=-1": "seed=-1: must be a whole number of at least 0",
+        "video=maybe": "video=maybe: must be true or false",
+        "deterministic=5": "deterministic=5: must be true or false",
+        "device=tpu": "device=tpu: must be auto, cpu, cuda or cuda:N",
+        "allowed_prefixes=os": "allowed_prefixes=os: must be a list of packages",
+        "checkpoint=none.ckpt": "checkpoint=none.ckpt: there is no none.ckpt",
+        "episods=3": "Could not override 'episods'",
+        "-m": "-m: evaluates one run at a time",
+    }.items(),
+)
+def test_mistake_is_told_in_one_line(
+    argument: str, begins: str, run: Path, evaluate: Command, tmp_path: Path
+) -> None:
+    before = everything(tmp_path)
+    assert told(evaluate(f"run={run}", argument)).startswith(begins)
+    assert everything(tmp_path) == before
+
+
+def test_folder_that_is_no_run_is_told_what_it_lacks(evaluate: Command, tmp_path: Path) -> None:
+    assert told(evaluate()) == "run=???: must be given"
+    assert told(evaluate("run=nowhere")) == "run=nowhere: is no run: there is no such folder"
+    (tmp_path / "empty").mkdir()
+    assert told(evaluate("run=empty")) == "run=empty: is no run: it holds no config.yaml"
+    (tmp_path / "empty" / "config.yaml").write_text("seed: 0")
+    assert told(evaluate("run=empty")) == "run=empty: is no run: its config.yaml names no env.id"
+    (tmp_path / "empty" / "config.yaml").write_text("env: {id: Pendulum-v1}")
+    assert "there is no empty/checkpoints/best.ckpt and no empty" in told(evaluate("run=empty"))
+
+
+def test_damaged_checkpoint_is_a_mistake(run: Path, evaluate: Command) -> None:
+    file = run / "checkpoints" / "best.ckpt"
+    file.write_bytes(file.read_bytes()[:-2000])
+    line = told(evaluate(f"run={run}"))
+    assert line.startswith(f"checkpoint=best ({file}): is damaged, or holds more than data")
+
+
+class Program:
+    """Runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("open('executed', 'w').close()",)
+
+
+def test_checkpoint_that_holds_a_program_is_refused_and_not_run(
+    run: Path, evaluate: Command, tmp_path: Path
+) -> None:
+    (run / "checkpoints" / "best.ckpt").write_bytes(pickle.dumps(Program(), protocol=2))
+    assert "holds more than data" in told(evaluate(f"run={run}"))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_run_cannot_allow_itself_an_import(run: Path, evaluate: Command) -> None:
+    config = (run / "config.yaml").read_text()
+    spoiled = config.replace("imports: []", "imports: [faulty_envs]", 1)
+    spoiled = spoiled.replace("  allowed_prefixes: []", "  allowed_prefixes: [faulty_envs]", 1)
+    assert spoiled.count("faulty_envs") == 2
+    (run / "config.yaml").write_text(spoiled.replace("sac_lightning.envs.EnvConfig", "os.system"))
+    line = told(evaluate(f"run={run}"))
+    assert line.startswith("env.imports=faulty_envs: only gymnasium, sac_lightning may be imported")
+    assert line.endswith("name it: allowed_prefixes=[faulty_envs]")
+    assert evaluate(f"run={run}", "episodes=1", "allowed_prefixes=[faulty_envs]").code == 0
+
+
+def test_checkpoint_of_another_env_is_a_mistake(run: Path, evaluate: Command) -> None:
+    (run / "config.yaml").write_text("env: {id: CartPole-v1}")
+    line = told(evaluate(f"run={run}"))
+    assert (
+        "was trained on obs (3,) and a Box of 1 (bounded); CartPole-v1 has obs (4,) and Discrete(2)" in line
+    )
