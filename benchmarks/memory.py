@@ -56,7 +56,7 @@ class Watch(pl.Callback):
         if data.env_steps % self._every == 0:
             gc.collect()
             resident = psutil.Process().memory_info().rss
-            self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.replay)) / MB
+            self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.collection.replay)) / MB
 
 
 def _filled_bytes(replay: Any) -> int:

@@ -67,8 +67,8 @@ class Segments(pl.Callback):
 def _clocks(data: Any, module: Any) -> Clocks:
     clocks = Clocks(
         {
-            "collecting": [(data.collector, "collect")],
-            "sampling": [(data.replay, "sample")],
+            "collecting": [(data.collection.collector, "collect")],
+            "sampling": [(data.collection.replay, "sample")],
             "training_step": [(module, "training_step")],
             "logging": [(module, "tell"), (module._window, "close")],
         }

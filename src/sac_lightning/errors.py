@@ -35,12 +35,12 @@ def require(ok: bool, key: str, value: Any, allowed: str) -> None:
 
 def number(value: Any) -> float:
     """`value` if it is a number, else NaN, which fails every comparison."""
-    return value if isinstance(value, Real) and not isinstance(value, bool) else nan  # type: ignore[return-value]
+    return nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def whole(value: Any) -> float:
     """`value` if it is a whole number, else NaN, which fails every comparison."""
-    return value if isinstance(value, Integral) and not isinstance(value, bool) else nan  # type: ignore[return-value]
+    return nan if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
 
 
 def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:

@@ -1,7 +1,8 @@
 """SACModule: Soft Actor-Critic as a LightningModule with manual optimization."""
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sac_lightning import losses
 from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
 from sac_lightning.errors import number, require, whole
 from sac_lightning.evaluation import Evaluation
@@ -25,8 +25,15 @@ from sac_lightning.seeding import Streams, torch_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.spec import PlainSpec, from_spec
 from sac_lightning.types import Batch
-from sac_lightning.update import ActorObjective, CriticObjective, GradientOf
+from sac_lightning.update import (
+    ActorObjective,
+    CriticObjective,
+    GradientOf,
+    load_gradients,
+    step_log_alpha,
+)
 
+log = logging.getLogger(__name__)
 CHECKPOINT_KEY, CHECKPOINT_FORMAT = "sac_lightning", 1
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -185,7 +192,7 @@ class SACModule(LightningModule):
             self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
             self._window.load_state_dict(self._resumed["window"])
         if self.entropy_warning:
-            self.print(f"warning: {self.entropy_warning}")
+            log.warning(self.entropy_warning)
 
     def on_train_start(self) -> None:
         """The global random states come back last: loading a checkpoint draws from them."""
@@ -234,11 +241,11 @@ class SACModule(LightningModule):
         alpha = self.temperature.alpha(self.log_alpha.detach(), env_steps)
 
         critic = self._critic_gradient(batch, noise[0], alpha)
-        _load_gradients(self.critic, critic.gradients, self.critic_config.max_grad_norm)
+        load_gradients(self.critic, critic.gradients, self.critic_config.max_grad_norm)
         critic_optimizer.step()  # through Lightning's wrapper: this is what trainer.global_step counts
 
         actor = self._actor_gradient(batch, noise[1], alpha)
-        _load_gradients(self.actor, actor.gradients, self.actor_config.max_grad_norm)
+        load_gradients(self.actor, actor.gradients, self.actor_config.max_grad_norm)
         actor_optimizer.optimizer.step()  # past the wrapper, or global_step would run three times too fast
 
         metrics = {
@@ -249,22 +256,14 @@ class SACModule(LightningModule):
             "train/q_mean": critic.told,
         }
         if alpha_optimizer:
-            metrics["train/alpha_loss"] = self._step_alpha(alpha_optimizer[0].optimizer, actor.told)
+            optimizer = alpha_optimizer[0].optimizer
+            loss = step_log_alpha(
+                self.temperature, self.log_alpha, actor.told, self.target_entropy, optimizer
+            )
+            metrics["train/alpha_loss"] = loss
             metrics["train/target_entropy"] = self.target_entropy
         polyak_update(self._target_weights, self._critic_weights, self.tau)
         self._window.add(metrics)
-
-    def _step_alpha(self, optimizer: Optimizer, entropy: Tensor) -> Tensor:
-        rule = self.temperature
-        assert isinstance(rule, Auto)
-        loss = losses.alpha_loss(self.log_alpha, entropy, self.target_entropy, rule.loss_form)
-        (self.log_alpha.grad,) = torch.autograd.grad(loss, [self.log_alpha])
-        if rule.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_([self.log_alpha], rule.max_grad_norm)
-        optimizer.step()
-        with torch.no_grad():
-            rule.project_(self.log_alpha)
-        return loss.detach()
 
     def on_train_epoch_start(self) -> None:
         """Time training alone."""
@@ -299,10 +298,3 @@ def check_numbers(gamma: float, tau: float, log_every_n_env_steps: int) -> None:
     require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
     told = "must be a whole number of at least 1"
     require(whole(log_every_n_env_steps) >= 1, "log_every_n_env_steps", log_every_n_env_steps, told)
-
-
-def _load_gradients(network: nn.Module, gradients: Sequence[Tensor], max_norm: float | None) -> None:
-    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-        parameter.grad = gradient
-    if max_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), max_norm)

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class NetworkConfig(Optimized):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sizes = self.hidden_sizes
+        sizes: Any = self.hidden_sizes
         listed = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
         require(
             listed and all(whole(size) >= 1 for size in sizes),

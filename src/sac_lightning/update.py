@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
+from torch.optim import Optimizer
 
 from sac_lightning import losses
+from sac_lightning.entropy import Auto, TemperatureRule
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, CriticEnsemble
 from sac_lightning.types import Batch, Scalar
@@ -101,3 +103,26 @@ class GradientOf:
             return Gradient(loss, list(gradients.values()), told)
 
         return run
+
+
+def load_gradients(network: nn.Module, gradients: Sequence[Tensor], max_norm: float | None) -> None:
+    """Put `gradients` where the network's optimizer reads them, clipped together to `max_norm`."""
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    if max_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), max_norm)
+
+
+def step_log_alpha(
+    rule: TemperatureRule, log_alpha: nn.Parameter, entropy: Scalar, target: Scalar, optimizer: Optimizer
+) -> Scalar:
+    """One step of descent on J_α, then back within the rule's limits; the loss before it, detached."""
+    assert isinstance(rule, Auto)
+    loss = losses.alpha_loss(log_alpha, entropy, target, rule.loss_form)
+    (log_alpha.grad,) = torch.autograd.grad(loss, [log_alpha])
+    if rule.max_grad_norm is not None:
+        nn.utils.clip_grad_norm_([log_alpha], rule.max_grad_norm)
+    optimizer.step()
+    with torch.no_grad():
+        rule.project_(log_alpha)
+    return loss.detach()

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 import pytest
@@ -96,9 +96,10 @@ class Server:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
-    def call(self, module: str, cwd: Path, arguments: tuple[str, ...], makes_envs: bool) -> Finished:
+    def call(self, module: str, cwd: Path, arguments: tuple[str, ...], **told: Any) -> Finished:
         """Run one command to its end."""
-        request = {"module": module, "arguments": arguments, "cwd": str(cwd), "makes_envs": makes_envs}
+        usual = {"makes_envs": True, "hides": ()}
+        request = {"module": module, "arguments": arguments, "cwd": str(cwd), **usual, **told}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -116,21 +117,24 @@ def server(process_env: dict[str, str]) -> Iterator[Server]:
 
 
 class Command(Protocol):
-    """`train("gamma=0.9")` in an empty folder; with makes_envs=False, making an env fails the command."""
+    """`train("gamma=0.9")` in an empty folder.
 
-    def __call__(self, *arguments: str, makes_envs: bool = True) -> Finished: ...
+    With makes_envs=False, making an env fails the command; packages in `hides` seem not to be installed.
+    """
+
+    def __call__(self, *arguments: str, makes_envs: bool = ..., hides: Sequence[str] = ...) -> Finished: ...
 
 
 @pytest.fixture
 def train(tmp_path: Path, server: Server) -> Command:
     """The training command."""
-    return lambda *arguments, makes_envs=True: server.call("train", tmp_path, arguments, makes_envs)
+    return lambda *arguments, **told: server.call("train", tmp_path, arguments, **told)
 
 
 @pytest.fixture
 def evaluate(tmp_path: Path, server: Server) -> Command:
     """The evaluation command."""
-    return lambda *arguments, makes_envs=True: server.call("evaluate", tmp_path, arguments, makes_envs)
+    return lambda *arguments, **told: server.call("evaluate", tmp_path, arguments, **told)
 
 
 def everything(folder: Path) -> set[str]:

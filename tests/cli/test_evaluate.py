@@ -8,7 +8,6 @@ from pathlib import Path
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-
 from tests.cli.conftest import Command, everything, told
 
 
@@ -52,6 +51,15 @@ def test_film_shows_every_state_of_the_first_episode(run: Path, evaluate: Comman
     assert [path.name for path in (run / "videos").iterdir()] == ["eval.mp4"]
     with imageio.get_reader(run / "videos" / "eval.mp4") as film:
         assert film.count_frames() == 11  # the first state and ten more
+
+
+@pytest.mark.parametrize("package", ["imageio", "imageio_ffmpeg"])
+def test_film_without_its_package_is_a_mistake_before_evaluating(
+    package: str, run: Path, evaluate: Command
+) -> None:
+    line = told(evaluate(f"run={run}", "video=true", hides=[package]))
+    assert line == f"video=true: needs {package}, which is not installed: pip install 'sac-lightning[video]'"
+    assert not (run / "eval.json").exists()
 
 
 def test_run_without_a_best_checkpoint_has_its_last(run: Path, evaluate: Command) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tests.cli.conftest import TINY, Command, start, wait_for_update
 
 FAULTY = ("env=gym", "env.id=Faulty-v0", "env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]")

@@ -1,4 +1,4 @@
-"""A mistake in the configuration ends with 2 and one line, before any env is made, and leaves nothing behind."""
+"""A mistake in the configuration ends with 2 and one line before any env is made, and leaves nothing."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.cli.conftest import ROOT, TINY, Command, everything, told
 
 # arguments: what the line begins with, and what else it must hold.

@@ -3,16 +3,13 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-
-from tests.cli.conftest import ROOT, TINY, Command, Finished
+from tests.cli.conftest import TINY, Command, Finished
 
 METRICS = (
     *("env_steps", "rollout/return_mean", "train/critic_loss", "train/actor_loss", "train/alpha_loss"),
@@ -153,11 +150,8 @@ def test_help_shows_the_groups_and_three_examples(train: Command) -> None:
         assert group in ended.out
 
 
-def test_cfg_job_prints_the_config_and_runs_nothing(tmp_path: Path, process_env: dict[str, str]) -> None:
-    line = [sys.executable, str(ROOT / "train.py"), "--cfg", "job", "gamma=0.9"]
-    ended = subprocess.run(
-        line, cwd=tmp_path, env=process_env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert yaml.safe_load(ended.stdout)["gamma"] == 0.9
+def test_cfg_job_prints_the_config_and_runs_nothing(train: Command, tmp_path: Path) -> None:
+    ended = train("--cfg", "job", "gamma=0.9")
+    assert (ended.code, ended.err) == (0, "")
+    assert yaml.safe_load(ended.out)["gamma"] == 0.9
     assert list(tmp_path.iterdir()) == []

@@ -6,11 +6,9 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.cli.conftest import ROOT, TINY
 
 
@@ -25,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The commands of a fresh environment that holds the wheel and sees this one's other packages."""
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=False)
@@ -35,7 +33,7 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     subprocess.run([*pip, *install], check=True, capture_output=True, timeout=120)
     # After its own packages, so that the installed wheel comes first.
     (site / "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    yield home / "bin"
+    return home / "bin"
 
 
 def test_wheel_holds_the_configs_as_they_are_and_its_types_are_known(wheel: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command and exit with its status: 0 done, 1 failed, 2 a mistake in the arguments, 130 interrupted."""
+    """Run the command; exit with 0 done, 1 failed, 2 a mistake in the arguments, 130 interrupted."""
     sys.exit(command())
 
 

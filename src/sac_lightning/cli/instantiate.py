@@ -5,8 +5,8 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sac_lightning.errors import ConfigError
 
@@ -33,7 +33,7 @@ def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> Non
 
 
 def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
-    """The object that the group `key` (or one of its entries, `callbacks.last`) describes; mistakes name it."""
+    """The object of the group `key`, or of an entry such as `callbacks.last`; its ConfigErrors name it."""
     node = OmegaConf.select(config, key)
     plain = OmegaConf.to_container(node, resolve=True)
     try:

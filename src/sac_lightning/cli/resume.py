@@ -30,7 +30,8 @@ class Resumption:
 
     def max_epochs(self, total_env_steps: int, steps_per_epoch: int) -> int:
         """Lightning's epoch count at the end: an epoch that a stop cut in two counts as two."""
-        return self.epochs + math.ceil((total_env_steps - self.env_steps) / steps_per_epoch)
+        whole_run = math.ceil(total_env_steps / steps_per_epoch)
+        return self.epochs + whole_run - self.env_steps // steps_per_epoch
 
 
 def run_directory(value: str) -> tuple[RunDirectory, Path]:

@@ -43,7 +43,7 @@ def command() -> int:
 
 
 def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]") -> int:
-    """Compose conf/`config`.yaml with the command line, run `job` (exit status, objective); the worst status."""
+    """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf

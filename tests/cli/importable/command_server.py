@@ -1,8 +1,8 @@
 """A process that runs one command after the other, so that a hundred of them start Python once.
 
-Each line of stdin is a JSON object: module, arguments, cwd, makes_envs. Each line of stdout answers: code, out, err.
-It is a process of its own because the tests' own one checks every annotation of the package, and what people
-type at a command line has any type.
+Each line of stdin is a JSON object: module, arguments, cwd, makes_envs, hides (packages that it shall not
+find). Each line of stdout answers: code, out, err. It is a process of its own because the tests' own one
+checks every annotation of the package, and what people type at a command line has any type.
 """
 
 import json
@@ -27,7 +27,7 @@ def refuse(*arguments: Any, **options: Any) -> None:
 @contextmanager
 def captured(texts: dict[str, str]) -> Any:
     """Everything written to the two output streams, also by code that is not Python's."""
-    files = {1: tempfile.TemporaryFile("w+"), 2: tempfile.TemporaryFile("w+")}
+    files = {number: tempfile.TemporaryFile("w+") for number in (1, 2)}  # noqa: SIM115
     kept = {number: os.dup(number) for number in files}
     for number, file in files.items():
         os.dup2(file.fileno(), number)
@@ -49,6 +49,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     sys.argv = [f"{request['module']}.py", *request["arguments"]]
     gym.make = REAL_MAKE if request["makes_envs"] else refuse
     texts: dict[str, str] = {}
+    hidden = {name: sys.modules.get(name) for name in request["hides"]}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     with captured(texts):
         try:
             code = import_module(f"sac_lightning.cli.{request['module']}").command()
@@ -57,6 +59,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         except BaseException:
             traceback.print_exc()
             code = 1
+    for name, module in hidden.items():
+        sys.modules.pop(name)
+        if module is not None:
+            sys.modules[name] = module
     return {"code": code, **texts}
 
 

@@ -1,4 +1,4 @@
-"""Envs that a command imports by name: one leaves a mark when it is made, the others fail in the middle of a run.
+"""Envs that a command imports by name: one leaves a mark when it is made, the others fail in mid-run.
 
 Importing this registers Marker-v0 and Faulty-v0.
 """
