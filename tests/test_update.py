@@ -27,10 +27,15 @@ every_head = pytest.mark.parametrize("head", list(SPACES))
 
 
 def module_of(head: str) -> SACModule:
+    """A module whose targets lag behind its critics, as they do once it has learned something."""
     small = {"hidden_sizes": (16, 16)}
-    return SACModule(
+    module = SACModule(
         OBS, SPACES[head][0], actor=ActorConfig(**small), critic=CriticConfig(**small), gamma=0.9
     )
+    with torch.no_grad():
+        for weight in module.target_critic.parameters():
+            weight.mul_(0.7)
+    return module
 
 
 def batch_of(head: str, size: int = 8) -> Batch:

@@ -121,14 +121,14 @@ class Constant(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class HeadDefault(TargetEntropyRule):
-    """The rule that fits the head: NegDim for continuous actions, EpsPeaked for discrete ones.
+    """The rule that fits the head: NegDim for continuous actions, MaxRatio(0.5) for discrete ones.
 
     The discrete choice was measured against others: docs/entropy.md has the table.
     """
 
     def rule(self, head: ActionHead) -> TargetEntropyRule:
         """The rule chosen for `head`."""
-        return NegDim() if head.num_actions is None else EpsPeaked()
+        return NegDim() if head.num_actions is None else MaxRatio(0.5)
 
     def value(self, head: ActionHead) -> float:
         return self.rule(head).value(head)
