@@ -62,6 +62,7 @@ class ReplayDataModule(LightningDataModule):
         self.collection: Collection | None = None
         self.evaluator: Evaluator | None = None
         self._loader: SizedLoader[Iteration] | None = None
+        self._ending = False
 
     def _check_counts(self) -> None:
         for key in (
@@ -167,10 +168,13 @@ class ReplayDataModule(LightningDataModule):
         )
         turns = math.ceil((epoch_ends - self.env_steps) / (self.num_envs * self.collect_steps))
         self._loader = SizedLoader(max(turns, 0), self._turn)
+        if self._ending:
+            self._loader.stop()
         return self._loader
 
     def end_epoch_early(self) -> None:
-        """Let the present epoch end after the turn that is running."""
+        """Let the present epoch end after the turn that is running, and any later one before its first."""
+        self._ending = True
         if self._loader is not None:
             self._loader.stop()
 

@@ -41,7 +41,7 @@ BOX, CHOICE = TanhNormal(3), Categorical(4)
         (Constant(-2.5), BOX, -2.5),
         (HeadDefault(), BOX, -3.0),  # NegDim
         (HeadDefault(), Normal(2), -2.0),  # NegDim
-        (HeadDefault(), CHOICE, 0.5493061),  # MaxRatio(0.5): ½ log 3
+        (HeadDefault(), CHOICE, 0.6931472),  # MaxRatio(0.5): ½ log 4
     ],
 )
 def test_rule_gives_the_number_worked_out_by_hand(
