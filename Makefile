@@ -16,14 +16,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,export,dev]'
 	touch $@
 
 train: install ## the main job: SAC on Pendulum, about two minutes
 	$(BIN)/python train.py env=pendulum alpha=auto
 
 test: install ## every test, learning tests included
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: lint test ## lint, types, import contracts and the tests
 

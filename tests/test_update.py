@@ -5,17 +5,20 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from sac_lightning import ActorConfig, CriticConfig, SACModule, losses
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule, losses
 from sac_lightning.hardware import has_compiler
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.seeding import Streams, torch_generator
 from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
 from sac_lightning.types import Batch
 from sac_lightning.update import ActorObjective, CriticObjective, GradientOf
+from tasks import Clock, env_config, fit
 
 OBS = ObsSpec((3,), "float32")
 SPACES: dict[str, tuple[ActionSpec, ActionHead]] = {
@@ -117,6 +120,27 @@ def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> N
         atoms = module.head.atoms(module.actor(batch.obs), noise)
         assert atoms.log_prob.dtype == atoms.prob.dtype == torch.float32
         assert module.critic.of_atoms(batch.obs, atoms).dtype == torch.float32
+
+
+def test_an_update_steps_the_critics_first_and_the_actor_sees_them_stepped() -> None:
+    config = env_config(Clock, kwargs={"length": 4, "discrete": False})
+    data = ReplayDataModule(
+        config, total_env_steps=11, steps_per_epoch=11, learning_starts=10, batch_size=8, seed=6
+    )
+    small = {"hidden_sizes": (8,)}
+    options: dict[str, Any] = {"actor": ActorConfig(**small), "critic": CriticConfig(**small), "seed": 6}
+    fresh, trained = SACModule(*data.specs, **options), fit(data, **options)
+    # The one update's mini-batch and noise, drawn again from the streams of the seed
+    replay = data.collection.replay  # type: ignore[union-attr]
+    replay.generator.manual_seed(Streams.of(6).replay)
+    batch, alpha = replay.sample(1, 8).at(0), torch.tensor(1.0)
+    for_critic, for_actor = torch.randn(2, 8, 1, generator=torch_generator(Streams.of(6).update))
+    critic = CriticObjective(fresh.actor, fresh.critic, fresh.target_critic, fresh.head, fresh.gamma)
+    expected = GradientOf(critic, "critic")(batch, for_critic, alpha).gradients
+    torch.testing.assert_close([w.grad for w in trained.critic.parameters()], list(expected))
+    actor = ActorObjective(fresh.actor, trained.critic, fresh.head)
+    expected = GradientOf(actor, "actor")(batch, for_actor, alpha).gradients
+    torch.testing.assert_close([w.grad for w in trained.actor.parameters()], list(expected))
 
 
 COMPARE = """

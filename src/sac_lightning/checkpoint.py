@@ -1,6 +1,7 @@
 """Reading a checkpoint as data: tensors, numbers, strings, lists and dicts, and nothing else."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +9,60 @@ import torch
 
 from sac_lightning.files import DamagedFile
 
-DAMAGED = "the checkpoint is damaged"
+NEWEST_FORMAT = 1
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of `path`, on the CPU. Raises DamagedFile when it is damaged or holds more than data."""
+    if not path.is_file():
+        raise DamagedFile(path, "the checkpoint is missing")
     if path.stat().st_size == 0:
         raise DamagedFile(path, "the checkpoint is empty")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = "it holds a pickled program, not only data, and is not loaded"
+    content = _read(path)
+    if not isinstance(content, dict) or not {"state_dict", "loops"} <= content.keys():
+        raise DamagedFile(path, "is no checkpoint of a training run")
+    own = content.get("sac_lightning", {})
+    written = own.get("format", 1) if isinstance(own, dict) else None
+    if not isinstance(written, int):
+        raise DamagedFile(path, "is no checkpoint of a training run")
+    if written > NEWEST_FORMAT:
         raise DamagedFile(
-            path, reason if "Unsupported" in str(error) else "the checkpoint is damaged"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+            path,
+            f"was written in format {written} by a newer sac_lightning; this one reads format {NEWEST_FORMAT}",
+        )
+    return content
+
+
+def journal_manifest(content: dict[str, Any]) -> list[Any]:
+    """The segments of the replay journal that a checkpoint needs; none where it was saved without one."""
+    states = (value for value in content.values() if isinstance(value, dict) and "journal" in value)
+    return next(states, {}).get("journal") or []
+
+
+def _read(path: Path) -> Any:
+    try:
+        _check_bytes(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        program = "Unsupported" in str(error)
+        told = "it holds a pickled program, not only data, and is not loaded" if program else "is damaged"
+        raise DamagedFile(path, told) from error
+    except OSError as error:
+        raise DamagedFile(path, f"cannot be read ({error.strerror or error})") from error
+    except DamagedFile:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere
         raise DamagedFile(
             path, f"the checkpoint is damaged ({' '.join(str(error).split())[:100]})"
         ) from error
-    if not isinstance(content, dict) or "state_dict" not in content or "loops" not in content:
-        raise DamagedFile(path, "is no checkpoint of a training run")
-    newest = content.get("sac_lightning", {}).get("format", 1)
-    if newest > 1:
-        raise DamagedFile(
-            path, f"was written in format {newest} by a newer sac_lightning; this one reads format 1"
-        )
-    return content
+
+
+def _check_bytes(path: Path) -> None:
+    """PyTorch writes checksums into its zip files and does not read them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise DamagedFile(path, f"the checkpoint is damaged ({error})") from error
+    if changed is not None:
+        raise DamagedFile(path, f"the checkpoint is damaged (the checksum of {changed} is wrong)")

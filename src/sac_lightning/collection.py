@@ -2,20 +2,19 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from sac_lightning.collector import Collector
 from sac_lightning.envs import EnvConfig
 from sac_lightning.envs.guard import CheckedVectorEnv
-from sac_lightning.envs.state import capture, guarantee, obstacle, restore
+from sac_lightning.envs.state import Guarantee, capture, guarantee, obstacle, restore
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 log = logging.getLogger(__name__)
-Guarantee = Literal["exact", "episode-restart"]
 
 
 class Collection:
@@ -41,6 +40,8 @@ class Collection:
         streams = Streams.of(seed)
         self._streams, self._device = streams, device
         self.envs: CheckedVectorEnv = env.build_vector(num_envs)
+        # What resuming promises for these envs; asked now, for workers that have ended do not answer.
+        self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = ReplayBuffer(capacity, obs, action, streams.replay, device)
         self.collector = Collector(
             self.envs,
@@ -52,11 +53,6 @@ class Collection:
             next_step_autoreset=env.autoreset == "next_step",
         )
         self.journal = Journal(journal_dir) if journal_dir is not None else None
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """What resuming promises for these envs."""
-        return guarantee(self.envs)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data from which `load_state_dict` continues."""

@@ -10,7 +10,8 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write` gets a temporary name beside `path`; what it wrote is synced and renamed to `path`.
 
-    A crash at any instant leaves the old file or the new one. The temporary file is removed on an error.
+    A crash at any instant leaves the old file or the new one. The temporary file is removed on an error;
+    an OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -19,8 +20,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is told without one
         raise
     sync_directory(path.parent)
 

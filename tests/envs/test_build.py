@@ -73,8 +73,8 @@ def test_wrappers_apply_in_order() -> None:
 
 
 def test_wrapper_that_refuses_the_env_is_a_config_error() -> None:
+    rescale = {"name": "RescaleAction", "min_action": -1.0, "max_action": 1.0}
     with pytest.raises(ConfigError, match=r"env.wrappers=RescaleAction"):
-        rescale = {"name": "RescaleAction", "min_action": -1.0, "max_action": 1.0}
         EnvConfig(id="CartPole-v1", wrappers=[rescale]).build()
 
 

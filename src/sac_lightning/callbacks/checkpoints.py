@@ -1,7 +1,10 @@
 """`last.ckpt` after every epoch, `best.ckpt` by evaluation; a crash leaves the old file whole."""
 
+import io
+import logging
 from pathlib import Path
 from typing import Any
+from weakref import proxy
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -9,41 +12,11 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from typing_extensions import override
 
-from sac_lightning.checkpoint import read_checkpoint
-from sac_lightning.files import write_atomically
+from sac_lightning.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.collection import Collection
+from sac_lightning.files import DamagedFile, write_atomically
 
-
-class LastCheckpoint(ModelCheckpoint):
-    """`last.ckpt`: after each epoch, and before the first step for a run that fails early."""
-
-    def __init__(self, dirpath: str | Path) -> None:
-        super().__init__(
-            dirpath=dirpath,
-            filename="last",
-            save_top_k=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        path = Path(self.dirpath or ".") / "last.ckpt"
-        if not path.exists():
-            trainer.save_checkpoint(path)
-
-    @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_epoch_end(trainer, pl_module)
-        collection = getattr(getattr(trainer, "datamodule", None), "collection", None)
-        if collection is not None and collection.journal is not None and collection.journal.has_spare:
-            collection.prune([_manifest(path) for path in Path(self.dirpath or ".").glob("*.ckpt")])
-
-
-def _manifest(path: Path) -> list[Any]:
-    content = read_checkpoint(path)
-    states = [value for value in content.values() if isinstance(value, dict) and "journal" in value]
-    return states[0]["journal"] or [] if states else []
+log = logging.getLogger(__name__)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -60,6 +33,74 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # An epoch that a stop cut short has no evaluation of its own; the resumed run completes it.
+        if not getattr(_datamodule(trainer), "epoch_cut_short", False):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score when the run directory has moved.
+        def here(path: str) -> str:
+            return str(Path(self.dirpath or ".") / Path(path).name) if path else path
+
+        moved = {key: here(path) for key, path in state_dict.items() if key.endswith("_path")}
+        kept = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": kept})
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """`last.ckpt`: before the first step and after each epoch, the warm-up's included.
+
+    Give it to the Trainer after every other checkpoint callback: what they remember of an epoch is then in
+    the `last.ckpt` of that epoch. It also prunes the replay journal.
+    """
+
+    def __init__(self, dirpath: str | Path) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="last",
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self._manifests: dict[tuple[str, int, int], list[Any]] = {}
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.ckpt_path is None:
+            self._save(trainer)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not the parent's: it saves nothing before the first gradient update.
+        self._save(trainer)
+        collection = getattr(_datamodule(trainer), "collection", None)
+        if collection is not None and collection.journal is not None and collection.journal.has_spare:
+            self._prune(collection)
+
+    def _save(self, trainer: Trainer) -> None:
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        self.best_model_path = str(Path(self.dirpath or ".") / "last.ckpt")
+        trainer.save_checkpoint(self.best_model_path)
+        for logger in trainer.loggers:
+            logger.after_save_checkpoint(proxy(self))
+
+    def _prune(self, collection: Collection) -> None:
+        try:
+            kept = {_version(path): path for path in Path(self.dirpath or ".").glob("*.ckpt")}
+            self._manifests = {
+                version: self._manifests.get(version) or journal_manifest(read_checkpoint(path))
+                for version, path in kept.items()
+            }
+        except DamagedFile as error:
+            log.warning("the replay journal is not pruned, a checkpoint may need it: %s", error)
+            return
+        collection.prune(list(self._manifests.values()))
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint files, but written to a temporary name, synced, renamed; read as data."""
@@ -69,7 +110,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write `checkpoint` to `path` in one step that either happens whole or not at all."""
-        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        # By way of memory: where a disk is full, torch.save to a file says nothing of the disk.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), lambda temporary: temporary.write_bytes(content.getbuffer()))
 
     @override
     def load_checkpoint(
@@ -77,3 +121,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is ever executed."""
         return read_checkpoint(Path(path))
+
+
+def _datamodule(trainer: Trainer) -> Any:
+    return getattr(trainer, "datamodule", None)
+
+
+def _version(path: Path) -> tuple[str, int, int]:
+    """Changes whenever the file is replaced."""
+    status = path.stat()
+    return path.name, status.st_mtime_ns, status.st_ino

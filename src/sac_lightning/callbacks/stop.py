@@ -26,6 +26,7 @@ class GracefulStop(Callback):
         self._ends_at = None if max_seconds is None else time.monotonic() + max_seconds
         self._before: dict[int, Any] = {}
         self._trainer: Trainer | None = None
+        self._between_epochs = False
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -33,6 +34,13 @@ class GracefulStop(Callback):
         self._trainer = trainer
         for each in SIGNALS:
             self._before[each] = signal.signal(each, self._signalled)
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._between_epochs = False
+        if self.reason is not None:  # it came while Lightning was on its way here
+            trainer.should_stop = False
+            self._end(self.reason)
 
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
@@ -44,6 +52,7 @@ class GracefulStop(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only here: `should_stop` within an epoch would make Lightning run an evaluation that an
         # uninterrupted run does not have.
+        self._between_epochs = True
         if self.reason is not None:
             trainer.should_stop = True
 
@@ -62,4 +71,6 @@ class GracefulStop(Callback):
     def _end(self, reason: Literal["interrupted", "paused"]) -> None:
         self.reason = reason
         assert self._trainer is not None
+        if self._between_epochs:  # the checkpoint is being written
+            self._trainer.should_stop = True
         self._trainer.datamodule.end_epoch_early()  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """`resume=RUN_DIR`: which checkpoint, with which config, and what may be different this time."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from sac_lightning.checkpoint import read_checkpoint
+from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 from sac_lightning.module import CHECKPOINT_KEY
+from sac_lightning.replay import Journal
 
 # What cannot change the past: how far to go, and how the run is watched.
 FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
@@ -20,10 +22,10 @@ FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
 
 @dataclass(frozen=True)
 class Resumption:
-    """A run that can be continued, and the checkpoint to continue from."""
+    """A run that can be continued, and the checkpoint to continue from; None: it had not saved one yet."""
 
     directory: RunDirectory
-    checkpoint: Path
+    checkpoint: Path | None
     env_steps: int
     epochs: int
     run_id: str | None
@@ -34,10 +36,11 @@ class Resumption:
         return self.epochs + whole_run - self.env_steps // steps_per_epoch
 
 
-def run_directory(value: str) -> tuple[RunDirectory, Path]:
+def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
     """The run and the checkpoint that `resume=value` means: a run's folder, or one of its checkpoints.
 
-    Raises ConfigError when it is no run.
+    No checkpoint for a run that ended before it saved one: nothing is lost, it begins anew. Raises
+    ConfigError when it is no run.
     """
     path = Path(value).expanduser().absolute()
     if path.suffix == ".ckpt":
@@ -45,6 +48,8 @@ def run_directory(value: str) -> tuple[RunDirectory, Path]:
     else:
         directory = RunDirectory(path)
         checkpoint = directory.last
+        if directory.config.is_file() and directory.saved_nothing():
+            return directory, None
     for needed in (directory.config, checkpoint):
         if not needed.is_file():
             told = needed.relative_to(directory.path) if needed.is_relative_to(directory.path) else needed
@@ -55,10 +60,15 @@ def run_directory(value: str) -> tuple[RunDirectory, Path]:
 
 
 def open_run(value: str) -> Resumption:
-    """Read the checkpoint's counters. Raises ConfigError, or DamagedFile with a way out if there is one."""
+    """Check the checkpoint and its transitions to the byte, before anything in the run is touched.
+
+    Raises ConfigError, or DamagedFile with a way out if there is one.
+    """
     directory, checkpoint = run_directory(value)
+    if checkpoint is None:
+        return Resumption(directory, None, env_steps=0, epochs=0, run_id=None)
     try:
-        content = read_checkpoint(checkpoint)
+        content = read_whole(checkpoint, directory)
     except DamagedFile as error:
         raise with_way_out(error, directory, checkpoint) from error.__cause__
     own = content.get(CHECKPOINT_KEY, {})
@@ -72,18 +82,24 @@ def open_run(value: str) -> Resumption:
     )
 
 
+def read_whole(checkpoint: Path, directory: RunDirectory) -> dict[str, Any]:
+    """The content of `checkpoint`. Raises DamagedFile unless all that it needs is whole."""
+    content = read_checkpoint(checkpoint)
+    Journal(directory.replay).check(journal_manifest(content))
+    return content
+
+
 def with_way_out(error: DamagedFile, directory: RunDirectory, tried: Path) -> DamagedFile:
     """`error` with the command that resumes from another checkpoint that is whole, if there is one."""
     for other in sorted(directory.checkpoints.glob("*.ckpt"), key=lambda path: -path.stat().st_mtime):
         if other == tried:
             continue
         try:
-            read_checkpoint(other)
+            read_whole(other, directory)
         except DamagedFile:
             continue
-        return DamagedFile(
-            error.path, f"{error.what}; resume from an older one: python train.py resume={other}"
-        )
+        command = f"python train.py {shlex.quote(f'resume={other}')}"
+        return DamagedFile(error.path, f"{error.what}; resume from an older one: {command}")
     return error
 
 
@@ -96,6 +112,9 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
         key = override.key_or_group
         root = key.replace("/", ".").split(".")[0]
         value = OmegaConf.select(composed, key)
+        if override.is_delete() or (value is None and override.value() is not None):
+            what = "cannot be given with resume; give the keys that it sets" if value is None else "cannot go"
+            raise ConfigError(key, str(override.input_line).partition("=")[2], what)
         if root == "resume":
             saved.resume = composed.resume
         elif root in FREE:

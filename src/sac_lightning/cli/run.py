@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,7 @@ class _Run:
     ) -> None:
         self.plan, self.module, self.trainer, self.directory = plan, module, trainer, directory
         self.resumption = resumption
+        self._first_step = 0 if resumption is None else resumption.env_steps
         self.began = time.time()
 
     def to_the_end(self) -> Outcome:
@@ -76,11 +78,8 @@ class _Run:
             self._fit()
             code, status = self._how_it_ended()
         except DamagedFile as error:
-            damage = (
-                error
-                if self.resumption is None
-                else with_way_out(error, self.directory, self.resumption.checkpoint)
-            )
+            tried = None if self.resumption is None else self.resumption.checkpoint
+            damage = error if tried is None else with_way_out(error, self.directory, tried)
             raise damage from error.__cause__
         except KeyboardInterrupt:
             code, status = INTERRUPTED, "interrupted"
@@ -116,7 +115,10 @@ class _Run:
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, PlotCallback):
                     callback.draw(self.trainer)
-        self.directory.write_summary(summary)
+        try:
+            self.directory.write_summary(summary)
+        except OSError as error:  # a full disk; what ended the run has been told
+            log.error("summary.json could not be written: %s", error)
         for logger in self.trainer.loggers:
             if isinstance(logger, EnvStepWandbLogger):
                 logger.finish(exit_code=code)
@@ -127,6 +129,7 @@ class _Run:
         wall = time.time() - self.began
         return {
             "status": status,
+            "resume": None if plan.datamodule.collection is None else plan.datamodule.collection.guarantee,
             "env_id": plan.datamodule.env.id,
             "seed": plan.config.seed,
             "env_steps": env_steps,
@@ -138,7 +141,7 @@ class _Run:
             "alpha": latest.get("train/alpha"),
             "entropy": latest.get("train/entropy"),
             "target_entropy": latest.get("train/target_entropy"),
-            "env_steps_per_s": env_steps / wall if wall > 0 else None,
+            "env_steps_per_s": (env_steps - self._first_step) / wall if wall > 0 else None,
             "wall_time_s": wall,
         }
 
@@ -149,7 +152,7 @@ class _Run:
         return None
 
     def _log_traceback(self) -> None:
-        with self.directory.log.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self.directory.log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
 
     def _tell(self, summary: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class RunDirectory:
         self.config = path / "config.yaml"
         self.summary = path / "summary.json"
         self.log = path / "train.log"
+        self.replay = path / "replay"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"
@@ -34,6 +35,10 @@ class RunDirectory:
         """Write the resolved config, with the paths of this run left as interpolations."""
         text = OmegaConf.to_yaml(portable(cfg))
         write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def saved_nothing(self) -> bool:
+        """Whether no checkpoint and no transition of this run is on disk."""
+        return not any(self.checkpoints.glob("*.ckpt")) and not any(self.replay.glob("segment-*"))
 
     def write_summary(self, content: dict[str, Any]) -> None:
         """Write summary.json with the versions of what ran."""
@@ -92,11 +97,18 @@ def quiet_lightning() -> Iterator[None]:
             logger.setLevel(level)
 
 
+class _LogFile(logging.FileHandler):
+    """Silent when it cannot be written: on a full disk the terminal still tells why the run ended."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: logging would print a traceback for every record."""
+
+
 @contextmanager
 def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
     """Log records of the project and Lightning go to `path`; our own and warnings to the terminal too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file = _LogFile(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_screen = RichHandler(console=console or Console(stderr=True), show_path=False, show_time=False)
     to_screen.addFilter(
@@ -115,4 +127,5 @@ def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
         for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
-        to_file.close()
+        with suppress(OSError):
+            to_file.close()

@@ -95,8 +95,16 @@ def _in_the_run_that_is_resumed() -> None:
         return
     from sac_lightning.cli.resume import run_directory
 
-    directory, _ = run_directory(given[-1].strip("'\""))
-    sys.argv.append(f"hydra.run.dir='{directory.path}'")
+    value = given[-1].strip("'\"")
+    directory, _ = run_directory(value)
+    # Folders of sweeps have names such as `seed=0,alpha=auto`, which Hydra's grammar wants in quotes.
+    sys.argv[1:] = [each for each in sys.argv[1:] if not each.startswith("resume=")]
+    sys.argv += [f"resume={_quoted(value)}", f"hydra.run.dir={_quoted(str(directory.path))}"]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from sac_lightning.files import DamagedFile
 from sac_lightning.replay.buffer import ReplayBuffer
-from sac_lightning.replay.segment import NAME, Segment, read_segment, write_segment
+from sac_lightning.replay.segment import NAME, Segment, check_segment, read_segment, write_segment
 
 Manifest = list[Segment]
 
@@ -55,6 +55,11 @@ class Journal:
             read_segment(self.directory, segment, replay.store, oldest)
         replay.added = added
         self._manifest, self._end = needed, added
+
+    def check(self, manifest: Iterable[Any]) -> None:
+        """Raise DamagedFile unless every segment of `manifest` is there, to the byte. Changes nothing."""
+        for segment in _copy(manifest):
+            check_segment(self.directory, segment)
 
     @property
     def has_spare(self) -> bool:

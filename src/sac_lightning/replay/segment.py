@@ -88,21 +88,11 @@ def read_segment(directory: Path, segment: Segment, store: Batch, oldest: int) -
 
     Raises DamagedFile unless every byte of the file is what was written; the rows are then undefined.
     """
-    path = directory / segment["file"]
-    # The name comes from a checkpoint, which may come from anywhere.
-    if not NAME.fullmatch(segment["file"]):
-        raise DamagedFile(path, "is not the name of a segment of the replay journal")
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise DamagedFile(path, "is missing, and the checkpoint needs it") from None
+    path = _existing(directory, segment)
     first, end = segment["first"], segment["end"]
     fields = layout(store)
     with path.open("rb") as file:
-        _check_header(path, file, header(fields, first, end, segment["checksum"]), fields)
-        if size != segment["bytes"]:
-            raise DamagedFile(path, f"is {size} bytes long, not {segment['bytes']}: truncated or overwritten")
-        digest = blake2b(header(fields, first, end, checksum=""), digest_size=16)
+        digest = _begin(path, file, segment, fields)
         scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
         for field, ring in zip(fields, store, strict=True):
             rows_at_once = len(scratch) // field.row_bytes
@@ -113,8 +103,17 @@ def read_segment(directory: Path, segment: Segment, store: Batch, oldest: int) -
                 digest.update(piece)
                 rows = torch.frombuffer(piece, dtype=ring.dtype).view(count, *field.row_shape)
                 _put(ring, rows, start, oldest)
-    if digest.hexdigest() != segment["checksum"]:
-        raise DamagedFile(path, "its content has changed since it was written (checksum)")
+    _check_digest(path, segment, digest.hexdigest())
+
+
+def check_segment(directory: Path, segment: Segment) -> None:
+    """Raise DamagedFile unless every byte of the file is what was written; needs no ring."""
+    path = _existing(directory, segment)
+    with path.open("rb") as file:
+        digest = _begin(path, file, segment, _told_layout(file))
+        while piece := file.read(SCRATCH):
+            digest.update(piece)
+    _check_digest(path, segment, digest.hexdigest())
 
 
 def layout(store: Batch) -> list[Field]:
@@ -158,6 +157,46 @@ def _put(ring: Tensor, rows: Tensor, number: int, oldest: int) -> None:
     before_the_edge = min(len(rows), len(ring) - start)
     ring[start : start + before_the_edge] = rows[:before_the_edge]
     ring[: len(rows) - before_the_edge] = rows[before_the_edge:]
+
+
+def _existing(directory: Path, segment: Segment) -> Path:
+    path = directory / segment["file"]
+    # The name comes from a checkpoint, which may come from anywhere.
+    if not NAME.fullmatch(segment["file"]):
+        raise DamagedFile(path, "is not the name of a segment of the replay journal")
+    if not path.is_file():
+        raise DamagedFile(path, "is missing, and the checkpoint needs it")
+    return path
+
+
+def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field]) -> "blake2b":
+    """Check the header and the size; `file` then stands before the rows, whose bytes the digest awaits."""
+    first, end = segment["first"], segment["end"]
+    _check_header(path, file, header(fields, first, end, segment["checksum"]), fields)
+    size = path.stat().st_size
+    if size != segment["bytes"]:
+        raise DamagedFile(path, f"is {size} bytes long, not {segment['bytes']}: truncated or overwritten")
+    return blake2b(header(fields, first, end, checksum=""), digest_size=16)
+
+
+def _check_digest(path: Path, segment: Segment, found: str) -> None:
+    if found != segment["checksum"]:
+        raise DamagedFile(path, "its content has changed since it was written (checksum)")
+
+
+def _told_layout(file: BinaryIO) -> list[Field]:
+    """The fields as the file's own header tells them; none where it makes no sense."""
+    text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
+    file.seek(0)
+    try:
+        told = {name: entry for name, entry in json.loads(text).items() if name != "__metadata__"}
+        return [
+            Field(name, entry["dtype"], tuple(rows), (after - before) // count)
+            for name, entry in told.items()
+            for (count, *rows), (before, after) in [(entry["shape"], entry["data_offsets"])]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return []
 
 
 def _check_header(path: Path, file: BinaryIO, expected: bytes, fields: list[Field]) -> None:

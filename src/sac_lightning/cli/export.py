@@ -1,0 +1,153 @@
+"""`python export.py run=RUN_DIR format=onnx`, `sac-export`: a run's policy or replay as a file for others."""
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sac_lightning.cli.evaluate import Run, load
+from sac_lightning.cli.mistakes import tell_mistake
+from sac_lightning.cli.train import hydra_command
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.files import DamagedFile
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+NEEDS = {
+    "torch": (),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "minari": ("minari", "h5py"),
+}
+PLACES = {"torch": "export/policy.pt2", "onnx": "export/policy.onnx", "minari": "minari"}
+ENDS = {"terminated": "terminated", "truncated": "truncated", "checkpoint": "cut by the checkpoint"}
+FAILED = 1
+
+
+def main() -> None:
+    """Run the command; exit with 0 done, 1 failed, 2 a mistake in the arguments, 130 interrupted."""
+    sys.exit(command())
+
+
+def command() -> int:
+    """The command's exit status; mistakes are told in one line on stderr."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        print("error: -m: exports one run at a time; call it once for each", file=sys.stderr)
+        return 2
+    return hydra_command("export", _job)
+
+
+def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.export import ExportError
+
+    kind = str(cfg.format)
+    require(kind in NEEDS, "format", kind, f"must be one of {', '.join(NEEDS)}")
+    run = Run.at(str(cfg.run))
+    checkpoint = run.checkpoint(str(cfg.checkpoint))
+    need(kind)
+    out = Path(str(cfg.out)).expanduser() if cfg.out is not None else run.path / PLACES[kind]
+    export = _dataset if kind == "minari" else _policy
+    try:
+        return 0, export(cfg, run, checkpoint, out)
+    except DamagedFile as error:
+        return tell_mistake(DamagedFile(error.path, error.what)), float("nan")
+    except ExportError as error:
+        print(f"error: {error}; nothing was written", file=sys.stderr)
+        return FAILED, float("nan")
+    except OSError as error:
+        raise ConfigError("out", str(out), f"cannot be written: {error.strerror or error}") from None
+
+
+def need(kind: str) -> None:
+    """Raise ConfigError unless the packages that `format=kind` needs are installed."""
+    for name in NEEDS[kind]:
+        # None in sys.modules is a package that import refuses.
+        present = sys.modules[name] is not None if name in sys.modules else find_spec(name) is not None
+        advice = f"needs {name}, which is not installed: pip install 'sac-lightning[export]'"
+        require(present, "format", kind, advice)
+
+
+def _policy(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
+    from sac_lightning import export
+    from sac_lightning.files import write_atomically
+
+    require(not out.is_dir(), "out", out, "is a folder: name a file")
+    module = load(checkpoint, str(cfg.checkpoint), "cpu")
+    policy = module.policy
+    about = export.describe(policy, env_id=run.config["env"]["id"], env_steps=int(module.env_steps))
+    write: Callable[..., bytes] = export.torch_bytes if cfg.format == "torch" else export.onnx_bytes
+    content = write(policy, about)
+    act = export.run_torch(content) if cfg.format == "torch" else export.run_onnx(content)
+    difference = export.largest_difference(policy, act)
+    if not difference <= export.TOLERANCE:
+        told = f"largest difference {difference:.3g}, allowed {export.TOLERANCE:g}"
+        raise export.ExportError(f"format={cfg.format}: the file does not act as the policy does ({told})")
+    write_atomically(out, lambda temporary: temporary.write_bytes(content))
+    _tell(
+        f"{about['env_id']}: the policy after {about['env_steps']:,} env steps",
+        {
+            "input": f"obs [batch, {', '.join(map(str, policy.obs.shape))}] of {policy.obs.dtype}",
+            "output": f"the mode, as env.step takes it: {policy.action}",
+            "largest difference": f"{difference:.3g} (allowed {export.TOLERANCE:g})",
+            "checkpoint": str(checkpoint),
+            "written": f"{out} ({len(content):,} bytes)",
+        },
+    )
+    return difference
+
+
+def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
+    from sac_lightning import export
+
+    env_id = str(run.config["env"]["id"])
+    dataset = str(cfg.dataset) if cfg.dataset is not None else export.default_name(env_id)
+    export.check_name(dataset)
+    require(not out.exists() or out.is_dir(), "out", out, "is a file: name a folder")
+    module = load(checkpoint, str(cfg.checkpoint), "cpu")
+    specs = module.obs_spec, module.action_spec
+    rows = export.read_rows(
+        _replay_state(checkpoint), run.path / "replay", specs, str(run.config["env"].get("autoreset"))
+    )
+    cut = export.episodes(rows)
+    last = rows.first + len(rows.reward) - 1
+    described = f"Replay of SAC on {env_id}: transitions {rows.first} to {last} of the run {run.path.name}."
+    folder = export.write_dataset(
+        out, dataset, rows, cut, specs, description=described, algorithm_name="SAC (sac_lightning)"
+    )
+    counts = ", ".join(f"{sum(each.ends == end for each in cut)} {told}" for end, told in ENDS.items())
+    _tell(
+        f"{env_id}: the replay after {int(module.env_steps):,} env steps",
+        {
+            "transitions": f"{len(rows.reward):,}",
+            "episodes": f"{len(cut):,}: {counts}",
+            "checkpoint": str(checkpoint),
+            "written": str(folder),
+            "open it": f"MINARI_DATASETS_PATH={out} and minari.load_dataset('{dataset}')",
+        },
+    )
+    return float(len(cut))
+
+
+def _replay_state(checkpoint: Path) -> Any:
+    from sac_lightning.checkpoint import read_checkpoint
+
+    state = read_checkpoint(checkpoint).get("ReplayDataModule")
+    if not isinstance(state, dict) or not state.get("journal"):
+        raise DamagedFile(checkpoint, "refers to no replay journal: there is nothing to export")
+    return state
+
+
+def _tell(title: str, rows: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for key, value in rows.items():
+        table.add_row(key, escape(value))
+    Console(file=sys.stdout).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""A checkpoint's replay journal as a Minari data set."""
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.export.episodes import Episode, Rows
+from sac_lightning.files import DamagedFile, sync_directory
+from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+
+ROOT_VARIABLE = "MINARI_DATASETS_PATH"
+DATASET = re.compile(r"[A-Za-z0-9_-]+-v\d+")
+
+
+def read_rows(
+    state: Mapping[str, Any], journal: Path, specs: tuple[ObsSpec, ActionSpec], autoreset: str
+) -> Rows:
+    """The transitions that a checkpoint's data `state` refers to, from the segments in `journal`.
+
+    All that its segments hold: at least what was in the buffer. Raises DamagedFile.
+    """
+    collector, manifest, added = state["collector"], state["journal"], int(state["replay"]["added"])
+    if not manifest or not added:
+        raise DamagedFile(journal, "the checkpoint refers to no transitions of it")
+    first = min(int(manifest[0]["first"]), added - 1)
+    replay = ReplayBuffer(added - first, *specs, seed=0)
+    Journal(journal).load(replay, manifest, added)
+    shift = first % replay.capacity  # transition i lies in row i mod capacity
+    fields = [np.roll(each.numpy(), -shift, axis=0) if shift else each.numpy() for each in replay.store]
+    return Rows(
+        **dict(zip(replay.store._fields, fields, strict=True)),
+        first=first,
+        present=collector["obs"].numpy().astype(specs[0].dtype, copy=False),
+        running=collector["lengths"].numpy() > 0,
+        resetting=collector["resetting"].numpy(),
+        next_step_autoreset=autoreset == "next_step",
+    )
+
+
+def write_dataset(
+    root: Path,
+    dataset: str,
+    rows: Rows,
+    cut: Sequence[Episode],
+    specs: tuple[ObsSpec, ActionSpec],
+    **about: str,
+) -> Path:
+    """Write `cut` as the data set `dataset` of the Minari root `root`, whole or not at all; its folder.
+
+    `about` goes to Minari as it is (description, algorithm_name, …). Raises ConfigError when the data set
+    is already there: a folder cannot be replaced in one step.
+    """
+    final = root / dataset
+    require(not final.exists(), "out", root, f"already holds {dataset}: remove it, or name another folder")
+    temporary = root / f".{dataset}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        _create(temporary, dataset, rows, cut, specs, about)
+        for folder, _, files in os.walk(temporary / dataset, topdown=False):
+            for name in files:
+                with (Path(folder) / name).open("rb") as file:
+                    os.fsync(file.fileno())
+            sync_directory(Path(folder))
+        (temporary / dataset).rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync_directory(root)
+    return final
+
+
+def check_name(dataset: str) -> None:
+    """Raise ConfigError unless Minari takes `dataset` for a data set's id without a namespace."""
+    ok = DATASET.fullmatch(dataset) is not None
+    require(ok, "dataset", dataset, "must be letters, digits, - and _, and end in a version: pendulum-sac-v0")
+
+
+def default_name(env_id: str) -> str:
+    """Pendulum-v1 -> Pendulum-v1-sac-v0."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", env_id).strip("-") + "-sac-v0"
+
+
+def _create(
+    root: Path,
+    dataset: str,
+    rows: Rows,
+    cut: Sequence[Episode],
+    specs: tuple[ObsSpec, ActionSpec],
+    about: Mapping[str, str],
+) -> None:
+    import minari
+
+    obs, action = specs
+    with _minari_root(root), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about an author and a permalink
+        made = minari.create_dataset_from_buffers(
+            dataset,
+            _buffers(rows, cut, action),  # one at a time in memory
+            observation_space=obs_space(obs),
+            action_space=action_space(action),
+            jpeg_encoding=False,
+            data_format="hdf5",
+            **about,
+        )
+        known = [{"env": each.env, "begins": each.begins, "ends": each.ends} for each in cut]
+        made.storage.update_episode_metadata(known)
+
+
+def _buffers(rows: Rows, cut: Sequence[Episode], action: ActionSpec) -> Iterator[Any]:
+    from minari.data_collector import EpisodeBuffer
+
+    for number, episode in enumerate(cut):
+        own = episode.rows
+        terminated = rows.terminated[own]
+        truncated = np.zeros_like(terminated)
+        truncated[-1] = episode.ends != "terminated"
+        yield EpisodeBuffer(
+            id=number,
+            observations=np.concatenate((rows.obs[own], rows.next_obs[own[-1:]])),
+            actions=action.to_env(rows.action[own]),
+            rewards=rows.reward[own],
+            terminations=terminated,
+            truncations=truncated,
+        )
+
+
+def obs_space(spec: ObsSpec) -> spaces.Box:
+    """A Box of all that `spec` can hold: the env's own bounds are not in a checkpoint."""
+    dtype = np.dtype(spec.dtype)
+    if np.issubdtype(dtype, np.floating):
+        return spaces.Box(-np.inf, np.inf, spec.shape, dtype.type)
+    if dtype == np.bool_:
+        return spaces.Box(0, 1, spec.shape, dtype.type)
+    limits = np.iinfo(dtype)
+    return spaces.Box(limits.min, limits.max, spec.shape, dtype.type)
+
+
+def action_space(action: ActionSpec) -> spaces.Space[Any]:
+    """The env's actions, as they were given to it: float32 for a Box."""
+    if isinstance(action, DiscreteAction):
+        return spaces.Discrete(action.n, start=action.start)
+    if isinstance(action, BoxAction):
+        low, high = (np.asarray(ends, np.float32).reshape(action.shape) for ends in (action.low, action.high))
+        return spaces.Box(low, high, action.shape, np.float32)
+    raise ConfigError("run", type(action).__name__, "actions of this space cannot be exported")
+
+
+@contextmanager
+def _minari_root(root: Path) -> Iterator[None]:
+    before = os.environ.get(ROOT_VARIABLE)
+    os.environ[ROOT_VARIABLE] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ROOT_VARIABLE]
+        else:
+            os.environ[ROOT_VARIABLE] = before

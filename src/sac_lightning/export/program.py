@@ -1,0 +1,111 @@
+"""A policy as a file: a PyTorch program (`.pt2`) or an ONNX model."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from sac_lightning.errors import ConfigError
+from sac_lightning.export.check import Run
+from sac_lightning.export.graph import PolicyGraph
+from sac_lightning.policy import Policy
+from sac_lightning.spaces import Array
+
+ABOUT = "policy.json"  # the description inside a .pt2
+ONNX_KEY = "sac_lightning"  # the description among an ONNX model's metadata
+
+
+def torch_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
+    """A program for `torch.export.load`, with `about` as its extra file policy.json."""
+    with _quiet():
+        program = _traced(policy, "torch")
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # names the folders of the exporting machine
+        file = io.BytesIO()
+        torch.export.save(program, file, extra_files={ABOUT: json.dumps(about)})
+    return file.getvalue()
+
+
+def run_torch(content: bytes) -> Run:
+    """The actions of such a program."""
+    with _quiet():
+        program = torch.export.load(io.BytesIO(content)).module()
+
+    def run(obs: Array) -> Array:
+        with torch.inference_mode():
+            actions: Array = program(torch.from_numpy(obs)).numpy()
+        return actions
+
+    return run
+
+
+def onnx_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
+    """An ONNX model from `obs` to `action`, its first dimension free. Needs onnx and onnxscript."""
+    import onnx
+
+    with _quiet():
+        program = torch.onnx.export(
+            _traced(policy, "onnx"),
+            dynamo=True,
+            verbose=False,
+            input_names=["obs"],
+            output_names=["action"],
+        )
+    assert program is not None
+    model = program.model_proto
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # where each operation came from in our source
+    model.metadata_props.add(key=ONNX_KEY, value=json.dumps(about))
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def run_onnx(content: bytes) -> Run:
+    """The actions of such a model, computed by onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(obs: Array) -> Array:
+        actions: Array = session.run(["action"], {"obs": obs})[0]
+        return actions
+
+    return run
+
+
+def _traced(policy: Policy, told: str) -> ExportedProgram:
+    batch = {0: Dim("batch", min=1)}
+    try:
+        return torch.export.export(PolicyGraph(policy), (_example(policy),), dynamic_shapes=(batch,))
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        name = policy.head.name()
+        raise ConfigError("format", told, f"the policy ({name}) cannot be traced: {reason}") from None
+
+
+def _example(policy: Policy) -> torch.Tensor:
+    return torch.zeros(2, *policy.obs.shape, dtype=getattr(torch, policy.obs.dtype))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' remarks about packages that are not needed here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
