@@ -26,10 +26,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(written, int):
         raise DamagedFile(path, "is no checkpoint of a training run")
     if written > NEWEST_FORMAT:
-        raise DamagedFile(
-            path,
-            f"was written in format {written} by a newer sac_lightning; this one reads format {NEWEST_FORMAT}",
-        )
+        told = f"was written in format {written} by a newer sac_lightning; this one reads format"
+        raise DamagedFile(path, f"{told} {NEWEST_FORMAT}")
     return content
 
 

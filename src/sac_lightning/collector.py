@@ -110,9 +110,9 @@ class Collector:
             self._generator = torch.Generator(device=device)
             self._generator.set_state(state["generator"].cpu())
         if episodes_go_on:
-            self._obs = state["obs"].numpy()
-            self._returns, self._lengths = state["returns"].numpy(), state["lengths"].numpy()
-            self._resetting = state["resetting"].numpy()
+            kept = ("obs", "returns", "lengths", "resetting")
+            arrays = [state[key].numpy().copy() for key in kept]
+            self._obs, self._returns, self._lengths, self._resetting = arrays
 
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""

@@ -33,7 +33,7 @@ class Evaluator:
     """Runs one episode for each seed, up to `side_by_side` at a time with one batched pass of the actor.
 
     The envs are made at the first use and kept. Every episode starts from `reset(seed=...)`, so the
-    result depends on the policy and the seeds alone.
+    result depends on the policy, the seeds and `side_by_side` (by rounding) alone.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
@@ -275,9 +276,12 @@ class SACModule(LightningModule):
         if datamodule is not None and getattr(datamodule, "epoch_cut_short", False):
             return
         schedulers = self.lr_schedulers()
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            if scheduler is not None:
-                scheduler.step()
+        with warnings.catch_warnings():
+            # An epoch of warm-up alone has no optimizer step, which PyTorch warns of.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+                if scheduler is not None:
+                    scheduler.step()
 
     def validation_step(self, evaluation: Evaluation, batch_idx: int) -> None:
         """An evaluation was run by the loader: tell it."""

@@ -165,7 +165,7 @@ def test_online_without_a_key_is_refused_up_front():
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="mode=on: one of auto"):
+    with pytest.raises(ConfigError, match="mode=on: must be one of auto"):
         EnvStepWandbLogger(dir=tmp_path, mode="on")
     with pytest.raises(ConfigError, match="project=a/b"):
         EnvStepWandbLogger(dir=tmp_path, project="a/b")

@@ -33,7 +33,7 @@ class Run:
     """What a run is made of; everything but the directory is the same for all that are compared."""
 
     env: str = "Pendulum-v1"
-    vectorization: str = "sync"
+    vectorization: Any = "sync"
     num_envs: int = 1
     precision: Any = "32-true"
     total_env_steps: int = 160
@@ -43,9 +43,9 @@ class Run:
     lr_schedule: str | None = "linear"
     env_options: dict[str, Any] = field(default_factory=dict)
 
-    def parts(self, directory: Path, device: str = "cpu") -> tuple[SACModule, ReplayDataModule]:
+    def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
-        env = EnvConfig(self.env, vectorization=self.vectorization, **self.env_options)  # type: ignore[arg-type]
+        env = EnvConfig(id=self.env, vectorization=self.vectorization, **self.env_options)
         counts = ("total_env_steps", "steps_per_epoch", "learning_starts", "capacity", "num_envs")
         data = ReplayDataModule(
             env,

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
+from typing_extensions import override
 
 from sac_lightning.files import write_atomically, write_json
 
@@ -100,6 +101,7 @@ def quiet_lightning() -> Iterator[None]:
 class _LogFile(logging.FileHandler):
     """Silent when it cannot be written: on a full disk the terminal still tells why the run ended."""
 
+    @override
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: logging would print a traceback for every record."""
 
