@@ -232,7 +232,9 @@ class ReplayDataModule(LightningDataModule):
     def _check_whole_epochs(self) -> None:
         assert self.trainer is not None
         turn = self.num_envs * self.collect_steps
-        uneven = self.total_env_steps % self.steps_per_epoch or self.steps_per_epoch % turn
+        uneven = self.max_epochs > 1 and (
+            self.total_env_steps % self.steps_per_epoch or self.steps_per_epoch % turn
+        )
         if uneven and getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0) != 1:
             raise ConfigError(
                 "steps_per_epoch",

@@ -1,4 +1,4 @@
-"""Small real runs as a library user writes them, and everything that a run has left behind, for comparison."""
+"""Small real runs as a library user writes them, and all that a run leaves behind, for comparison."""
 
 import csv
 import math
@@ -162,9 +162,8 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def _same(found: Any, expected: Any) -> bool:
     if isinstance(expected, torch.Tensor):
-        if not isinstance(found, torch.Tensor) or (found.dtype, found.shape) != (expected.dtype, expected.shape):
-            return False
-        return torch.equal(_bits(found), _bits(expected))
+        same_kind = isinstance(found, torch.Tensor) and found.dtype == expected.dtype
+        return same_kind and found.shape == expected.shape and torch.equal(_bits(found), _bits(expected))
     if isinstance(expected, float) and isinstance(found, float) and math.isnan(expected):
         return math.isnan(found)
     return type(found) is type(expected) and found == expected

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
@@ -112,18 +113,22 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
         key = override.key_or_group
         root = key.replace("/", ".").split(".")[0]
         value = OmegaConf.select(composed, key)
-        if override.is_delete() or (value is None and override.value() is not None):
-            what = "cannot be given with resume; give the keys that it sets" if value is None else "cannot go"
-            raise ConfigError(key, str(override.input_line).partition("=")[2], what)
         if root == "resume":
             saved.resume = composed.resume
         elif root in FREE:
             OmegaConf.update(saved, key, value, merge=False, force_add=True)
-        elif _plain(value) != _plain(OmegaConf.select(saved, key)):
-            was, given = _plain(OmegaConf.select(saved, key)), str(override.input_line).split("=", 1)[-1]
-            allowed = ", ".join(FREE[1:])
-            raise ConfigError(key, given, f"is {was} in the run that is resumed; only {allowed} may change")
+        else:
+            _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
     return saved
+
+
+def _refuse_difference(override: Override, value: Any, was: Any) -> None:
+    key, given = override.key_or_group, str(override.input_line).partition("=")[2]
+    may = f"only {', '.join(FREE[1:])} may change"
+    if override.is_delete() or (value is None and override.value() is not None):  # such as debug=fast
+        raise ConfigError(key, given, f"cannot be compared with the run that is resumed; {may}")
+    if value != was:
+        raise ConfigError(key, given, f"is {was} in the run that is resumed; {may}")
 
 
 def _plain(value: Any) -> Any:

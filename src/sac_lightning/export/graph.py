@@ -1,6 +1,7 @@
 """The policy's mode as one module of plain tensor operations, from an observation to the env's action."""
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -79,10 +80,9 @@ def describe(policy: Policy, **about: Any) -> dict[str, Any]:
     action = policy.action
     if isinstance(action, BoxAction):
         # JSON has no infinity: null stands for a missing bound.
-        low, high = (
-            [x if abs(x) < float("inf") else None for x in ends] for ends in (action.low, action.high)
-        )
-        told["action"] = {"kind": "box", "shape": list(action.shape), "low": low, "high": high}
+        bounds = {"low": action.low, "high": action.high}
+        finite = {key: [x if math.isfinite(x) else None for x in ends] for key, ends in bounds.items()}
+        told["action"] = {"kind": "box", "shape": list(action.shape), **finite}
     elif isinstance(action, DiscreteAction):
         told["action"] = {"kind": "discrete", "n": action.n, "start": action.start}
     return told

@@ -1,0 +1,55 @@
+"""Real runs of every kind of policy, made once, and the export command."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import IMPORTABLE, TINY, Command, Server, server  # noqa: F401
+
+OWN = Path(__file__).parent / "importable"
+_ALLOW = ("env.imports=[export_envs]", "env.allowed_prefixes=[export_envs]")
+RUNS = {
+    "tanh_normal": ("env=pendulum",),
+    "uneven": ("env=gym", "env.id=Uneven-v0", "num_envs=3", *_ALLOW),
+    "normal": ("env=gym", "env.id=Unbounded-v0", "num_envs=2", "env.autoreset=next_step", *_ALLOW),
+    "categorical": ("env=cartpole", "num_envs=2", "replay.capacity=40"),
+    "pixels": ("env=gym", "env.id=Pixels-v0", *_ALLOW),
+}
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's home directory."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def process_env(home: Path) -> dict[str, str]:
+    """The environment of the commands."""
+    hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR", "MINARI_DATASETS_PATH")
+    env = {key: value for key, value in os.environ.items() if key not in hidden}
+    path = os.pathsep.join(map(str, (IMPORTABLE, OWN)))
+    return {**env, "NETRC": os.devnull, "PYTHONPATH": path, "COLUMNS": "250", "HOME": str(home)}
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable[[str], Path]:  # noqa: F811
+    """`run_of("normal")`: the directory of a finished run with that policy."""
+    made: dict[str, Path] = {}
+
+    def run(kind: str) -> Path:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            ended = server.call("train", folder, (*TINY, *RUNS[kind], f"hydra.run.dir={folder}/run"))
+            assert ended.code == 0, ended.err
+            made[kind] = folder / "run"
+        return made[kind]
+
+    return run
+
+
+@pytest.fixture
+def export(tmp_path: Path, server: Server) -> Command:  # noqa: F811
+    """The export command."""
+    return lambda *arguments, **told: server.call("export", tmp_path, arguments, **told)
