@@ -13,7 +13,7 @@ RUNS = {
     "tanh_normal": ("env=pendulum",),
     "uneven": ("env=gym", "env.id=Uneven-v0", "num_envs=3", *_ALLOW),
     "normal": ("env=gym", "env.id=Unbounded-v0", "num_envs=2", "env.autoreset=next_step", *_ALLOW),
-    "categorical": ("env=cartpole", "num_envs=2", "replay.capacity=40"),
+    "categorical": ("env=cartpole", "num_envs=2", "replay.capacity=24"),
     "pixels": ("env=gym", "env.id=Pixels-v0", *_ALLOW),
 }
 

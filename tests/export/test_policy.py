@@ -14,6 +14,8 @@ import torch
 from tests.cli.conftest import Server
 from tests.export.conftest import OWN, RUNS
 
+from sac_lightning import export
+from sac_lightning.cli.export import command
 from sac_lightning.module import SACModule
 from sac_lightning.spaces import Array, BoxAction
 
@@ -51,8 +53,8 @@ def outside(
     folder, jobs = tmp_path_factory.mktemp("outside"), []
     for kind in RUNS:
         np.savez(folder / f"{kind}.npz", **observations(modules[kind]))
-        for name in FORMATS:
-            out = folder / f"{kind}.{FORMATS[name]}"
+        for name, ending in FORMATS.items():
+            out = folder / f"{kind}.{ending}"
             line = (f"run={run_of(kind)}", f"format={name}", "checkpoint=last", f"out={out}")
             ended = server.call("export", folder, line)
             assert ended.code == 0, ended.err
@@ -65,7 +67,9 @@ def outside(
     ended = subprocess.run(line, input=json.dumps(jobs), env=env, cwd=folder, text=True, capture_output=True)
     assert ended.returncode == 0, ended.stderr
     return {
-        (kind, name): dict(np.load(folder / f"{kind}-{name}.npz").items()) for kind in RUNS for name in FORMATS
+        (kind, name): dict(np.load(folder / f"{kind}-{name}.npz").items())
+        for kind in RUNS
+        for name in FORMATS
     } | {("folder", ""): {"path": np.array(str(folder))}}
 
 
@@ -127,23 +131,26 @@ def test_files_name_no_folder_of_the_machine(kind: str, outside: Outside) -> Non
         assert str(Path(__file__).parents[2]).encode() not in content
 
 
-SPOILED = """
-import sys
-from sac_lightning.cli.export import command
-from sac_lightning.export.graph import PolicyGraph
-sound = PolicyGraph.forward
-PolicyGraph.forward = lambda self, obs: sound(self, obs) + 2e-5 * 2 * (obs[:, :1] > 0.0)
-sys.exit(command())
-"""
-
-
 def test_file_that_acts_otherwise_is_not_written(
-    run_of: Callable[[str], Path], process_env: dict[str, str], tmp_path: Path
+    run_of: Callable[[str], Path],
+    modules: dict[str, SACModule],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    line = [sys.executable, "-c", SPOILED, f"run={run_of('tanh_normal')}", "format=torch", "out=made/policy.pt2"]
-    ended = subprocess.run(line, env=process_env, cwd=tmp_path, text=True, capture_output=True)
-    assert ended.returncode == 1
-    (told,) = ended.stderr.splitlines()
-    assert told.startswith("error: format=torch: the file does not act as the policy does (largest difference 2")
+    def spoiled(obs: Array) -> Array:
+        actions = modules["tanh_normal"].act(obs, deterministic=True)
+        return actions - np.float32(4e-5) * (actions > 0.0)  # 2e-5 of half the width, 2
+
+    monkeypatch.setattr(export, "torch_bytes", lambda policy, about: b"a program")
+    monkeypatch.setattr(export, "run_torch", lambda content: spoiled)
+    arguments = [f"run={run_of('tanh_normal')}", "format=torch", "checkpoint=last", "out=p.pt2"]
+    monkeypatch.setattr(sys, "argv", ["export.py", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it
+    monkeypatch.chdir(tmp_path)
+    assert command() == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    begins = "error: format=torch: the file does not act as the policy does (largest difference 2"
+    assert told.startswith(begins)
     assert told.endswith("allowed 1e-05); nothing was written")
     assert not list(tmp_path.iterdir())

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+Fit = Callable[..., None]
 ROOT = Path(__file__).parents[2]
 TINY = (
     *("debug=fast", "threads=1", "device=cpu", "logger=csv", "eval_episodes=1", "batch_size=16"),

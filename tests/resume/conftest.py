@@ -1,17 +1,26 @@
-"""Runs without Lightning's advertisements."""
+"""Fits in a process of their own."""
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
+import torch
+from commands import Fit
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+def _begin() -> None:
+    torch.set_num_threads(1)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="session")
+def fit() -> Iterator[Fit]:
+    """`run.to_the_end(directory, stops)` where annotations are not checked.
+
+    What checks them draws from Python's global generator, whose state is compared.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        yield lambda run, directory, *stops: pool.submit(run.to_the_end, directory, stops).result()

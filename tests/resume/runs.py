@@ -18,6 +18,7 @@ from sac_lightning.callbacks import AtomicCheckpointIO, BestCheckpoint, Graceful
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.loggers import MetricsCSV
 from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.rng import seed_global_rng
 
 QUIET = {
     "accelerator": "cpu",
@@ -65,10 +66,11 @@ class Run:
         )
         return module, data
 
-    def to_the_end(self, directory: Path, extra: Iterable[Callback] = ()) -> SACModule:
+    def to_the_end(self, directory: Path, extra: Iterable[Callback] = ()) -> None:
         """Begin the run in `directory`, or continue it from its last checkpoint with fresh objects."""
         module, data = self.parts(directory)
         last = directory / "checkpoints" / "last.ckpt"
+        seed_global_rng(3)  # a checkpoint brings its own
         csv_log = MetricsCSV(directory / "metrics.csv")
         epochs, resume_from = data.max_epochs, None
         if last.exists():
@@ -88,7 +90,6 @@ class Run:
             **QUIET,
         )
         trainer.fit(module, data, ckpt_path=resume_from)
-        return module
 
     def with_more(self, **changes: Any) -> "Run":
         """Another run that differs in `changes`."""

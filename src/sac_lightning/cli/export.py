@@ -46,7 +46,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     run = Run.at(str(cfg.run))
     checkpoint = run.checkpoint(str(cfg.checkpoint))
     need(kind)
-    out = Path(str(cfg.out)).expanduser() if cfg.out is not None else run.path / PLACES[kind]
+    out = run.path / PLACES[kind] if cfg.out is None else Path(str(cfg.out)).expanduser()
     export = _dataset if kind == "minari" else _policy
     try:
         return 0, export(cfg, run, checkpoint, out)
@@ -123,7 +123,7 @@ def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
             "episodes": f"{len(cut):,}: {counts}",
             "checkpoint": str(checkpoint),
             "written": str(folder),
-            "open it": f"MINARI_DATASETS_PATH={out} and minari.load_dataset('{dataset}')",
+            "open it": f"MINARI_DATASETS_PATH={out.absolute()} and minari.load_dataset('{dataset}')",
         },
     )
     return float(len(cut))

@@ -158,7 +158,7 @@ def action_space(action: ActionSpec) -> spaces.Space[Any]:
 @contextmanager
 def _minari_root(root: Path) -> Iterator[None]:
     before = os.environ.get(ROOT_VARIABLE)
-    os.environ[ROOT_VARIABLE] = str(root)
+    os.environ[ROOT_VARIABLE] = str(root.absolute())
     try:
         yield
     finally:

@@ -7,7 +7,9 @@ import numpy as np
 from gymnasium import spaces
 
 HALF_OPEN = spaces.Box(np.float32([-np.inf, -1.0]), np.float32([np.inf, 3.0]), dtype=np.float32)
-UNEVEN = spaces.Box(np.float32([[-1.0, 0.0], [5.0, -0.3]]), np.float32([[0.1, 9.0], [6.0, 0.7]]), dtype=np.float32)
+UNEVEN = spaces.Box(
+    np.float32([[-1.0, 0.0], [5.0, -0.3]]), np.float32([[0.1, 9.0], [6.0, 0.7]]), dtype=np.float32
+)
 
 
 class Noise(gym.Env[Any, Any]):
