@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from commands import Fit
 
 def _begin() -> None:
     torch.set_num_threads(1)
+    set_start_method(None, force=True)  # for env workers: not this pool's, but the usual one
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
