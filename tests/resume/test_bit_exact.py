@@ -49,7 +49,7 @@ def test_stopped_wherever_episodes_end(fit: Fit, tmp_path: Path, vectorization: 
     # CartPole under random actions: episodes of about 20 steps, so that stops fall on and beside their ends.
     run = Run("CartPole-v1", vectorization, 2, env_options={"autoreset": autoreset})
     fit(run, tmp_path / "whole")
-    for stop in (8, 30, 52, 60, 84, 110, 132):  # in the warm-up, at an epoch's end, in the last epoch
+    for stop in (30, 60, 84, 132):  # in the warm-up, at an epoch's end, in the last epoch
         fit(run, tmp_path / "parts", StopAt(stop, SIGINT if stop % 4 else SIGTERM))
     fit(run, tmp_path / "parts")
     expected = left_behind(tmp_path / "whole", run.capacity)

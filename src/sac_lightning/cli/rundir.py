@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -123,7 +124,10 @@ def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
         logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Lightning's own use of a deprecated name, which no user of a run can mend.
+            warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")
+            yield
     finally:
         logging.captureWarnings(False)
         for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):

@@ -1,0 +1,58 @@
+"""`python every_instant.py DIR`: a run dies once at every instant at which it touches the disk.
+
+Each life is a fork of this process, which itself trains nothing. The last line of stdout is JSON: the
+instants, and those after which the run could not be continued to the same bits.
+"""
+
+import json
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from faults import DIED, Disk, die, fresh, in_a_child
+from runs import Run, differences, left_behind
+
+# The ring holds an epoch and a half: rows are overwritten, segments drop out and are pruned.
+RUN = Run(
+    "CartPole-v1", total_env_steps=48, steps_per_epoch=12, learning_starts=10, capacity=18, lr_schedule=None
+)
+
+
+def live(directory: Path, die_at: int | None = None, log: Path | None = None) -> None:
+    """Train to the end, or to the instant `die_at`; `log` receives the names of all instants."""
+    disk = Disk(directory, die_at, die)
+    disk.install()
+    RUN.to_the_end(directory)
+    if log is not None:
+        log.write_text(json.dumps(disk.seen))
+
+
+def main(root: Path) -> None:
+    """Print what happened."""
+    torch.set_num_threads(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    log, whole = root / "instants.json", fresh(root / "whole")
+    assert in_a_child(partial(live, whole, log=log)) == 0
+    instants, expected = json.loads(log.read_text()), left_behind(whole, RUN.capacity)
+    wrong = []
+    for at, instant in enumerate(instants):
+        directory = fresh(root / "killed")
+        killed = in_a_child(partial(live, directory, die_at=at))
+        resumed = in_a_child(partial(live, directory))
+        different = differences(left_behind(directory, RUN.capacity), expected) if resumed == 0 else ["all"]
+        left_over = sorted(path.name for path in directory.rglob(".*.tmp"))
+        same_files = files(directory) == files(whole)
+        if (killed, resumed, different, left_over, same_files) != (DIED, 0, [], [], True):
+            wrong.append([at, instant, killed, resumed, different[:3], left_over, same_files])
+    print(json.dumps({"instants": instants, "wrong": wrong}))
+
+
+def files(directory: Path) -> list[str]:
+    """The names of all files of a run."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
