@@ -47,7 +47,7 @@ class Disk:
     def _counted(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def counted(path: Any, *args: Any, **options: Any) -> Any:
             if isinstance(path, int) or self._mine(path):
-                where = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path
+                where = Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else path
                 self.touched(f"{name} {Path(where).name}")
             return real(path, *args, **options)
 
