@@ -1,14 +1,17 @@
-"""Commands as real processes, as in tests/cli."""
+"""Commands: as real processes, and one after the other in a process that stays."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Fit = Callable[..., None]
 ROOT = Path(__file__).parents[2]
+SERVER = ROOT / "tests" / "cli" / "importable" / "command_server.py"
+IMPORTABLE = Path(__file__).parent / "importable"
 TINY = (
     *("debug=fast", "threads=1", "device=cpu", "logger=csv", "eval_episodes=1", "batch_size=16"),
     *("total_env_steps=160", "learning_starts=40", "steps_per_epoch=60", "log_every_n_env_steps=20"),
@@ -16,19 +19,68 @@ TINY = (
 )
 
 
-def start(*arguments: str, cwd: Path, **options: Any) -> "subprocess.Popen[str]":
-    """`python train.py …` in `cwd`, with W&B as it is without a key."""
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Server:
+    """`train("gamma=0.9", cwd=…)` without starting Python each time."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def train(self, *arguments: str, cwd: Path) -> Ended:
+        """One training command."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"module": "train", "arguments": arguments, "cwd": str(cwd)}
+        self._process.stdin.write(json.dumps({**request, "makes_envs": True, "hides": []}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Ended(answer["code"], answer["out"], answer["err"])
+
+
+def environment() -> dict[str, str]:
+    """Without a W&B key, and with wide lines, so that one line of a message stays one line."""
     hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR")
     env = {key: value for key, value in os.environ.items() if key not in hidden}
-    # One line of a message stays one line.
-    env |= {"NETRC": os.devnull, "COLUMNS": "400", **options.pop("env", {})}
+    return {**env, "NETRC": os.devnull, "COLUMNS": "400", "PYTHONPATH": str(IMPORTABLE)}
+
+
+def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+    """`python train.py …` in `cwd`."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     line = [sys.executable, str(ROOT / "train.py"), *arguments]
-    return subprocess.Popen(line, cwd=cwd, env=env, text=True, **pipes, **options)
+    return subprocess.Popen(line, cwd=cwd, env=environment(), text=True, **pipes)
 
 
-def train(*arguments: str, cwd: Path, **options: Any) -> "subprocess.CompletedProcess[str]":
+def train(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """The same, to its end."""
-    with start(*arguments, cwd=cwd, **options) as process:
+    with start(*arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def told(ended: Ended) -> str:
+    """The one line of a mistake; fails unless the command ended with 2 and said just that."""
+    assert ended.code == 2, ended
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert ended.err.startswith("error: ")
+    assert ended.out == ""
+    return ended.err.removeprefix("error: ").strip()
+
+
+def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """All files below `folder`: when they were changed, and what they hold."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """A run's summary.json."""
+    content: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return content

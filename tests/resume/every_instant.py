@@ -1,6 +1,6 @@
-"""`python every_instant.py DIR`: a run dies once at every instant at which it touches the disk.
+"""`python every_instant.py DIR [--all]`: a run dies at every instant at which it touches the disk.
 
-Each life is a fork of this process, which itself trains nothing. The last line of stdout is JSON: the
+Without `--all` once for each different thing that it does there, in the middle of the run. Each life is a fork of this process, which itself trains nothing. The last line of stdout is JSON: the
 instants, and those after which the run could not be continued to the same bits.
 """
 
@@ -16,7 +16,7 @@ from runs import Run, differences, left_behind
 
 # The ring holds an epoch and a half: rows are overwritten, segments drop out and are pruned.
 RUN = Run(
-    "CartPole-v1", total_env_steps=48, steps_per_epoch=12, learning_starts=10, capacity=18, lr_schedule=None
+    "CartPole-v1", total_env_steps=60, steps_per_epoch=12, learning_starts=10, capacity=18, lr_schedule=None
 )
 
 
@@ -29,24 +29,34 @@ def live(directory: Path, die_at: int | None = None, log: Path | None = None) ->
         log.write_text(json.dumps(disk.seen))
 
 
-def main(root: Path) -> None:
+def main(root: Path, every: bool) -> None:
     """Print what happened."""
     torch.set_num_threads(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     log, whole = root / "instants.json", fresh(root / "whole")
     assert in_a_child(partial(live, whole, log=log)) == 0
     instants, expected = json.loads(log.read_text()), left_behind(whole, RUN.capacity)
-    wrong = []
-    for at, instant in enumerate(instants):
+    saved = len(instants) - instants[::-1].index("replace .last.ckpt.tmp") - 1
+    wrong, chosen = [], range(len(instants)) if every else different_ones(instants)
+    for at in chosen:
         directory = fresh(root / "killed")
         killed = in_a_child(partial(live, directory, die_at=at))
         resumed = in_a_child(partial(live, directory))
         different = differences(left_behind(directory, RUN.capacity), expected) if resumed == 0 else ["all"]
         left_over = sorted(path.name for path in directory.rglob(".*.tmp"))
-        same_files = files(directory) == files(whole)
+        # After the last checkpoint there is nothing to continue, and so nobody to prune.
+        same_files = at > saved or files(directory) == files(whole)
         if (killed, resumed, different, left_over, same_files) != (DIED, 0, [], [], True):
-            wrong.append([at, instant, killed, resumed, different[:3], left_over, same_files])
-    print(json.dumps({"instants": instants, "wrong": wrong}))
+            wrong.append([at, instants[at], killed, resumed, different[:3], left_over, same_files])
+    print(json.dumps({"instants": [instants[at] for at in chosen], "wrong": wrong}))
+
+
+def different_ones(instants: list[str]) -> list[int]:
+    """Of those that are called the same, the one in the middle."""
+    places: dict[str, list[int]] = {}
+    for at, instant in enumerate(instants):
+        places.setdefault(instant, []).append(at)
+    return sorted(each[len(each) // 2] for each in places.values())
 
 
 def files(directory: Path) -> list[str]:
@@ -55,4 +65,4 @@ def files(directory: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "--all" in sys.argv)

@@ -80,14 +80,12 @@ def test_continued_by_a_new_process(tmp_path: Path, options: tuple[str, ...]) ->
     whole = train(*arguments, "hydra.run.dir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     callback = "+callbacks.stop={_target_: stop_at.Stop, env_steps: 100}"
-    importable = {"PYTHONPATH": str(Path(__file__).parent / "importable")}
     stopped = train(
         *(*arguments, "hydra.run.dir=parts", callback, "allowed_prefixes=[stop_at]"),
         cwd=tmp_path,
-        env=importable,
     )
     assert stopped.returncode == 130, stopped.stderr
-    resumed = train("resume=parts", cwd=tmp_path, env=importable)
+    resumed = train("resume=parts", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     expected = left_behind(tmp_path / "whole", 100)
     assert differences(left_behind(tmp_path / "parts", 100), expected) == []
