@@ -11,8 +11,6 @@ import torch
 
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig
 from sac_lightning.envs.state import capture, guarantee, restore
-from sac_lightning.envs.state_worker import ResumableEnv
-from sac_lightning.envs.vector import EnvFactory
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1"]
 TOY_TEXT = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"]
@@ -24,12 +22,6 @@ LENGTH = 25  # of an episode that does not end by itself
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore::UserWarning")]
 
 Step = tuple[Any, ...]
-
-
-@pytest.fixture(autouse=True)
-def _resumable_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    guarded = EnvFactory.__call__
-    monkeypatch.setattr(EnvFactory, "__call__", lambda factory: ResumableEnv(guarded(factory)))
 
 
 def build(env_id: str, num_envs: int, vectorization: str, autoreset: str, **options: Any) -> CheckedVectorEnv:

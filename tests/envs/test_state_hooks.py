@@ -9,8 +9,6 @@ import pytest
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig, EnvError
 from sac_lightning.envs.state import capture, guarantee, obstacle, restore, supports
 from sac_lightning.envs.state_plain import from_checkpoint, plain, to_checkpoint
-from sac_lightning.envs.state_worker import ResumableEnv
-from sac_lightning.envs.vector import EnvFactory
 
 from .counter import Counter
 
@@ -48,12 +46,6 @@ class Walk(gym.Env[Any, Any]):
 class Unpicklable(Exception):
     def __init__(self) -> None:
         super().__init__("wheel", lambda: None)
-
-
-@pytest.fixture(autouse=True)
-def _resumable_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    guarded = EnvFactory.__call__
-    monkeypatch.setattr(EnvFactory, "__call__", lambda factory: ResumableEnv(guarded(factory)))
 
 
 def build(make: Any, num_envs: int = 2, vectorization: str = "sync", **options: Any) -> CheckedVectorEnv:

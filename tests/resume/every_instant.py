@@ -1,7 +1,8 @@
 """`python every_instant.py DIR [--all]`: a run dies at every instant at which it touches the disk.
 
-Without `--all` once for each different thing that it does there, in the middle of the run. Each life is a fork of this process, which itself trains nothing. The last line of stdout is JSON: the
-instants, and those after which the run could not be continued to the same bits.
+Without `--all` once for each different thing that it does there, in the middle of the run. Each life is a
+fork of this process, which itself trains nothing. The last line of stdout is JSON: the instants, and those
+after which the run could not be continued to the same bits.
 """
 
 import json

@@ -147,8 +147,7 @@ def test_every_flipped_byte_of_a_checkpoint_is_seen_or_changes_nothing(run: Path
         path.write_bytes(content)
         try:
             read_checkpoint(path)
-        except DamagedFile as error:
-            assert error.path == path
+        except DamagedFile:
             seen += 1
             continue
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # it hit what lies between the records

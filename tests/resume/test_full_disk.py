@@ -1,0 +1,37 @@
+"""A disk that is full ends a run with a clear reason, and leaves the last checkpoint whole."""
+
+from pathlib import Path
+
+import pytest
+from commands import TINY, summary, train
+from runs import differences, left_behind
+
+from sac_lightning.checkpoint import read_checkpoint
+
+
+# 20 kB: a segment fits, a checkpoint does not. 500 bytes: nothing fits, train.log and summary.json included.
+@pytest.mark.parametrize(("size", "named"), [(20_000, "/checkpoints/"), (500, "")])
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
+    tmp_path: Path, size: int, named: str
+) -> None:
+    options = (*TINY, "env=cartpole")
+    assert train(*options, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
+    full = f"+callbacks.full={{_target_: full_disk.Fill, env_steps: 100, size: {size}}}"
+    ended = train(*options, full, "allowed_prefixes=[full_disk]", "hydra.run.dir=full", cwd=tmp_path)
+    run = tmp_path / "full"
+    assert ended.returncode == 1, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if "training failed" in line]
+    assert "File too large" in line
+    assert named in line
+    assert "Traceback" not in ended.stderr
+    assert not list(run.rglob(".*.tmp"))
+    assert int(read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]["env_steps"]) == 60
+    if size > 10_000:
+        assert summary(run)["status"] == "failed"
+        assert "Traceback" in (run / "train.log").read_text()
+
+    resumed = train("resume=full", "+callbacks.full=null", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert summary(run)["status"] == "done"
+    expected = left_behind(tmp_path / "whole", 100)
+    assert differences(left_behind(run, 100), expected) == []
