@@ -9,7 +9,9 @@ from commands import TINY, Fit, train
 from runs import Run, StopAt, differences, left_behind, metric_rows
 
 ENVS = ("Pendulum-v1", "HalfCheetah-v5", "CartPole-v1")
+# Every second case: each pair of choices is there.
 CASES = list(product(ENVS, ("sync", "async"), (1, 4), ("32-true", "bf16-mixed")))
+CASES = [case for case in CASES if sum(map(hash_of, case)) % 2]
 
 
 @pytest.mark.parametrize(("env", "vectorization", "num_envs", "precision"), CASES)

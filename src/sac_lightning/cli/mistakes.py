@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sac_lightning.errors import ConfigError, did_you_mean
+from sac_lightning.files import DamagedFile
 
 MISTAKE = 2
 
@@ -13,9 +14,10 @@ MISTAKE = 2
 def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
     """Print the line on stderr; the exit status of a mistake. `conf` holds the known keys and groups."""
     cause = error.__cause__
-    text = f"{error} {cause}" if cause is not None and not isinstance(error, ConfigError) else str(error)
+    ours = isinstance(error, ConfigError | DamagedFile)
+    text = str(error) if cause is None or ours else f"{error} {cause}"
     text = " ".join(text.split())
-    if not isinstance(error, ConfigError):
+    if not ours:
         text = _plain(text)
         text += _near_key(text, conf) if conf is not None else ""
     print(f"error: {text}", file=sys.stderr)
