@@ -1,9 +1,9 @@
 """What a checkpoint and a resume cost with a full buffer of a million HalfCheetah transitions.
 
-    python benchmarks/checkpoint.py [--epochs 10] [--transitions 1000000]
+    python benchmarks/checkpoint.py [--epochs 10] [--transitions 1000000] [--eager]
 
-The run is the default one (two layers of 256, one update an env step) with a checkpoint every 1,000 env steps,
-on two threads; its buffer is filled beforehand with random transitions. Writes results/checkpoint.csv.
+The run is the default one (two layers of 256, one update an env step) with a checkpoint every 1,000 env
+steps, on two threads; its buffer is filled beforehand with random transitions. Writes results/checkpoint.csv.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def data_module(directory: Path, transitions: int, epochs: int) -> ReplayDataMod
     )
 
 
-def train(directory: Path, transitions: int, epochs: int) -> dict[str, float]:
+def train(directory: Path, transitions: int, epochs: int, compiled: bool) -> dict[str, float]:
     """Milliseconds of the checkpoints, and their share of the training time."""
     data = data_module(directory, transitions, epochs + 1)
     clock = Clock(directory / "checkpoints", transitions)
@@ -90,7 +90,7 @@ def train(directory: Path, transitions: int, epochs: int) -> dict[str, float]:
         num_sanity_val_steps=0,
         default_root_dir=directory,
     )
-    trainer.fit(SACModule(*data.specs, compile=True), data)
+    trainer.fit(SACModule(*data.specs, compile=compiled), data)
     saves, epochs_s = clock.checkpoints[1:], clock.epochs[1:]  # the first epoch compiles
     return {
         "checkpoint_ms_median": 1e3 * median(saves),
@@ -129,6 +129,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--epochs", type=int, default=10)
     arguments.add_argument("--transitions", type=int, default=1_000_000)
+    arguments.add_argument("--eager", action="store_true", help="no compiled gradients")
     arguments.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     torch.set_num_threads(2)
@@ -137,7 +138,7 @@ def main() -> None:
         print(json.dumps(resume(given.resume, *size)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        found = train(Path(folder), given.transitions, given.epochs)
+        found = train(Path(folder), given.transitions, given.epochs, not given.eager)
         line = [sys.executable, *sys.argv, "--resume", folder]
         told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         found |= json.loads(told.splitlines()[-1])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from commands import TINY, summary, train
+from commands import TINY, start, summary, train
 from runs import differences, left_behind
 
 from sac_lightning.checkpoint import read_checkpoint
@@ -15,7 +15,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     tmp_path: Path, size: int, named: str
 ) -> None:
     options = (*TINY, "env=cartpole")
-    assert train(*options, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
+    whole = start(*options, "hydra.run.dir=whole", cwd=tmp_path)
     full = f"+callbacks.full={{_target_: full_disk.Fill, env_steps: 100, size: {size}}}"
     ended = train(*options, full, "allowed_prefixes=[full_disk]", "hydra.run.dir=full", cwd=tmp_path)
     run = tmp_path / "full"
@@ -33,5 +33,6 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     resumed = train("resume=full", "+callbacks.full=null", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert summary(run)["status"] == "done"
+    whole.communicate(timeout=300)
     expected = left_behind(tmp_path / "whole", 100)
     assert differences(left_behind(run, 100), expected) == []

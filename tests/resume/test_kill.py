@@ -29,7 +29,7 @@ def test_killed_at_every_kind_of_write_sync_rename_and_removal(tmp_path: Path) -
 def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
     # A checkpoint every 20 steps, each some 30 ms apart; the ring of 50 is overwritten again and again.
     options = (*TINY, "env=cartpole", "steps_per_epoch=20", "replay.capacity=50", "total_env_steps=600")
-    assert train(*options, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
+    whole = start(*options, "hydra.run.dir=whole", cwd=tmp_path)
     rng, arguments, kills = random.Random(0), (*options, "hydra.run.dir=killed"), 0
     while True:
         process = start(*arguments, cwd=tmp_path)
@@ -47,6 +47,7 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
             break
         arguments = ("resume=killed",)
     assert kills >= 3
+    whole.communicate(timeout=300)
     expected = left_behind(tmp_path / "whole", 50)
     assert differences(left_behind(tmp_path / "killed", 50), expected) == []
 
