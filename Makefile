@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 train: install ## the main job: SAC on Pendulum, about two minutes
 	$(BIN)/python train.py env=pendulum alpha=auto
 
-test: install ## every test, learning tests included
+test: install ## the tests, learning tests included
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(addprefix --ignore=tests/resume/,$(LONG))
 
 test-resume: install ## the long suite of stops, kills and full disks
