@@ -1,7 +1,6 @@
 """SACModule: Soft Actor-Critic as a LightningModule with manual optimization."""
 
 import logging
-import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self, cast
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
-from sac_lightning.errors import number, require, whole
+from sac_lightning.checks import check_numbers, check_trainer
+from sac_lightning.entropy import Auto, TemperatureRule, entropy_setting
 from sac_lightning.evaluation import Evaluation
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
@@ -32,11 +31,12 @@ from sac_lightning.update import (
     GradientOf,
     load_gradients,
     step_log_alpha,
+    step_target,
 )
 
 log = logging.getLogger(__name__)
 CHECKPOINT_KEY, CHECKPOINT_FORMAT = "sac_lightning", 1
-PRECISIONS = ("32-true", "bf16-mixed")
+ENTROPIES = ("train/entropy", "train/target_entropy")
 
 
 class SACModule(LightningModule):
@@ -49,7 +49,8 @@ class SACModule(LightningModule):
 
     env_steps: Tensor
     grad_steps: Tensor
-    target_entropy: Tensor
+    target_entropy: Tensor  # of the unit action box
+    target_memory: Tensor  # what a target rule remembers
 
     def __init__(
         self,
@@ -108,17 +109,11 @@ class SACModule(LightningModule):
         self.target_critic.requires_grad_(False)
 
     def _build_temperature(self) -> None:
-        initial = self.temperature.initial
-        self.log_alpha = nn.Parameter(
-            torch.tensor(math.log(initial) if initial > 0.0 else -math.inf),
-            requires_grad=self.temperature.learned,
-        )
-        target = math.nan
-        self.entropy_warning: str | None = None
-        if isinstance(self.temperature, Auto):
-            target = self.temperature.target_entropy.value(self.head)
-            self.entropy_warning = check_reachable(target, self.head)
-        self.register_buffer("target_entropy", torch.tensor(target))
+        self.entropy = entropy_setting(self.temperature, self.head, self.action_spec)
+        self.log_alpha = nn.Parameter(self.entropy.log_alpha, requires_grad=self.temperature.learned)
+        self.register_buffer("target_entropy", torch.tensor(self.entropy.target))
+        memory = torch.tensor(self.entropy.memory)
+        self.register_buffer("target_memory", memory, persistent=bool(self.entropy.memory))
 
     # --- acting --------------------------------------------------------------------------------------
 
@@ -158,21 +153,8 @@ class SACModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse what this module cannot do, before anything runs."""
-        if stage != "fit":
-            return
-        trainer = self.trainer
-        require(
-            trainer.precision in PRECISIONS,
-            "precision",
-            trainer.precision,
-            f"must be one of {', '.join(PRECISIONS)}",
-        )
-        require(
-            trainer.world_size == 1,
-            "devices",
-            trainer.world_size,
-            "must be one device; several are not supported",
-        )
+        if stage == "fit":
+            check_trainer(self.trainer.precision, self.trainer.world_size)
 
     def on_fit_start(self) -> None:
         """Build the gradients for this trainer's precision and the noise for this device."""
@@ -192,8 +174,8 @@ class SACModule(LightningModule):
         if self._resumed is not None:
             self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
             self._window.load_state_dict(self._resumed["window"])
-        if self.entropy_warning:
-            log.warning(self.entropy_warning)
+        if self.entropy.warning:
+            log.warning(self.entropy.warning)
 
     def on_train_start(self) -> None:
         """The global random states come back last: loading a checkpoint draws from them."""
@@ -223,25 +205,25 @@ class SACModule(LightningModule):
 
     def training_step(self, iteration: Iteration, batch_idx: int) -> None:
         """G updates, each: critics, actor, temperature, targets."""
+        self.env_steps.fill_(iteration.env_steps)
         if iteration.batch is not None:
             batches = iteration.batch
             shape = (iteration.updates, 2, batches.reward.shape[1])
             assert self._noise_generator is not None
             noise = self.head.draw_noise(shape, self._noise_generator, self.device)  # [G, 2, B, noise]
             for g in range(iteration.updates):
-                self._update(batches.at(g), noise[g], iteration.env_steps)
+                self._update(batches.at(g), noise[g])
             self.grad_steps += iteration.updates
-        self.env_steps.fill_(iteration.env_steps)
         self._window.add_episodes(iteration.finished)
         if self._window.due(iteration.env_steps):
-            self.tell(self._window.close(iteration.env_steps), iteration.env_steps)
+            self.tell(self._in_units(self._window.close(iteration.env_steps)), iteration.env_steps)
 
-    def _update(self, batch: Batch, noise: Tensor, env_steps: int) -> None:
+    def _update(self, batch: Batch, noise: Tensor) -> None:
         optimizers = cast(list[LightningOptimizer], self.optimizers())
         critic_optimizer, actor_optimizer, *alpha_optimizer = optimizers
-        alpha = self.temperature.alpha(self.log_alpha.detach(), env_steps)
+        alpha = self.temperature.alpha(self.log_alpha.detach(), self.env_steps)
 
-        critic = self._critic_gradient(batch, noise[0], alpha)
+        critic = self._critic_gradient(batch, noise[0], self.temperature.critic_alpha(alpha))
         load_gradients(self.critic, critic.gradients, self.critic_config.max_grad_norm)
         critic_optimizer.step()  # through Lightning's wrapper: this is what trainer.global_step counts
 
@@ -249,22 +231,31 @@ class SACModule(LightningModule):
         load_gradients(self.actor, actor.gradients, self.actor_config.max_grad_norm)
         actor_optimizer.optimizer.step()  # past the wrapper, or global_step would run three times too fast
 
+        entropy = actor.told.sum() if actor.told.ndim else actor.told
         metrics = {
             "train/critic_loss": critic.loss,
             "train/actor_loss": actor.loss,
             "train/alpha": alpha,
-            "train/entropy": actor.told,
+            "train/entropy": entropy,
             "train/q_mean": critic.told,
         }
         if alpha_optimizer:
-            optimizer = alpha_optimizer[0].optimizer
-            loss = step_log_alpha(
-                self.temperature, self.log_alpha, actor.told, self.target_entropy, optimizer
-            )
-            metrics["train/alpha_loss"] = loss
-            metrics["train/target_entropy"] = self.target_entropy
+            metrics.update(self._update_alpha(actor.told, entropy, alpha_optimizer[0].optimizer))
         polyak_update(self._target_weights, self._critic_weights, self.tau)
         self._window.add(metrics)
+
+    def _update_alpha(self, entropies: Tensor, entropy: Tensor, optimizer: Optimizer) -> dict[str, Tensor]:
+        rule = self.entropy.target_rule
+        assert rule is not None
+        target = step_target(
+            rule, self.head, self.target_entropy, self.target_memory, entropy, self.env_steps
+        )
+        loss = step_log_alpha(self.temperature, self.log_alpha, entropies, target, optimizer)
+        return {"train/alpha_loss": loss, "train/target_entropy": target}
+
+    def _in_units(self, row: Metrics) -> Metrics:
+        """Entropies of `row` in the units of the config."""
+        return {key: value + self.entropy.offset * (key in ENTROPIES) for key, value in row.items()}
 
     def on_train_epoch_start(self) -> None:
         """Time training alone."""
@@ -294,11 +285,3 @@ class SACModule(LightningModule):
         self.latest.update(metrics)
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=env_steps)
-
-
-def check_numbers(gamma: float, tau: float, log_every_n_env_steps: int) -> None:
-    """Raise ConfigError unless SACModule's numbers are within their ranges."""
-    require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
-    require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
-    told = "must be a whole number of at least 1"
-    require(whole(log_every_n_env_steps) >= 1, "log_every_n_env_steps", log_every_n_env_steps, told)

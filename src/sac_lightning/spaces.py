@@ -34,6 +34,11 @@ class ObsSpec(Described):
 class ActionSpec(Described):
     """What an env's action is made of, and how it travels between env and networks."""
 
+    @property
+    def log_scale(self) -> float:
+        """What an entropy gains from the unit action box to the env's units, in nats."""
+        return 0.0
+
     def to_env(self, action: Array) -> Array:
         """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
         raise NotImplementedError(type(self).__name__)
@@ -82,6 +87,11 @@ class BoxAction(ActionSpec):
         low, high = np.asarray(self.low), np.asarray(self.high)
         finite = np.isfinite(low) & np.isfinite(high)
         return np.where(finite, (np.where(finite, high, 1.0) + np.where(finite, low, -1.0)) / 2, 0.0)
+
+    @property
+    def log_scale(self) -> float:
+        """Σ_d log(scale_d): 0 for a dimension that is not scaled."""
+        return float(np.log(self.scale).sum())
 
     def to_env(self, action: Array) -> Array:
         """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""

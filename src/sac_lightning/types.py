@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 Scalar = Float[Tensor, ""]
+Alpha = Float[Tensor, "*D"]  # one temperature, or one for each action dimension [A]
 
 
 class Batch(NamedTuple):
@@ -34,12 +35,14 @@ class PolicyAtoms(NamedTuple):
     """π(·|s) as K weighted actions: Σ_k prob · f(action) is E_a[f(a)], exactly or as a sample.
 
     A categorical head answers with all n actions, weighted by π; a Gaussian one with a single
-    reparameterised sample of weight 1.
+    reparameterised sample of weight 1. Where the action's dimensions are independent, `log_prob_dims`
+    are the terms of log π = Σ_d log π_d.
     """
 
     action: Shaped[Tensor, "K B *A"]
     log_prob: Float[Tensor, "K B"]
     prob: Float[Tensor, "K B"]
+    log_prob_dims: Float[Tensor, "K B D"] | None = None
 
     @property
     def entropy(self) -> Float[Tensor, " B"]:

@@ -11,10 +11,14 @@ from sac_lightning.entropy import Anneal, Auto, Fixed, TemperatureRule
 LOG_ALPHA = torch.tensor(math.log(0.7))
 
 
+def after(env_steps: int) -> torch.Tensor:
+    return torch.tensor(env_steps)
+
+
 def test_fixed_is_its_value_whatever_log_alpha_says() -> None:
     for steps in (0, 10_000):
-        assert Fixed(0.2).alpha(LOG_ALPHA, steps).item() == pytest.approx(0.2)
-    assert Fixed(0.0).alpha(LOG_ALPHA, 0).item() == 0.0
+        assert Fixed(0.2).alpha(LOG_ALPHA, after(steps)).item() == pytest.approx(0.2)
+    assert Fixed(0.0).alpha(LOG_ALPHA, after(0)).item() == 0.0
     assert not Fixed.learned and Fixed(0.2).initial == 0.2
 
 
@@ -39,17 +43,19 @@ def test_fixed_is_its_value_whatever_log_alpha_says() -> None:
 )
 def test_anneal_by_hand(shape: str, env_steps: int, alpha: float) -> None:
     rule = Anneal(start=1.0, end=0.01, steps=1000, shape=shape)
-    assert rule.alpha(LOG_ALPHA, env_steps).item() == pytest.approx(alpha, rel=1e-5)
+    assert rule.alpha(LOG_ALPHA, after(env_steps)).item() == pytest.approx(alpha, rel=1e-5)
 
 
 def test_linear_annealing_can_rise_and_reach_zero() -> None:
-    assert Anneal(start=0.0, end=0.4, steps=10, shape="linear").at(5) == pytest.approx(0.2)
-    assert Anneal(start=0.4, end=0.0, steps=10, shape="linear").at(10) == 0.0
+    rising = Anneal(start=0.0, end=0.4, steps=10, shape="linear")
+    assert rising.alpha(LOG_ALPHA, after(5)).item() == pytest.approx(0.2)
+    falling = Anneal(start=0.4, end=0.0, steps=10, shape="linear")
+    assert falling.alpha(LOG_ALPHA, after(10)).item() == 0.0
 
 
 def test_auto_is_the_exponential_of_log_alpha_and_detached() -> None:
     log_alpha = torch.tensor(math.log(0.7), requires_grad=True)
-    alpha = Auto().alpha(log_alpha, 5)
+    alpha = Auto().alpha(log_alpha, after(5))
     assert alpha.item() == pytest.approx(0.7) and not alpha.requires_grad
     assert Auto.learned and Auto(init=0.3).initial == 0.3
 

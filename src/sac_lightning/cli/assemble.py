@@ -9,17 +9,17 @@ import torch
 from omegaconf import DictConfig
 
 from sac_lightning.callbacks import AtomicCheckpointIO, GracefulStop
+from sac_lightning.checks import PRECISIONS, check_numbers
 from sac_lightning.cli.instantiate import build, check_targets
 from sac_lightning.cli.values import check_values
 from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.entropy import Auto, TemperatureRule, check_reachable
+from sac_lightning.entropy import TemperatureRule, entropy_setting
 from sac_lightning.envs import EnvConfig, declared_action
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.hardware import resolve_compile, resolve_device, resolve_threads
-from sac_lightning.module import PRECISIONS, SACModule, check_numbers
+from sac_lightning.module import SACModule
 from sac_lightning.networks import ActorConfig, CriticConfig
 from sac_lightning.replay import check_fits
-from sac_lightning.spaces import ActionSpec
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
@@ -119,7 +119,7 @@ def plan(cfg: DictConfig) -> Plan:
     )
     declared = declared_action(datamodule.env.action)
     if declared is not None:
-        _check_head(cfg, declared, temperature)
+        entropy_setting(temperature, build(cfg, "head", declared), declared)
     return made
 
 
@@ -132,12 +132,6 @@ def _max_seconds(max_time: str | None) -> float | None:
     require(ok, "trainer.max_time", max_time, "must be DD:HH:MM:SS, e.g. 00:01:30:00, or null")
     days, hours, minutes, seconds = map(int, parts)
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-def _check_head(cfg: DictConfig, action: ActionSpec, temperature: TemperatureRule) -> None:
-    head = build(cfg, "head", action)
-    if isinstance(temperature, Auto):
-        check_reachable(temperature.target_entropy.value(head), head)
 
 
 def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:

@@ -1,6 +1,8 @@
 """Entropy rules: how α is set (temperature) and which entropy it aims at (target_entropy)."""
 
-from sac_lightning.entropy.reachable import check_reachable
+from sac_lightning.entropy.moving_target import Schedule, Tes
+from sac_lightning.entropy.reachable import check_reachable, check_rule
+from sac_lightning.entropy.setting import EntropySetting, entropy_setting
 from sac_lightning.entropy.target_entropy import (
     Constant,
     EpsPeaked,
@@ -18,6 +20,7 @@ __all__ = [
     "Anneal",
     "Auto",
     "Constant",
+    "EntropySetting",
     "EpsPeaked",
     "Fixed",
     "HeadDefault",
@@ -25,8 +28,12 @@ __all__ = [
     "MaxRatio",
     "NegDim",
     "NegHalfDim",
+    "Schedule",
     "Sigma",
     "TargetEntropyRule",
     "TemperatureRule",
+    "Tes",
     "check_reachable",
+    "check_rule",
+    "entropy_setting",
 ]

@@ -5,22 +5,56 @@ Each rule is a frozen dataclass and a YAML file of conf/target_entropy. docs/ent
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
 from sac_lightning.spec import Described
+from sac_lightning.types import Scalar
 
 KEY = "target_entropy"
 
 
 class TargetEntropyRule(Described):
-    """H̄ as a function of the action head."""
+    """H̄ as a function of the action head; a rule that `moves` also says how H̄ changes.
+
+    What such a rule remembers are tensors of the module, saved with the weights: the rule itself stays a
+    pure function, in tensor operations alone, so that it may be part of a compiled update.
+    """
+
+    moves: ClassVar[bool] = False
 
     @abstractmethod
     def value(self, head: ActionHead) -> float:
-        """H̄ for this head, in nats. Raises ConfigError where the rule has no meaning for the head."""
+        """H̄ at the first update, in nats. Raises ConfigError where the rule has no meaning for the head."""
+
+    def ends(self, head: ActionHead) -> dict[str, float]:
+        """The values between which H̄ stays, by their config keys: each must be within the head's reach."""
+        return {KEY: self.value(head)}
+
+    def memory(self) -> tuple[float, ...]:
+        """What `next` remembers, at the first update."""
+        return ()
+
+    def next(
+        self,
+        head: ActionHead,
+        target: Scalar,
+        memory: Float[Tensor, " M"],
+        entropy: Scalar,
+        env_steps: Int[Tensor, ""],
+    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        """H̄ and memory of this update, from those before it and the policy's mean entropy now."""
+        return target, memory
+
+    def shifted(self, nats: float) -> Self:
+        """This rule with the nats that a person gave it raised by `nats`; a formula stays as it is."""
+        return self
 
     @property
     def told(self) -> str:
@@ -117,6 +151,9 @@ class Constant(TargetEntropyRule):
 
     def value(self, head: ActionHead) -> float:
         return self.nats
+
+    def shifted(self, nats: float) -> Self:
+        return replace(self, nats=self.nats + nats)
 
 
 @dataclass(frozen=True)

@@ -7,25 +7,50 @@ Each rule is a frozen dataclass and a YAML file of conf/alpha. A rule owns no te
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
+from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
 from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.heads.base import ActionHead
 from sac_lightning.losses import LossForm
 from sac_lightning.optim import Optimized
 from sac_lightning.spec import Described
-from sac_lightning.types import Scalar
+from sac_lightning.types import Alpha
 
-SHAPES = ("exponential", "linear", "cosine")
+CriticAlpha = Literal["same", "fixed", "none"]
+Units = Literal["unit_box", "env"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class TemperatureRule(Described):
-    """How α comes about."""
+    """How α comes about, what the critics' backup takes of it, and in which units entropies are told.
+
+    `critic`: the backup takes the `same` α, a `fixed` one (`critic_value`), or `none`: no entropy bonus,
+    so that Q estimates the return alone while the actor stays soft. `units`: nats of a config and of the
+    log are measured in the `unit_box` or in the `env`'s units; α itself does not depend on it.
+    """
 
     learned: ClassVar[bool] = False
+    critic: CriticAlpha = "same"
+    critic_value: float | None = None
+    units: Units = "unit_box"
+
+    def __post_init__(self) -> None:
+        known = ("same", "fixed", "none")
+        require(self.critic in known, "alpha.critic", self.critic, f"must be one of {', '.join(known)}")
+        if self.critic == "fixed":
+            ok = 0.0 <= number(self.critic_value) < math.inf
+            told = "must be a number of at least 0 for alpha.critic=fixed"
+        else:
+            ok = self.critic_value is None
+            told = f"is for alpha.critic=fixed; alpha.critic={self.critic} takes null"
+        require(ok, "alpha.critic_value", self.critic_value, told)
+        require(self.units in ("unit_box", "env"), "alpha.units", self.units, "must be unit_box or env")
 
     @property
     @abstractmethod
@@ -33,8 +58,18 @@ class TemperatureRule(Described):
         """α at the first update."""
 
     @abstractmethod
-    def alpha(self, log_alpha: Scalar, env_steps: int) -> Scalar:
-        """α now, detached: the constant of the critic's and the actor's loss."""
+    def alpha(self, log_alpha: Alpha, env_steps: Int[Tensor, ""]) -> Alpha:
+        """α now, detached: the constant of the actor's loss."""
+
+    def critic_alpha(self, alpha: Alpha) -> Alpha:
+        """The α of the critics' backup, where the actor's is `alpha`."""
+        if self.critic == "same":
+            return alpha
+        return torch.full_like(alpha, self.critic_value or 0.0)
+
+    def parts(self, head: ActionHead) -> tuple[int, ...]:
+        """The shape of log α. Raises ConfigError where the head cannot be given it."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -44,15 +79,15 @@ class Fixed(TemperatureRule):
     value: float = 0.2
 
     def __post_init__(self) -> None:
-        require(
-            0.0 <= number(self.value) < math.inf, "alpha.value", self.value, "must be a number of at least 0"
-        )
+        super().__post_init__()
+        ok = 0.0 <= number(self.value) < math.inf
+        require(ok, "alpha.value", self.value, "must be a number of at least 0")
 
     @property
     def initial(self) -> float:
         return self.value
 
-    def alpha(self, log_alpha: Scalar, env_steps: int) -> Scalar:
+    def alpha(self, log_alpha: Alpha, env_steps: Int[Tensor, ""]) -> Alpha:
         return torch.full_like(log_alpha, self.value)
 
 
@@ -61,7 +96,8 @@ class Anneal(TemperatureRule):
     """α from `start` to `end` over the first `steps` env steps, then constant.
 
     With f = min(1, env_steps / steps):
-    exponential start·(end/start)^f, linear start + (end − start)·f, cosine end + (start − end)·½(1 + cos πf).
+    exponential start·(end/start)^f, linear end + (start − end)·(1 − f),
+    cosine end + (start − end)·½(1 + cos πf).
     """
 
     start: float = 1.0
@@ -70,6 +106,7 @@ class Anneal(TemperatureRule):
     shape: str = "exponential"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(str(self.shape) in SHAPES, "alpha.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
         least_told = "above 0" if self.shape == "exponential" else "of at least 0"
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
@@ -86,17 +123,11 @@ class Anneal(TemperatureRule):
     def initial(self) -> float:
         return self.start
 
-    def at(self, env_steps: int) -> float:
-        """α after `env_steps`."""
-        f = min(1.0, env_steps / self.steps)
-        if self.shape == "exponential":
-            return self.start * math.pow(self.end / self.start, f)
-        if self.shape == "linear":
-            return self.start + (self.end - self.start) * f
-        return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * f))
-
-    def alpha(self, log_alpha: Scalar, env_steps: int) -> Scalar:
-        return torch.full_like(log_alpha, self.at(env_steps))
+    def alpha(self, log_alpha: Alpha, env_steps: Int[Tensor, ""]) -> Alpha:
+        f = progress(env_steps, self.steps)
+        if self.shape == "exponential":  # of a ratio: α has no sign to cross
+            return self.start * torch.pow(self.end / self.start, f)
+        return self.end + (self.start - self.end) * remainder(f, self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +136,8 @@ class Auto(Optimized, TemperatureRule):
 
     Entropy below target raises α, above it lowers α: `losses.alpha_loss`. `min` and `max` keep α within
     limits by projecting log_alpha back after each step, so that it can always return from a limit.
+    `per_dim` learns one α for each action dimension, each aiming at H̄/A; the bonus of the losses is then
+    −Σ_d α_d log π_d(a_d|s).
     """
 
     learned: ClassVar[bool] = True
@@ -112,13 +145,15 @@ class Auto(Optimized, TemperatureRule):
     min: float = 0.0
     max: float | None = None
     loss_form: LossForm = "log_alpha"
+    per_dim: bool = False
     target_entropy: TargetEntropyRule = HeadDefault()
 
     def __post_init__(self) -> None:
         try:
-            super().__post_init__()
+            Optimized.__post_init__(self)
         except ConfigError as error:
             raise error.under("alpha") from None
+        TemperatureRule.__post_init__(self)
         top = math.inf if self.max is None else number(self.max)
         require(0.0 <= number(self.min) < math.inf, "alpha.min", self.min, "must be a number of at least 0")
         require(
@@ -134,13 +169,21 @@ class Auto(Optimized, TemperatureRule):
         require(
             self.loss_form in ("log_alpha", "alpha"), "alpha.loss_form", self.loss_form, "log_alpha or alpha"
         )
+        require(isinstance(self.per_dim, bool), "alpha.per_dim", self.per_dim, "must be true or false")
 
     @property
     def initial(self) -> float:
         return self.init
 
-    def alpha(self, log_alpha: Scalar, env_steps: int) -> Scalar:
+    def alpha(self, log_alpha: Alpha, env_steps: Int[Tensor, ""]) -> Alpha:
         return log_alpha.detach().exp()
+
+    def parts(self, head: ActionHead) -> tuple[int, ...]:
+        if not self.per_dim:
+            return ()
+        told = f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
+        require(head.independent_dims, "alpha.per_dim", self.per_dim, told)
+        return (head.action_size,)
 
     def project_(self, log_alpha: Tensor) -> None:
         """Move log_alpha into [log min, log max] in place."""

@@ -31,6 +31,8 @@ class ActionHead(Described):
     """
 
     made_for: ClassVar[str] = "its own action space"
+    # Whether `atoms` gives log π as a sum over action dimensions.
+    independent_dims: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -10,6 +11,7 @@ from torch import Tensor
 from sac_lightning.errors import number, require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec, BoxAction
+from sac_lightning.types import PolicyAtoms
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
@@ -23,6 +25,7 @@ class Gaussian(ActionHead):
     gradient outside its ends, so a σ that once ran away could never come back.
     """
 
+    independent_dims: ClassVar[bool] = True
     size: int
     log_std_min: float = -5.0
     log_std_max: float = 2.0
@@ -67,8 +70,8 @@ class Gaussian(ActionHead):
 
     def reparameterise(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
-    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, " B"]]:
-        """u = μ + σ ε and log N(u; μ, σ²).
+    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B A"]]:
+        """u = μ + σ ε and log N(u_d; μ_d, σ_d²) of each dimension.
 
         This is what `rsample` does: ε carries the chance, so u is a differentiable function of μ and σ.
         With u written as μ + σε the quadratic term is −½ε² whatever μ and σ are: only −log σ is left
@@ -76,8 +79,7 @@ class Gaussian(ActionHead):
         """
         mean, log_std = self.mean_and_log_std(features)
         pre = mean + log_std.exp() * noise
-        log_prob = (-0.5 * noise.square() - log_std - HALF_LOG_2PI).sum(-1)
-        return pre, log_prob
+        return pre, -0.5 * noise.square() - log_std - HALF_LOG_2PI
 
     def gaussian_entropy(self, features: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
         """Σ ½ log(2πe σ²): the exact entropy of u, before any squashing."""
@@ -87,3 +89,9 @@ class Gaussian(ActionHead):
         noise = torch.randn(features.shape[0], self.size, generator=generator, device=features.device)
         mean, log_std = self.mean_and_log_std(features)
         return mean + log_std.exp() * noise
+
+
+def single_sample(action: Float[Tensor, "B A"], log_prob_dims: Float[Tensor, "B A"]) -> PolicyAtoms:
+    """One action with weight 1, of independent dimensions."""
+    log_prob = log_prob_dims.sum(-1)[None]  # [1, B]
+    return PolicyAtoms(action[None], log_prob, torch.ones_like(log_prob), log_prob_dims[None])

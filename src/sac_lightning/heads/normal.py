@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.heads.base import Interval
-from sac_lightning.heads.gaussian import HALF_LOG_2PI_E, Gaussian
+from sac_lightning.heads.gaussian import HALF_LOG_2PI_E, Gaussian, single_sample
 from sac_lightning.spaces import ActionSpec, BoxAction
 from sac_lightning.types import PolicyAtoms
 
@@ -31,8 +31,8 @@ class Normal(Gaussian):
         )
 
     def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> PolicyAtoms:
-        action, log_prob = self.reparameterise(features, noise)
-        return PolicyAtoms(action[None], log_prob[None], torch.ones_like(log_prob)[None])  # [1, B, A]
+        action, log_prob_dims = self.reparameterise(features, noise)
+        return single_sample(action, log_prob_dims)
 
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
         return self._draw(features, generator)

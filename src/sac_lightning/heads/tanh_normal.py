@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.heads.base import Interval
-from sac_lightning.heads.gaussian import Gaussian
+from sac_lightning.heads.gaussian import Gaussian, single_sample
 from sac_lightning.spaces import ActionSpec, BoxAction
 from sac_lightning.types import PolicyAtoms
 
@@ -38,8 +38,7 @@ class TanhNormal(Gaussian):
 
     def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> PolicyAtoms:
         pre, gaussian_log_prob = self.reparameterise(features, noise)
-        log_prob = gaussian_log_prob - log_one_minus_tanh_squared(pre).sum(-1)
-        return PolicyAtoms(torch.tanh(pre)[None], log_prob[None], torch.ones_like(log_prob)[None])
+        return single_sample(torch.tanh(pre), gaussian_log_prob - log_one_minus_tanh_squared(pre))
 
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
         return torch.tanh(self._draw(features, generator))

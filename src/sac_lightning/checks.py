@@ -1,0 +1,21 @@
+"""What a module refuses before anything runs: numbers out of range, trainers it does not fit."""
+
+from typing import Any
+
+from sac_lightning.errors import number, require, whole
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def check_numbers(gamma: float, tau: float, log_every_n_env_steps: int) -> None:
+    """Raise ConfigError unless SACModule's numbers are within their ranges."""
+    require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
+    require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
+    told = "must be a whole number of at least 1"
+    require(whole(log_every_n_env_steps) >= 1, "log_every_n_env_steps", log_every_n_env_steps, told)
+
+
+def check_trainer(precision: Any, world_size: int) -> None:
+    """Raise ConfigError for a Trainer's precision or device count that this module does not support."""
+    require(precision in PRECISIONS, "precision", precision, f"must be one of {', '.join(PRECISIONS)}")
+    require(world_size == 1, "devices", world_size, "must be one device; several are not supported")

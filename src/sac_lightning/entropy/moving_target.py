@@ -1,0 +1,154 @@
+"""Rules whose target entropy changes while a run goes on: by the clock, or by what the entropy does."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sac_lightning.entropy.shape import SHAPES, progress, remainder
+from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule
+from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.types import Scalar
+
+
+@dataclass(frozen=True)
+class Schedule(TargetEntropyRule):
+    """H̄ = end + (start − end) · w(f), f = min(1, env_steps / steps), w by `shape`: `shape.remainder`.
+
+    All shapes are differences of nats, so they cross zero and keep their course in other units.
+    """
+
+    moves: ClassVar[bool] = True
+    start: float
+    end: float
+    steps: int = 100_000
+    shape: str = "linear"
+
+    def __post_init__(self) -> None:
+        for key in ("start", "end"):
+            value = getattr(self, key)
+            require(math.isfinite(number(value)), f"{KEY}.{key}", value, "must be a finite number of nats")
+        told = "must be a whole number of env steps of at least 1"
+        require(whole(self.steps) >= 1, f"{KEY}.steps", self.steps, told)
+        require(str(self.shape) in SHAPES, f"{KEY}.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
+
+    def value(self, head: ActionHead) -> float:
+        return self.start
+
+    def ends(self, head: ActionHead) -> dict[str, float]:
+        return {f"{KEY}.start": self.start, f"{KEY}.end": self.end}
+
+    def next(
+        self,
+        head: ActionHead,
+        target: Scalar,
+        memory: Float[Tensor, " M"],
+        entropy: Scalar,
+        env_steps: Int[Tensor, ""],
+    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        left = remainder(progress(env_steps, self.steps), self.shape)
+        return self.end + (self.start - self.end) * left, memory
+
+    def shifted(self, nats: float) -> Self:
+        return replace(self, start=self.start + nats, end=self.end + nats)
+
+
+@dataclass(frozen=True)
+class Tes(TargetEntropyRule):
+    """H̄ ← factor · H̄ whenever the entropy has settled on H̄     (2112.02852, TES-SAC)
+
+    Settled: the running mean of the policy's entropy is within `mean_within` nats of H̄, its running
+    deviation at most `deviation`, and both have seen at least `patience` updates of this H̄. They are means
+    with weight max(1 − decay, 1/t) for the t-th update and begin anew with each H̄.
+
+    Deviations: entropies are means over a mini-batch, not of single states. For continuous actions, where
+    a product would raise a negative target, H̄ ← H̄ + A·log factor: each dimension keeps that
+    factor of its effective width exp(H/A). `floor` ends the descent: null is −A there, none otherwise.
+    """
+
+    moves: ClassVar[bool] = True
+    start: float | None = None
+    factor: float = 0.9
+    floor: float | None = None
+    decay: float = 0.999
+    mean_within: float = 0.01
+    deviation: float = 0.05
+    patience: int = 1000
+
+    def __post_init__(self) -> None:
+        for key in ("start", "floor"):
+            value = getattr(self, key)
+            ok = value is None or math.isfinite(number(value))
+            require(ok, f"{KEY}.{key}", value, "must be a finite number of nats, or null")
+        for key in ("factor", "decay"):
+            value = getattr(self, key)
+            require(0.0 < number(value) < 1.0, f"{KEY}.{key}", value, "must be a number in (0, 1)")
+        for key in ("mean_within", "deviation"):
+            value = getattr(self, key)
+            ok = 0.0 < number(value) < math.inf
+            require(ok, f"{KEY}.{key}", value, "must be a number of nats above 0")
+        told = "must be a whole number of updates of at least 1"
+        require(whole(self.patience) >= 1, f"{KEY}.patience", self.patience, told)
+
+    def value(self, head: ActionHead) -> float:
+        if self.start is not None:
+            return self.start
+        if not _never_negative(head):
+            told = "continuous actions have no usual start: give nats, e.g. 0, from which the target descends"
+            raise ConfigError(f"{KEY}.start", None, told)
+        return 0.98 * head.entropy_interval.high
+
+    def ends(self, head: ActionHead) -> dict[str, float]:
+        start, lowest = self.value(head), self._lowest(head)
+        if lowest is None:
+            return {f"{KEY}.start": start}
+        require(lowest < start, f"{KEY}.floor", f"{lowest:.4g}", f"must be below the start, {start:.4g}")
+        return {f"{KEY}.start": start, f"{KEY}.floor": lowest}
+
+    def memory(self) -> tuple[float, ...]:
+        return 0.0, 0.0, 0.0  # mean, variance, updates seen
+
+    def next(
+        self,
+        head: ActionHead,
+        target: Scalar,
+        memory: Float[Tensor, " M"],
+        entropy: Scalar,
+        env_steps: Int[Tensor, ""],
+    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        mean, variance, seen = memory.unbind()
+        seen = (seen + 1.0).clamp(max=1e7)  # beyond it float32 would no longer count
+        weight = seen.reciprocal().clamp(min=1.0 - self.decay)
+        away = entropy - mean
+        mean = mean + weight * away
+        variance = (1.0 - weight) * (variance + weight * away.square())
+        near = (mean - target).abs() <= self.mean_within
+        settled = near & (variance <= self.deviation**2) & (seen >= self.patience)
+        target = torch.where(settled, self._lowered(head, target), target)
+        return target, torch.where(settled, 0.0, torch.stack((mean, variance, seen)))
+
+    def shifted(self, nats: float) -> Self:
+        start, floor = (None if value is None else value + nats for value in (self.start, self.floor))
+        return replace(self, start=start, floor=floor)
+
+    def _lowered(self, head: ActionHead, target: Scalar) -> Scalar:
+        if _never_negative(head):
+            lowered = target * self.factor
+        else:
+            lowered = target + head.action_size * math.log(self.factor)
+        lowest = self._lowest(head)
+        return lowered if lowest is None else lowered.clamp(min=lowest)
+
+    def _lowest(self, head: ActionHead) -> float | None:
+        if self.floor is None and not _never_negative(head):
+            return -float(head.action_size)
+        return self.floor
+
+
+def _never_negative(head: ActionHead) -> bool:
+    """Whether entropies are those of choices, of which a share makes sense."""
+    return head.entropy_interval.low >= 0.0
