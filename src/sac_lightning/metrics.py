@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ class MetricWindow:
         """(Re)start timing here: called where evaluations and pauses end."""
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
-    def add(self, metrics: dict[str, Tensor]) -> None:
+    def add(self, metrics: Mapping[str, Tensor]) -> None:
         """Detached 0-d tensors of one update."""
         for key, value in metrics.items():
             self._updates.setdefault(key, []).append(value)

@@ -1,149 +1,127 @@
-"""The gradients of one update: the losses put to the networks, eager or compiled, from the same lines."""
+"""One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from types import FunctionType
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
-from torch.optim import Optimizer
+from torch.optim import Adam
 
-from sac_lightning import losses
 from sac_lightning.entropy import Auto, TargetEntropyRule, TemperatureRule
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.networks import Actor, CriticEnsemble
-from sac_lightning.types import Alpha, Batch, Scalar
+from sac_lightning.learner import Learner
+from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
+from sac_lightning.objectives import ActorObjective, AlphaObjective, CriticObjective
+from sac_lightning.types import Batch, Scalar
+
+_GRAPHS = itertools.count()
 
 
-class CriticObjective(nn.Module):
-    """J_Q of a mini-batch, and the mean Q of its actions."""
+@dataclass(frozen=True)
+class Parts:
+    """What an update works on: networks, rules, and the tensors that it changes in place."""
 
-    def __init__(
-        self, actor: Actor, critic: CriticEnsemble, target: CriticEnsemble, head: ActionHead, gamma: float
-    ) -> None:
-        super().__init__()
-        self.actor, self.critic, self.target = actor, critic, target
-        self.head, self.gamma = head, gamma
-
-    def forward(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha) -> tuple[Scalar, Scalar]:
-        """`noise` is for the next action, drawn afresh from the present policy."""
-        with torch.no_grad():  # the target is a constant: 1812.05905 eq. 6 differentiates Q alone
-            next_atoms = self.head.atoms(self.actor(batch.next_obs), noise)
-            next_q = self.target.of_atoms(batch.next_obs, next_atoms)
-            next_value = losses.soft_value(next_q, next_atoms, alpha)
-            y = losses.critic_target(batch.reward, batch.terminated, next_value, self.gamma)
-        q = self.critic.taken(batch.obs, batch.action)
-        return losses.critic_loss(q, y), q.detach().mean()
-
-
-class ActorObjective(nn.Module):
-    """J_π on the states of a mini-batch, and the policy's mean entropy there: `losses.entropy`."""
-
-    def __init__(self, actor: Actor, critic: CriticEnsemble, head: ActionHead) -> None:
-        super().__init__()
-        self.actor, self.critic, self.head = actor, critic, head
-
-    def forward(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha) -> tuple[Scalar, Alpha]:
-        """`noise` is for the action at `batch.obs`."""
-        atoms = self.head.atoms(self.actor(batch.obs), noise)
-        value = losses.soft_value(self.critic.of_atoms(batch.obs, atoms), atoms, alpha)
-        return losses.actor_loss(value), losses.entropy(atoms, alpha).detach()
+    actor: Actor
+    critic: CriticEnsemble
+    target_critic: CriticEnsemble
+    head: ActionHead
+    temperature: TemperatureRule
+    target_rule: TargetEntropyRule | None  # None where α is not learned
+    log_alpha: nn.Parameter
+    target_entropy: Scalar
+    target_memory: Float[Tensor, " M"]
+    env_steps: Int[Tensor, ""]
+    actor_config: ActorConfig
+    critic_config: CriticConfig
+    gamma: float
+    tau: float
 
 
-class Gradient(NamedTuple):
-    """A loss, its gradient for each parameter of one network, and the objective's second number."""
+class Update:
+    """`update(batch, noise)` -> detached metrics of one update.
 
-    loss: Scalar
-    gradients: Sequence[Tensor]
-    told: Alpha
-
-
-class GradientOf:
-    """Differentiates an objective with respect to one of its networks; the others are constants of it.
-
-    Nothing has to be frozen and thawed: eager, `torch.autograd.grad` walks only towards the parameters
-    asked for; compiled, loss and gradient are one full graph. `autocast` runs the matrix products in
-    bfloat16; the networks answer in float32, so densities and targets stay exact.
+    `batch` is `[B, ...]`, `noise` `[2, B, noise]`: for the next action and for the actor's. Both modes run
+    `_step`; compiled, it is one full graph from the losses to the target networks, Adam included.
     """
 
     def __init__(
-        self, objective: nn.Module, network: str, *, compiled: bool = False, autocast: bool = False
+        self, parts: Parts, optimizers: list[Adam], *, compiled: bool = False, autocast: bool = False
     ) -> None:
-        self._objective = objective
-        self._autocast = autocast
-        self._parameters: dict[str, Tensor] = {
-            f"{network}.{name}": parameter
-            for name, parameter in objective.get_submodule(network).named_parameters()
+        self._parts = parts
+        alias = cache(Tensor.detach)
+        mode: dict[str, Any] = {"for_graph": compiled, "autocast": autocast, "alias": alias}
+        critic = CriticObjective(parts.actor, parts.critic, parts.target_critic, parts.head, parts.gamma)
+        actor = ActorObjective(parts.actor, parts.critic, parts.head)
+        self.critic = Learner(critic, "critic", parts.critic_config, optimizers[0], **mode)
+        self.actor = Learner(actor, "actor", parts.actor_config, optimizers[1], **mode)
+        self.alpha: Learner | None = None
+        if isinstance(parts.temperature, Auto):
+            alpha = AlphaObjective(parts.log_alpha, parts.temperature.loss_form)
+            self.alpha = Learner(alpha, "", parts.temperature, optimizers[2], **mode)
+        self._learners = [each for each in (self.critic, self.actor, self.alpha) if each is not None]
+        self._log_alpha = alias(parts.log_alpha)
+        self._targets = [alias(weight) for weight in parts.target_critic.parameters()]
+        run = partial(Update._step, self)
+        self._run = one_graph(run) if compiled else run
+
+    def __call__(self, batch: Batch, noise: Float[Tensor, "2 B noise"]) -> Mapping[str, Tensor]:
+        for learner in self._learners:
+            learner.follow_schedule()
+        return self._run(batch, noise)
+
+    def _step(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
+        rule = self._parts.temperature
+        alpha = rule.alpha(self._log_alpha, self._parts.env_steps)
+        critic = self.critic.descend(batch, noise[0], rule.critic_alpha(alpha))
+        actor = self.actor.descend(batch, noise[1], alpha)
+        entropy = actor.told.sum()
+        metrics = {
+            "train/critic_loss": critic.loss,
+            "train/actor_loss": actor.loss,
+            "train/alpha": alpha,
+            "train/entropy": entropy,
+            "train/q_mean": critic.told,
         }
-        self._run = self._compiled() if compiled else self._eager
+        if self.alpha is not None and isinstance(rule, Auto):
+            metrics["train/target_entropy"] = target = self._step_target(entropy)
+            metrics["train/alpha_loss"] = self.alpha.descend(actor.told, target).loss
+            with torch.no_grad():
+                rule.project_(self._log_alpha)
+        polyak_update(self._targets, self.critic.gradient.weights, self._parts.tau)
+        return metrics
 
-    def __call__(self, batch: Batch, noise: Tensor, alpha: Alpha) -> Gradient:
-        return self._run(batch, noise, alpha)
-
-    def _value(self, parameters: dict[str, Tensor] | None, *inputs: Any) -> tuple[Scalar, Alpha]:
-        with torch.autocast(inputs[0].reward.device.type, torch.bfloat16, enabled=self._autocast):
-            if parameters is None:
-                loss, told = self._objective(*inputs)
-            else:
-                loss, told = functional_call(self._objective, parameters, inputs)
-        return loss, told
-
-    def _eager(self, batch: Batch, noise: Tensor, alpha: Alpha) -> Gradient:
-        loss, told = self._value(None, batch, noise, alpha)
-        return Gradient(loss.detach(), torch.autograd.grad(loss, list(self._parameters.values())), told)
-
-    def _compiled(self) -> Callable[[Batch, Tensor, Tensor], Gradient]:
-        differentiated = torch.compile(
-            grad_and_value(self._value, has_aux=True), fullgraph=True, dynamic=False
-        )
-
-        def run(batch: Batch, noise: Tensor, alpha: Alpha) -> Gradient:
-            gradients, (loss, told) = differentiated(self._parameters, batch, noise, alpha)
-            return Gradient(loss, list(gradients.values()), told)
-
-        return run
+    def _step_target(self, entropy: Scalar) -> Scalar:
+        """H̄ of this update. A rule that moves it leaves the parts' target and memory changed."""
+        parts, rule = self._parts, self._parts.target_rule
+        assert rule is not None
+        if not rule.moves:
+            return parts.target_entropy.clone()
+        now, memory = parts.target_entropy, parts.target_memory
+        moved, remembered = rule.next(parts.head, now, memory, entropy, parts.env_steps)
+        parts.target_entropy.copy_(moved)
+        parts.target_memory.copy_(remembered)
+        return moved
 
 
-def load_gradients(network: nn.Module, gradients: Sequence[Tensor], max_norm: float | None) -> None:
-    """Put `gradients` where the network's optimizer reads them, clipped together to `max_norm`."""
-    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-        parameter.grad = gradient
-    if max_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), max_norm)
+def one_graph(step: "partial[dict[str, Tensor]]") -> Callable[..., dict[str, Tensor]]:
+    """`step` as a single compiled graph, for the shapes of its first call and for no others.
 
-
-def step_target(
-    rule: TargetEntropyRule,
-    head: ActionHead,
-    target: Scalar,
-    memory: Float[Tensor, " M"],
-    entropy: Scalar,
-    env_steps: Int[Tensor, ""],
-) -> Scalar:
-    """H̄ of this update. A rule that moves it leaves `target` and `memory` changed in place."""
-    if not rule.moves:
-        return target
-    moved, remembered = rule.next(head, target, memory, entropy, env_steps)
-    target.copy_(moved)
-    memory.copy_(remembered)
-    return moved
-
-
-def step_log_alpha(
-    rule: TemperatureRule, log_alpha: nn.Parameter, entropy: Alpha, target: Scalar, optimizer: Optimizer
-) -> Scalar:
-    """One step of descent on J_α, then back within the rule's limits; the loss before it, detached.
-
-    With one α for each dimension, each aims at its share of `target`, H̄/A.
+    Its inputs are always the same tensors in the same shapes, so the checks of them before each call, a tenth
+    of an update, are left out. Graphs are kept with a function's code: unchecked, one Update would be given
+    the graph of another, so each compiles code of its own.
     """
-    assert isinstance(rule, Auto)
-    share = target / log_alpha.numel() if log_alpha.ndim else target
-    loss = losses.alpha_loss(log_alpha, entropy, share, rule.loss_form)
-    (log_alpha.grad,) = torch.autograd.grad(loss, [log_alpha])
-    if rule.max_grad_norm is not None:
-        nn.utils.clip_grad_norm_([log_alpha], rule.max_grad_norm)
-    optimizer.step()
-    with torch.no_grad():
-        rule.project_(log_alpha)
-    return loss.detach()
+    function = step.func
+    assert isinstance(function, FunctionType)
+    code = function.__code__.replace(co_name=f"update_{next(_GRAPHS)}")
+    own = FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
+    options: dict[str, Any] = {}
+    unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
+    if unchecked is not None:
+        options["guard_filter_fn"] = unchecked
+    graph = torch.compile(own, fullgraph=True, dynamic=False, options=options)
+    return partial(graph, *step.args)
