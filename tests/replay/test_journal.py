@@ -278,7 +278,9 @@ def test_any_obs_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) 
     replay, journal = buffer(), Journal(tmp_path)
     for _ in range(5):
         obs = rng.integers(0, 100, (4, *shape)).astype(dtype)
-        replay.add(obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], rng.random(4) < 0.5, rng.normal(size=4))
+        replay.add(
+            obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], rng.random(4) < 0.5, rng.normal(size=4)
+        )
         manifest = journal.save(replay)
     back = buffer()
     Journal(tmp_path).load(back, manifest, replay.added)
