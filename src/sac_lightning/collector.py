@@ -82,7 +82,7 @@ class Collector:
         """
         finished: list[Episode] = []
         for _ in range(steps):
-            finished.extend(self._step(self._choose(policy)))
+            finished.extend(self._step(*self._choose(policy)))
         return finished
 
     def state_dict(self) -> CollectorState:
@@ -119,14 +119,17 @@ class Collector:
         self._obs, _ = self.envs.reset(seed=seed % 2**31)
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
-    def _choose(self, policy: Policy) -> Array:
+    def _choose(self, policy: Policy) -> tuple[Array, Array]:
+        """Actions, and their log-density under the policy that chose them."""
         if self.env_steps < self.learning_starts:
-            return self.action.random(self._warm_up, self.envs.num_envs)
+            count = self.envs.num_envs
+            density = np.full(count, self.action.random_log_prob, np.float32)
+            return self.action.random(self._warm_up, count), density
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
-        return policy.sample(self._obs, self._generator)
+        return policy.sample_with_log_prob(self._obs, self._generator)
 
-    def _step(self, action: Array) -> Iterable[Episode]:
+    def _step(self, action: Array, log_prob: Array) -> Iterable[Episode]:
         obs, reward, terminated, truncated, info = self.envs.step(self.action.to_env(action))
         over = terminated | truncated
         next_obs = obs
@@ -134,13 +137,15 @@ class Collector:
             next_obs = obs.copy()
             for i in np.flatnonzero(over):
                 next_obs[i] = info["final_obs"][i]
-        self._store(action, reward, next_obs, terminated)
+        self._store(action, reward, next_obs, terminated, log_prob)
         self.env_steps += self.envs.num_envs
         self._obs = obs
         return self._episodes(reward, over)
 
-    def _store(self, action: Array, reward: Array, next_obs: Array, terminated: Array) -> None:
-        rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, terminated)
+    def _store(
+        self, action: Array, reward: Array, next_obs: Array, terminated: Array, log_prob: Array
+    ) -> None:
+        rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, terminated, log_prob)
         if self._resetting.any():
             real = ~self._resetting
             rows = tuple(field[real] for field in rows)

@@ -217,7 +217,7 @@ class ReplayDataModule(LightningDataModule):
         env_steps = collector.env_steps
         updates = self.updates_due(env_steps) - self.updates_due(before)
         batch = self.collection.replay.sample(updates, self.batch_size) if updates else None
-        return Iteration(env_steps, finished, updates, batch)
+        return Iteration(env_steps, finished, updates, batch, self.collection.replay.origin)
 
     def _evaluate(self) -> Evaluation:
         assert self.evaluator is not None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from sac_lightning.collector import Episode
-from sac_lightning.types import Batch
+from sac_lightning.types import Batch, Origin
 
 T = TypeVar("T")
 
@@ -16,6 +16,7 @@ class Iteration(NamedTuple):
     finished: list[Episode]
     updates: int  # G
     batch: Batch | None  # [G, B, ...]; None where no update is due
+    origin: Callable[[], Origin] | None = None  # of that batch, for diagnostics
 
 
 class SizedLoader(Generic[T]):

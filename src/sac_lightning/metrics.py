@@ -9,8 +9,13 @@ import torch
 from torch import Tensor
 
 from sac_lightning.collector import Episode
+from sac_lightning.diagnostics import PREFIX
 
 Metrics = dict[str, float]
+ENTROPIES = (
+    *("train/entropy", "train/target_entropy"),
+    *(f"{PREFIX}entropy_squashed", f"{PREFIX}entropy_gaussian"),
+)
 
 
 class MetricWindow:
@@ -46,9 +51,14 @@ class MetricWindow:
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """Detached 0-d tensors of one update."""
+        """Detached tensors of one update; the row has the mean over all their numbers."""
         for key, value in metrics.items():
             self._updates.setdefault(key, []).append(value)
+
+    @property
+    def diagnosed(self) -> bool:
+        """Whether this row has its diagnostics: one look a row is enough."""
+        return any(key.startswith(PREFIX) for key in self._updates)
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Training episodes that have ended."""
@@ -75,3 +85,8 @@ class MetricWindow:
         self._updates, self._episodes = {}, []
         self.start_clock(env_steps)
         return row
+
+
+def in_units(row: Metrics, offset: float) -> Metrics:
+    """`row` with its entropies raised by `offset`: from the unit action box to the units of a config."""
+    return {key: value + offset if key in ENTROPIES else value for key, value in row.items()}

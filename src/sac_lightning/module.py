@@ -12,22 +12,23 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sac_lightning.checks import check_numbers, check_trainer
+from sac_lightning.diagnostics import Diagnostics
 from sac_lightning.entropy import Auto, TemperatureRule, entropy_setting
 from sac_lightning.evaluation import Evaluation
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
-from sac_lightning.metrics import Metrics, MetricWindow
+from sac_lightning.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble
 from sac_lightning.policy import Policy
 from sac_lightning.rng import global_rng_state, restore_global_rng
 from sac_lightning.seeding import Streams, torch_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.spec import PlainSpec, from_spec
+from sac_lightning.types import Origin
 from sac_lightning.update import Parts, Update
 
 log = logging.getLogger(__name__)
 CHECKPOINT_KEY, CHECKPOINT_FORMAT = "sac_lightning", 1
-ENTROPIES = ("train/entropy", "train/target_entropy")
 
 
 class SACModule(LightningModule):
@@ -149,6 +150,7 @@ class SACModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """The noise for this device, and what the run that is continued had drawn."""
+        self._diagnostics = Diagnostics(self.actor, self.critic, self.head, self.temperature)
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
         if self._resumed is not None:
@@ -219,9 +221,12 @@ class SACModule(LightningModule):
                 self._window.add(self._learn(batches.at(g), noise[g]))
                 self._count_update()
             self.grad_steps += iteration.updates
+            if not self._window.diagnosed:
+                self._diagnose(iteration, noise[-1, 1])
         self._window.add_episodes(iteration.finished)
         if self._window.due(iteration.env_steps):
-            self.tell(self._in_units(self._window.close(iteration.env_steps)), iteration.env_steps)
+            row = self._window.close(iteration.env_steps)
+            self.tell(in_units(row, self.entropy.offset), iteration.env_steps)
 
     def _count_update(self) -> None:
         """Let `trainer.global_step` count updates. A wrapped `optimizer.step()` would, but costs 0.1 ms."""
@@ -229,9 +234,14 @@ class SACModule(LightningModule):
         progress.increment_ready()
         progress.increment_completed()
 
-    def _in_units(self, row: Metrics) -> Metrics:
-        """Entropies of `row` in the units of the config."""
-        return {key: value + self.entropy.offset * (key in ENTROPIES) for key, value in row.items()}
+    def _diagnose(self, iteration: Iteration, noise: Tensor) -> None:
+        """Look at the last mini-batch, once a row of the log."""
+        assert iteration.batch is not None
+        if iteration.origin is not None:
+            alpha = self.temperature.alpha(self.log_alpha.detach(), self.env_steps)
+            last = Origin(*(field[-1] for field in iteration.origin()))
+            batch = iteration.batch.at(-1)
+            self._window.add(self._diagnostics.of(batch, noise, last, alpha, self.target_entropy))
 
     def on_train_epoch_start(self) -> None:
         """Time training alone."""

@@ -45,6 +45,16 @@ class Policy:
         return drawn
 
     @torch.inference_mode()
+    def sample_with_log_prob(
+        self, obs: Array, generator: torch.Generator | None = None
+    ) -> tuple[Array, Array]:
+        """`sample`, and log π [B] of what it drew."""
+        chosen = generator if generator is not None else torch.default_generator
+        features = self.actor(self._tensor(obs))
+        drawn = self.head.sample(features, chosen)
+        return drawn.cpu().numpy(), self.head.log_prob(features, drawn).cpu().numpy()
+
+    @torch.inference_mode()
     def mode(self, obs: Array) -> Array:
         """[B, *obs] -> actions [B, ...] in the actor's own form, the policy's mode."""
         best: Array = self.head.mode(self.actor(self._tensor(obs))).cpu().numpy()

@@ -39,6 +39,11 @@ class ActionSpec(Described):
         """What an entropy gains from the unit action box to the env's units, in nats."""
         return 0.0
 
+    @property
+    def random_log_prob(self) -> float:
+        """The log-density of each action of `random`; NaN where it is not known."""
+        return math.nan
+
     def to_env(self, action: Array) -> Array:
         """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
         raise NotImplementedError(type(self).__name__)
@@ -93,6 +98,10 @@ class BoxAction(ActionSpec):
         """Σ_d log(scale_d): 0 for a dimension that is not scaled."""
         return float(np.log(self.scale).sum())
 
+    @property
+    def random_log_prob(self) -> float:
+        return -self.size * math.log(2.0)
+
     def to_env(self, action: Array) -> Array:
         """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
         scaled = np.clip(action * self.scale + self.centre, self.low, self.high)
@@ -116,6 +125,10 @@ class DiscreteAction(ActionSpec):
 
     def __str__(self) -> str:
         return f"Discrete({self.n})"
+
+    @property
+    def random_log_prob(self) -> float:
+        return -math.log(self.n)
 
     def to_env(self, action: Array) -> Array:
         """[B] indices -> [B] env actions."""

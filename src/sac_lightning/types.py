@@ -31,6 +31,15 @@ class Batch(NamedTuple):
         return Batch(*(field[g] for field in self))
 
 
+class Origin(NamedTuple):
+    """Where the transitions of a Batch come from, in its shape."""
+
+    age: Shaped[Tensor, "*batch"]  # env steps since it was stored
+    log_prob: Float[
+        Tensor, "*batch"
+    ]  # log-density of its action under the policy that chose it; NaN: unknown
+
+
 class PolicyAtoms(NamedTuple):
     """π(·|s) as K weighted actions: Σ_k prob · f(action) is E_a[f(a)], exactly or as a sample.
 

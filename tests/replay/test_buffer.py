@@ -30,6 +30,7 @@ def rows(start: int, count: int, obs: ObsSpec = OBS, action: ActionSpec = CHOICE
         number.astype(np.float64),
         (shaped % 200 + 1).astype(dtype),
         number % 3 == 0,
+        -number,
     )
 
 
@@ -55,7 +56,8 @@ def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> No
         # Transition i lies in row i mod capacity, whole.
         for number in model:
             row = number % capacity
-            obs, action, reward, next_obs, terminated = (field[row] for field in buffer.store)
+            obs, action, reward, next_obs, terminated, log_prob = (field[row] for field in buffer.store)
+            assert float(log_prob) == -number
             assert obs.tolist() == [number % 200] * 2 and next_obs.tolist() == [number % 200 + 1] * 2
             assert (int(action), float(reward), bool(terminated)) == (number % 5, number, number % 3 == 0)
 
@@ -151,10 +153,10 @@ def test_planned_size_is_the_allocated_size(spec: ObsSpec, action: ActionSpec) -
 
 
 def test_planned_size_by_hand() -> None:
-    # 2·3·4 obs + 4 action + 4 reward + 1 terminated = 33 bytes; an index takes 8: 37
+    # 2·3·4 obs + 4 action + 4 reward + 1 terminated + 4 log_prob = 37 bytes; an index takes 8: 41
     spec = ObsSpec((3,), "float32")
-    assert planned_bytes(1000, spec, BOX) == 33_000
-    assert planned_bytes(1000, spec, CHOICE) == 37_000
+    assert planned_bytes(1000, spec, BOX) == 37_000
+    assert planned_bytes(1000, spec, CHOICE) == 41_000
 
 
 def test_a_buffer_larger_than_memory_is_refused_before_it_is_allocated() -> None:

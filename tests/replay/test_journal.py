@@ -27,7 +27,7 @@ def add(replay: ReplayBuffer, stamps: list[int]) -> None:
     """Transition `stamp` holds its own number in every field."""
     values = np.asarray(stamps, dtype=np.float32)
     obs = np.stack([values, -values], axis=1)
-    replay.add(obs, values[:, None] / 7, values * 3, obs + 1, values % 2 == 0)
+    replay.add(obs, values[:, None] / 7, values * 3, obs + 1, values % 2 == 0, -values)
 
 
 def assert_same(found: ReplayBuffer, expected: ReplayBuffer) -> None:
@@ -201,7 +201,7 @@ def test_a_segment_is_a_safetensors_file(tmp_path: Path) -> None:
     with safe_open(tmp_path / segment["file"], "pt") as file:
         assert file.metadata() == {
             "format": "sac_lightning.replay",
-            "version": "1",
+            "version": "2",
             "first": "0",
             "end": "3",
             "checksum": segment["checksum"],
@@ -278,7 +278,9 @@ def test_any_obs_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) 
     replay, journal = buffer(), Journal(tmp_path)
     for _ in range(5):
         obs = rng.integers(0, 100, (4, *shape)).astype(dtype)
-        replay.add(obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], rng.random(4) < 0.5)
+        replay.add(
+            obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], rng.random(4) < 0.5, rng.normal(size=4)
+        )
         manifest = journal.save(replay)
     back = buffer()
     Journal(tmp_path).load(back, manifest, replay.added)

@@ -49,7 +49,7 @@ def empty(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"version":"1"', b'"version":"2"'))
+    path.write_bytes(path.read_bytes().replace(b'"version":"2"', b'"version":"3"'))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def newer(path: Path) -> None:
         (cut, "truncated"),
         (lengthen, "truncated or overwritten"),
         (empty, "header is damaged"),
-        (newer, "has format 2; this version of sac_lightning reads up to 1"),
+        (newer, "has format 3; this version of sac_lightning reads up to 2"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:

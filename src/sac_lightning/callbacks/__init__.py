@@ -1,6 +1,7 @@
 """What watches a run."""
 
 from sac_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from sac_lightning.callbacks.entropy_watch import EntropyWatch
 from sac_lightning.callbacks.plots import PlotCallback
 from sac_lightning.callbacks.progress import RunProgress
 from sac_lightning.callbacks.stop import GracefulStop
@@ -8,6 +9,7 @@ from sac_lightning.callbacks.stop import GracefulStop
 __all__ = [
     "AtomicCheckpointIO",
     "BestCheckpoint",
+    "EntropyWatch",
     "GracefulStop",
     "LastCheckpoint",
     "PlotCallback",

@@ -37,8 +37,10 @@ def read_rows(
     Journal(journal).load(replay, manifest, added)
     shift = first % replay.capacity  # transition i lies in row i mod capacity
     fields = [np.roll(each.numpy(), -shift, axis=0) if shift else each.numpy() for each in replay.store]
+    named = dict(zip(replay.store._fields, fields, strict=True))
+    named.pop("log_prob")
     return Rows(
-        **dict(zip(replay.store._fields, fields, strict=True)),
+        **named,
         first=first,
         present=collector["obs"].numpy().astype(specs[0].dtype, copy=False),
         running=collector["lengths"].numpy() > 0,

@@ -12,7 +12,7 @@ from torch import Tensor
 from sac_lightning.errors import ConfigError
 from sac_lightning.spaces import ActionSpec
 from sac_lightning.spec import Described
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.types import PolicyAtoms, Scalar
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,14 @@ class ActionHead(Described):
     @abstractmethod
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B *A"]:
         """One action per state to act with; no gradient, no log_prob."""
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, " B"]:
+        """log π(a|s) of given actions, for diagnostics; NaN from a head that does not say."""
+        return torch.full(features.shape[:1], torch.nan, device=features.device)
+
+    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+        """Means over states that say how this head's policy looks, by name, for diagnostics."""
+        return {}
 
     @abstractmethod
     def mode(self, features: Float[Tensor, "B F"]) -> Shaped[Tensor, "B *A"]:

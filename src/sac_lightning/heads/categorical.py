@@ -66,5 +66,8 @@ class Categorical(ActionHead):
         uniform = torch.rand(features.shape, generator=generator, device=features.device)
         return (features - (-uniform.clamp_min(1e-20).log()).log()).argmax(dim=-1)
 
+    def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+        return torch.log_softmax(features, dim=-1).gather(-1, action[:, None])[:, 0]
+
     def mode(self, features: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
         return features.argmax(dim=-1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from sac_lightning.errors import number, require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec, BoxAction
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.types import PolicyAtoms, Scalar
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
@@ -84,6 +84,18 @@ class Gaussian(ActionHead):
     def gaussian_entropy(self, features: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
         """Σ ½ log(2πe σ²): the exact entropy of u, before any squashing."""
         return (self.mean_and_log_std(features)[1] + HALF_LOG_2PI_E).sum(-1)
+
+    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+        """σ, and the entropy ½log(2πeσ²) before any squashing."""
+        sigma = self.mean_and_log_std(features)[1].exp().mean()
+        return {"sigma": sigma, "entropy_gaussian": self.gaussian_entropy(features).mean()}
+
+    def gaussian_log_prob(
+        self, features: Float[Tensor, "B F"], pre: Float[Tensor, "B A"]
+    ) -> Float[Tensor, "B A"]:
+        """log N(u_d; μ_d, σ_d²) of given u."""
+        mean, log_std = self.mean_and_log_std(features)
+        return -0.5 * ((pre - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_2PI
 
     def _draw(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B A"]:
         noise = torch.randn(features.shape[0], self.size, generator=generator, device=features.device)

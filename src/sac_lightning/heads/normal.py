@@ -37,5 +37,8 @@ class Normal(Gaussian):
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
         return self._draw(features, generator)
 
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        return self.gaussian_log_prob(features, action).sum(-1)
+
     def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
         return self.mean_and_log_std(features)[0]

@@ -12,9 +12,11 @@ from torch import Tensor
 from sac_lightning.heads.base import Interval
 from sac_lightning.heads.gaussian import Gaussian, single_sample
 from sac_lightning.spaces import ActionSpec, BoxAction
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.types import PolicyAtoms, Scalar
 
 LOG_2 = math.log(2.0)
+ALMOST_ONE = 1.0 - 1e-6
+SATURATED = 0.97
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class TanhNormal(Gaussian):
 
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
         return torch.tanh(self._draw(features, generator))
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        """An action that has rounded to ±1 is read as the largest one that has not quite."""
+        pre = torch.atanh(action.clamp(-ALMOST_ONE, ALMOST_ONE))
+        return (self.gaussian_log_prob(features, pre) - log_one_minus_tanh_squared(pre)).sum(-1)
+
+    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+        """The Gaussian's, and the share of action dimensions beyond ±0.97, where tanh is nearly flat."""
+        saturated = (atoms.action.abs() > SATURATED).float().mean()
+        return {**super().facts(features, atoms), "saturated": saturated}
 
     def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
         """tanh(μ): the median of each dimension, the usual choice for evaluation."""

@@ -1,13 +1,25 @@
 """A ring of transitions in preallocated tensors."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.spaces import ActionSpec, Array, BoxAction, ObsSpec
-from sac_lightning.types import Batch
+from sac_lightning.types import Batch, Origin
+
+
+class Ring(NamedTuple):
+    """The rows of the buffer: a Batch's fields, and what only diagnostics read."""
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_obs: Tensor
+    terminated: Tensor
+    log_prob: Tensor  # of the action under the policy that chose it; NaN where that is unknown
 
 
 class ReplayBuffer:
@@ -29,28 +41,42 @@ class ReplayBuffer:
             stored_action = torch.zeros(capacity, action.size, device=self.device)
         else:
             stored_action = torch.zeros(capacity, dtype=torch.int64, device=self.device)
-        self.store = Batch(
+        self.store = Ring(
             obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
             action=stored_action,
             reward=torch.zeros(capacity, device=self.device),
             next_obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
             terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),
+            log_prob=torch.zeros(capacity, device=self.device),
         )
+        self._drawn = torch.zeros(0, 0, dtype=torch.int64)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
-    def add(self, obs: Array, action: Array, reward: Array, next_obs: Array, terminated: Array) -> None:
+    def add(
+        self,
+        obs: Array,
+        action: Array,
+        reward: Array,
+        next_obs: Array,
+        terminated: Array,
+        log_prob: Array | None = None,
+    ) -> None:
         """Store M transitions, each argument `[M, ...]`; the oldest make room."""
         count = len(reward)
+        if log_prob is None:
+            log_prob = np.full(count, np.nan, np.float32)
         if count > self.capacity:
             raise ConfigError(
                 "replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}"
             )
         start = self.added % self.capacity
         first = min(count, self.capacity - start)
-        for target, rows in zip(self.store, (obs, action, reward, next_obs, terminated), strict=True):
+        for target, rows in zip(
+            self.store, (obs, action, reward, next_obs, terminated, log_prob), strict=True
+        ):
             values = torch.from_numpy(np.ascontiguousarray(rows))
             target[start : start + first] = values[:first]  # copies and casts
             if first < count:
@@ -64,12 +90,18 @@ class ReplayBuffer:
         index = torch.randint(
             len(self), (batches * batch_size,), generator=self.generator, device=self.device
         )
+        self._drawn = index.view(batches, batch_size)
         return Batch(
             *(
                 field.index_select(0, index).view(batches, batch_size, *field.shape[1:])
-                for field in self.store
+                for field in self.store[: len(Batch._fields)]
             )
         )
+
+    def origin(self) -> Origin:
+        """Where the transitions of the last `sample` come from, `[G, B]`; ask before the next `add`."""
+        age = (self.added - 1 - self._drawn) % self.capacity
+        return Origin(age, self.store.log_prob[self._drawn])
 
     def state_dict(self) -> dict[str, Any]:
         """The sampler's random state and the count; the transitions themselves are the journal's."""

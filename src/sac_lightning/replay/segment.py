@@ -1,7 +1,7 @@
 """One immutable file of transitions.
 
 The file is a plain safetensors file: eight bytes of header length, a JSON header, then the raw rows of
-each field of a Batch. It is written from the ring and read into it in pieces, so neither needs a second
+each field of a Ring. It is written from the ring and read into it in pieces, so neither needs a second
 copy of the rows in memory.
 """
 
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from sac_lightning.files import DamagedFile, write_atomically
-from sac_lightning.types import Batch
+from sac_lightning.replay.buffer import Ring
 
-VERSION = 1
+VERSION = 2
+SINCE = {"log_prob": 2}  # fields that older formats lack; their rows read as NaN
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
 SCRATCH = 1 << 20  # bytes read at a time
 
@@ -50,7 +51,7 @@ class Segment(TypedDict):
 
 
 class Field(NamedTuple):
-    """How one field of a Batch lies in a segment."""
+    """How one field of a Ring lies in a segment."""
 
     name: str
     dtype: str
@@ -58,7 +59,7 @@ class Field(NamedTuple):
     row_bytes: int
 
 
-def write_segment(directory: Path, store: Batch, first: int, end: int) -> Segment:
+def write_segment(directory: Path, store: Ring, first: int, end: int) -> Segment:
     """Write transitions `first` … `end - 1` of the ring `store`, whole or not at all.
 
     The name holds a checksum of the content, so two runs that leave the same checkpoint in different
@@ -83,18 +84,21 @@ def write_segment(directory: Path, store: Batch, first: int, end: int) -> Segmen
     return Segment(file=name, first=first, end=end, bytes=size, checksum=checksum)
 
 
-def read_segment(directory: Path, segment: Segment, store: Batch, oldest: int) -> None:
+def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) -> None:
     """Put the transitions of `segment` from number `oldest` on into their rows of the ring `store`.
 
     Raises DamagedFile unless every byte of the file is what was written; the rows are then undefined.
     """
     path = _existing(directory, segment)
     first, end = segment["first"], segment["end"]
-    fields = layout(store)
     with path.open("rb") as file:
-        digest = _begin(path, file, segment, fields)
+        version = _told_version(file)
+        fields = [field for field in layout(store) if SINCE.get(field.name, 1) <= version]
+        digest = _begin(path, file, segment, fields, version)
         scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
-        for field, ring in zip(fields, store, strict=True):
+        for name in store._fields[len(fields) :]:
+            _put(getattr(store, name), torch.full((end - first,), torch.nan), first, oldest)
+        for field, ring in zip(fields, store, strict=False):
             rows_at_once = len(scratch) // field.row_bytes
             for start in range(first, end, rows_at_once):
                 count = min(rows_at_once, end - start)
@@ -110,24 +114,24 @@ def check_segment(directory: Path, segment: Segment) -> None:
     """Raise DamagedFile unless every byte of the file is what was written; needs no ring."""
     path = _existing(directory, segment)
     with path.open("rb") as file:
-        digest = _begin(path, file, segment, _told_layout(file))
+        digest = _begin(path, file, segment, _told_layout(file), _told_version(file))
         while piece := file.read(SCRATCH):
             digest.update(piece)
     _check_digest(path, segment, digest.hexdigest())
 
 
-def layout(store: Batch) -> list[Field]:
+def layout(store: Ring) -> list[Field]:
     """The fields of `store` in the order of the file."""
     fields = []
-    for name, ring in zip(Batch._fields, store, strict=True):
+    for name, ring in zip(store._fields, store, strict=True):
         row_bytes = ring.shape[1:].numel() * ring.element_size()
         fields.append(Field(name, DTYPES[ring.dtype], tuple(ring.shape[1:]), row_bytes))
     return fields
 
 
-def header(fields: list[Field], first: int, end: int, checksum: str) -> bytes:
+def header(fields: list[Field], first: int, end: int, checksum: str, version: int = VERSION) -> bytes:
     """The only header that a sound file of these transitions can have, its length included."""
-    numbers = {"version": VERSION, "first": first, "end": end}
+    numbers = {"version": version, "first": first, "end": end}
     metadata = {"format": "sac_lightning.replay", **{k: str(v) for k, v in numbers.items()}}
     content: dict[str, Any] = {"__metadata__": {**metadata, "checksum": checksum}}
     offset = 0
@@ -141,7 +145,7 @@ def header(fields: list[Field], first: int, end: int, checksum: str) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _pieces(store: Batch, first: int, end: int) -> Iterator[memoryview]:
+def _pieces(store: Ring, first: int, end: int) -> Iterator[memoryview]:
     capacity = len(store.reward)
     start, count = first % capacity, end - first
     for ring in store:
@@ -169,19 +173,30 @@ def _existing(directory: Path, segment: Segment) -> Path:
     return path
 
 
-def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field]) -> "blake2b":
+def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field], version: int) -> "blake2b":
     """Check the header and the size; `file` then stands before the rows, whose bytes the digest awaits."""
     first, end = segment["first"], segment["end"]
-    _check_header(path, file, header(fields, first, end, segment["checksum"]), fields)
+    _check_header(path, file, header(fields, first, end, segment["checksum"], version), fields)
     size = path.stat().st_size
     if size != segment["bytes"]:
         raise DamagedFile(path, f"is {size} bytes long, not {segment['bytes']}: truncated or overwritten")
-    return blake2b(header(fields, first, end, checksum=""), digest_size=16)
+    return blake2b(header(fields, first, end, checksum="", version=version), digest_size=16)
 
 
 def _check_digest(path: Path, segment: Segment, found: str) -> None:
     if found != segment["checksum"]:
         raise DamagedFile(path, "its content has changed since it was written (checksum)")
+
+
+def _told_version(file: BinaryIO) -> int:
+    """The file's own format if this package reads it, else the present one."""
+    text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
+    file.seek(0)
+    try:
+        version = int(json.loads(text)["__metadata__"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return VERSION
+    return version if 1 <= version <= VERSION else VERSION
 
 
 def _told_layout(file: BinaryIO) -> list[Field]:

@@ -13,10 +13,10 @@ LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 
 
 def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
-    """Bytes of `capacity` transitions: obs, next_obs, action, reward, terminated."""
+    """Bytes of `capacity` transitions: obs, next_obs, action, reward, terminated, log_prob."""
     obs_bytes = 2 * obs.size * torch.empty(0, dtype=getattr(torch, obs.dtype)).element_size()
     action_bytes = 4 * action.size if isinstance(action, BoxAction) else 8
-    return capacity * (obs_bytes + action_bytes + 4 + 1)
+    return capacity * (obs_bytes + action_bytes + 4 + 1 + 4)
 
 
 def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
