@@ -13,6 +13,9 @@ from sac_lightning.replay import ReplayBuffer
 from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import ActionSpec, Array
 
+# Densities are for diagnostics, which average over mini-batches: some will do.
+DENSITY_EVERY = 8
+
 
 @runtime_checkable
 class VectorEnv(Protocol):
@@ -120,14 +123,16 @@ class Collector:
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
-        """Actions, and their log-density under the policy that chose them."""
+        """Actions, and their log-density under the policy that chose them; NaN for most, to save time."""
         if self.env_steps < self.learning_starts:
             count = self.envs.num_envs
             density = np.full(count, self.action.random_log_prob, np.float32)
             return self.action.random(self._warm_up, count), density
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
-        return policy.sample_with_log_prob(self._obs, self._generator)
+        if self.env_steps // self.envs.num_envs % DENSITY_EVERY == 0:
+            return policy.sample_with_log_prob(self._obs, self._generator)
+        return policy.sample(self._obs, self._generator), np.full(self.envs.num_envs, np.nan, np.float32)
 
     def _step(self, action: Array, log_prob: Array) -> Iterable[Episode]:
         obs, reward, terminated, truncated, info = self.envs.step(self.action.to_env(action))

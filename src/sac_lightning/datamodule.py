@@ -20,14 +20,17 @@ from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 log = logging.getLogger(__name__)
+UPDATES_PER_BATCH = 8
 
 
 class ReplayDataModule(LightningDataModule):
     """Collects with the module's newest policy and yields the mini-batches that are due.
 
     One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
-    is one evaluation. With `total_env_steps` no multiple of `steps_per_epoch`, build the Trainer with
-    `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
+    is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
+    works through them; by default as many as hold about eight updates, so that Lightning's own work, half a
+    millisecond a batch, does not count. With `total_env_steps` no multiple of `steps_per_epoch`, build the
+    Trainer with `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class ReplayDataModule(LightningDataModule):
         learning_starts: int = 1_000,
         num_envs: int = 1,
         collect_steps: int = 1,
+        turns_per_batch: int | None = None,
         utd_ratio: float = 1.0,
         batch_size: int = 256,
         capacity: int | None = None,
@@ -52,6 +56,7 @@ class ReplayDataModule(LightningDataModule):
         self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
         self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
         self.utd_ratio, self.batch_size = utd_ratio, batch_size
+        self.turns_per_batch = turns_per_batch
         self.eval_episodes, self.seed = eval_episodes, seed
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
@@ -105,6 +110,11 @@ class ReplayDataModule(LightningDataModule):
                 self.total_env_steps,
                 f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
             )
+        if self.turns_per_batch is None:
+            self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * turn)))
+        told = "must be a whole number of at least 1, or null"
+        turns = whole(self.turns_per_batch)
+        require(turns >= 1, "collector.turns_per_batch", self.turns_per_batch, told)
         self.env.check()
 
     # --- what a module needs to know -----------------------------------------------------------------
@@ -167,7 +177,7 @@ class ReplayDataModule(LightningDataModule):
             (self.env_steps // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_env_steps
         )
         turns = math.ceil((epoch_ends - self.env_steps) / (self.num_envs * self.collect_steps))
-        self._loader = SizedLoader(max(turns, 0), self._turn)
+        self._loader = SizedLoader(max(turns, 0), self._turn, self.turns_per_batch or 1)
         if self._ending:
             self._loader.stop()
         return self._loader

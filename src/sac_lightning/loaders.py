@@ -1,5 +1,6 @@
 """The iterables that Lightning draws from: collecting is loading, and so is evaluating."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
@@ -20,32 +21,37 @@ class Iteration(NamedTuple):
 
 
 class SizedLoader(Generic[T]):
-    """An iterable of known length whose items are made when they are asked for.
+    """Batches of items that are made when they are asked for, in the middle of a batch too.
 
-    The length matters: Lightning fetches one item ahead from an iterable without one, which would make
+    The length matters: Lightning fetches one batch ahead from an iterable without one, which would make
     the collector act with a stale policy and a checkpoint hold a step too many.
     """
 
-    def __init__(self, length: int, make: Callable[[], T]) -> None:
-        self._length, self._make = length, make
+    def __init__(self, items: int, make: Callable[[], T], per_batch: int = 1) -> None:
+        self._items, self._make, self._per_batch = items, make, per_batch
+        self._left = items
         self._stopped = False
-        self._made = 0
 
     @property
     def cut_short(self) -> bool:
         """Whether `stop` left items unmade."""
-        return self._stopped and self._made < self._length
+        return self._stopped and self._left > 0
 
     def stop(self) -> None:
         """Make no further item."""
         self._stopped = True
 
     def __len__(self) -> int:
-        return self._length
+        return math.ceil(self._items / self._per_batch)
 
-    def __iter__(self) -> Iterator[T]:
-        for _ in range(self._length):
+    def __iter__(self) -> Iterator[Iterator[T]]:
+        self._left = self._items
+        while self._left and not self._stopped:
+            yield self._batch()
+
+    def _batch(self) -> Iterator[T]:
+        for _ in range(min(self._per_batch, self._left)):
             if self._stopped:
                 return
-            self._made += 1
+            self._left -= 1
             yield self._make()

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 import torch
@@ -15,6 +15,7 @@ from sac_lightning.checks import check_numbers, check_trainer
 from sac_lightning.diagnostics import Diagnostics
 from sac_lightning.entropy import Auto, TemperatureRule, entropy_setting
 from sac_lightning.evaluation import Evaluation
+from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
 from sac_lightning.metrics import Metrics, MetricWindow, in_units
@@ -150,6 +151,7 @@ class SACModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """The noise for this device, and what the run that is continued had drawn."""
+        keep_freed_memory()
         self._diagnostics = Diagnostics(self.actor, self.critic, self.head, self.temperature)
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
@@ -209,8 +211,13 @@ class SACModule(LightningModule):
         if self._resumed is not None:
             self.latest.update(self._resumed["latest"])
 
-    def training_step(self, iteration: Iteration, batch_idx: int) -> None:
-        """G updates, each: critics, actor, temperature, targets."""
+    def training_step(self, turns: Iterable[Iteration], batch_idx: int) -> None:
+        """Each turn was collected after the updates of the one before."""
+        for iteration in turns:
+            self._turn(iteration)
+
+    def _turn(self, iteration: Iteration) -> None:
+        """G updates."""
         self.env_steps.fill_(iteration.env_steps)
         if iteration.batch is not None:
             batches = iteration.batch
@@ -260,8 +267,9 @@ class SACModule(LightningModule):
                 if scheduler is not None:
                     scheduler.step()
 
-    def validation_step(self, evaluation: Evaluation, batch_idx: int) -> None:
-        """An evaluation was run by the loader: tell it."""
+    def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
+        """An evaluation is run by the loader: tell it."""
+        (evaluation,) = evaluations
         metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
         self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
         self.tell(metrics, int(self.env_steps))

@@ -84,18 +84,23 @@ class Actor(nn.Module):
         self.obs_spec = obs
         self.activation = ACTIVATIONS[config.activation]
         sizes = (obs.size, *config.hidden_sizes, head.feature_size)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             _linear(size_in, size_out, generator) for size_in, size_out in itertools.pairwise(sizes)
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.layers[0].weight.device
+        return device
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
         """Features, always float32: densities are not computed in half precision."""
         x = flat_obs(obs, self.obs_spec)
         *hidden, last = self.layers
-        for layer in hidden:
-            x = self.activation(layer(x))
-        features: Tensor = last(x)
-        return features.float()
+        for layer in hidden:  # not `layer(x)`: acting on one obs, the calls would cost more than the products
+            x = self.activation(F.linear(x, layer.weight, layer.bias))
+        return F.linear(x, last.weight, last.bias).float()
 
 
 class CriticEnsemble(nn.Module):
@@ -115,7 +120,7 @@ class CriticEnsemble(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         size_in = obs.size + (head.action_size if head.num_actions is None else 0)
         sizes = (size_in, *config.hidden_sizes, head.num_actions or 1)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             BatchedLinear(config.num_critics, a, b, generator) for a, b in itertools.pairwise(sizes)
         )
 
@@ -140,9 +145,8 @@ class CriticEnsemble(nn.Module):
         wide = x.expand(self.num_critics, -1, -1)  # [N, B, I]
         *hidden, last = self.layers
         for layer in hidden:
-            wide = self.activation(layer(wide))
-        out: Tensor = last(wide)
-        return out.float()
+            wide = self.activation(_batched(wide, layer))
+        return _batched(wide, last).float()
 
 
 class BatchedLinear(nn.Module):
@@ -154,8 +158,12 @@ class BatchedLinear(nn.Module):
         self.weight = nn.Parameter(_uniform((copies, size_in, size_out), bound, generator))
         self.bias = nn.Parameter(_uniform((copies, 1, size_out), bound, generator))
 
-    def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
-        return torch.baddbmm(self.bias, x, self.weight)
+
+def _batched(x: Float[Tensor, "N B I"], layer: BatchedLinear) -> Float[Tensor, "N B J"]:
+    if layer.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
+        return (x * layer.weight.mT).sum(dim=-1, keepdim=True) + layer.bias
+    # Not baddbmm: that copies the bias first, where a graph adds it while it applies the activation.
+    return torch.bmm(x, layer.weight) + layer.bias
 
 
 @torch.no_grad()

@@ -63,10 +63,10 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the actor's weights are."""
-        return next(self.actor.parameters()).device
+        return self.actor.device
 
     def _tensor(self, obs: Array) -> Tensor:
-        return torch.as_tensor(obs.astype(self.obs.dtype, copy=False), device=self.device)
+        return torch.from_numpy(obs.astype(self.obs.dtype, copy=False)).to(self.device)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ only `to_env` and `from_env` know the env's own bounds.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,18 @@ class BoxAction(ActionSpec):
         """Whether every dimension has two finite ends."""
         return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
-    @property
+    @cached_property
     def scale(self) -> Array:
         """[A]: half the width of each bounded dimension, 1 of an unbounded one."""
         low, high = np.asarray(self.low), np.asarray(self.high)
         finite = np.isfinite(low) & np.isfinite(high)
         return np.where(finite, (np.where(finite, high, 1.0) - np.where(finite, low, -1.0)) / 2, 1.0)
 
-    @property
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        return np.asarray(self.low), np.asarray(self.high)
+
+    @cached_property
     def centre(self) -> Array:
         """[A]: the middle of each bounded dimension, 0 of an unbounded one."""
         low, high = np.asarray(self.low), np.asarray(self.high)
@@ -104,7 +109,8 @@ class BoxAction(ActionSpec):
 
     def to_env(self, action: Array) -> Array:
         """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
-        scaled = np.clip(action * self.scale + self.centre, self.low, self.high)
+        low, high = self._ends
+        scaled = np.minimum(np.maximum(action * self.scale + self.centre, low), high)
         env_action: Array = scaled.astype(np.float32).reshape(-1, *self.shape)
         return env_action
 

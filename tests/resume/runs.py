@@ -52,6 +52,7 @@ class Run:
             env,
             **{key: getattr(self, key) for key in counts},
             batch_size=16,
+            turns_per_batch=1,  # stops are counted in batches
             eval_episodes=1,
             seed=3,
             journal_dir=directory / "replay",

@@ -143,6 +143,7 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         learning_starts=cfg.learning_starts,
         num_envs=cfg.num_envs,
         collect_steps=cfg.collector.collect_steps,
+        turns_per_batch=cfg.collector.turns_per_batch,
         utd_ratio=cfg.utd_ratio,
         batch_size=cfg.batch_size,
         capacity=cfg.replay.capacity,
