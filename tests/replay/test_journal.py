@@ -217,7 +217,8 @@ def test_a_segment_is_a_safetensors_file(tmp_path: Path) -> None:
 
 def test_a_journal_of_format_1_is_read_with_unknown_densities(tmp_path: Path) -> None:
     replay = ring(4)
-    add(replay, [0, 1, 2, 3, 4, 5])  # the ring holds 2 … 5
+    add(replay, [0, 1, 2])
+    add(replay, [3, 4, 5])  # the ring holds 2 … 5
     # As format 1 wrote it: the same rows in the same order, without the last field.
     fields = layout(replay.store)[:-1]
     rows = [torch.cat((ring[2:], ring[:2])).contiguous() for ring in replay.store[:-1]]
@@ -233,8 +234,6 @@ def test_a_journal_of_format_1_is_read_with_unknown_densities(tmp_path: Path) ->
     for kept, expected in zip(back.store[:-1], replay.store[:-1], strict=True):
         assert torch.equal(kept, expected)
     assert back.store.log_prob.isnan().all()
-    back.add(*(field[:1].numpy() for field in replay.store))
-    assert len(Journal(tmp_path).save(back)) == 1  # written on in the present format
 
 
 def test_a_save_without_new_transitions_writes_nothing(tmp_path: Path) -> None:
