@@ -40,7 +40,7 @@ class Clock(pl.Callback):
         iteration = trainer.datamodule._turn()  # type: ignore[attr-defined]
         policy = pl_module.policy
         parts: dict[str, Callable[[], object]] = {
-            "update": lambda: pl_module._update(batches.at(0), noise),
+            "update": lambda: pl_module._learn(batches.at(0), noise),
             "look": lambda: pl_module._diagnose(iteration, noise[1]),
             "action": lambda: policy.sample(obs, generator),
             "action_and_density": lambda: policy.sample_with_log_prob(obs, generator),
