@@ -75,14 +75,14 @@ def actor_loss(value: Float[Tensor, " B"]) -> Scalar:
 
 
 def alpha_loss(
-    log_alpha: Alpha, entropy: Alpha, target_entropy: Alpha, form: LossForm = "log_alpha"
+    log_alpha: Alpha, entropy: Alpha, target_entropy: Scalar, form: LossForm = "log_alpha"
 ) -> Scalar:
     """J_α = E[ −α (log π(a|s) + H̄) ] = α (H − H̄)     (1812.05905 eq. 18)
 
     With H below H̄ the gradient in log α is negative, so a step of descent RAISES α; above, it lowers it.
     Deviation: `form="log_alpha"` (the default) replaces the leading α by log α, which keeps sign and fixed
     point and makes the step independent of α's present size; `form="alpha"` is the paper's. With one
-    α for each dimension the loss is the sum of theirs.
+    α for each dimension the loss is the sum of theirs, and `target_entropy` that of each.
     """
     gap = (entropy - target_entropy).detach()
     return ((log_alpha if form == "log_alpha" else log_alpha.exp()) * gap).sum()

@@ -55,5 +55,5 @@ class AlphaObjective(nn.Module):
 
     def forward(self, entropy: Alpha, target: Scalar) -> tuple[Scalar, Alpha]:
         """With one α for each dimension, each aims at its share of `target`, H̄/A."""
-        share = (target / self.log_alpha.numel()).expand_as(entropy)
+        share = target / self.log_alpha.numel()
         return losses.alpha_loss(self.log_alpha, entropy, share, self.form), entropy - share

@@ -100,8 +100,8 @@ class BoxAction(ActionSpec):
 
     @property
     def log_scale(self) -> float:
-        """Σ_d log(scale_d): 0 for a dimension that is not scaled."""
-        return float(np.log(self.scale).sum())
+        """Σ_d log(scale_d): 0 for a dimension that is not scaled, −∞ for one without width."""
+        return math.fsum(math.log(scale) if scale > 0.0 else -math.inf for scale in self.scale)
 
     @property
     def random_log_prob(self) -> float:

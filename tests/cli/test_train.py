@@ -142,6 +142,14 @@ def test_any_gymnasium_id_trains(train: Command, tmp_path: Path) -> None:
     )
 
 
+def test_help_lists_every_entropy_rule(train: Command) -> None:
+    text = train("--help").out
+    for group in ("alpha", "target_entropy"):
+        rules = sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+        assert len(rules) >= 3
+        assert all(f"\n{group}={rule} " in text for rule in rules)
+
+
 def test_help_shows_the_groups_and_three_examples(train: Command) -> None:
     ended = train("--help")
     assert ended.code == 0

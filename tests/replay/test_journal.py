@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +17,7 @@ from safetensors import safe_open
 
 from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.journal import Journal
+from sac_lightning.replay.segment import header, layout
 from sac_lightning.spaces import BoxAction, DiscreteAction, ObsSpec
 
 
@@ -211,6 +213,27 @@ def test_a_segment_is_a_safetensors_file(tmp_path: Path) -> None:
         for name in names:
             assert torch.equal(file.get_tensor(name), getattr(replay.store, name)[:3])
     assert segment["bytes"] == (tmp_path / segment["file"]).stat().st_size
+
+
+def test_a_journal_of_format_1_is_read_with_unknown_densities(tmp_path: Path) -> None:
+    replay = ring(4)
+    add(replay, [0, 1, 2])
+    add(replay, [3, 4, 5])  # the ring holds 2 … 5
+    # As format 1 wrote it: the same rows in the same order, without the last field.
+    fields = layout(replay.store)[:-1]
+    rows = [torch.cat((ring[2:], ring[:2])).contiguous() for ring in replay.store[:-1]]
+    body = b"".join(each.view(-1).view(torch.uint8).numpy().tobytes() for each in rows)
+    checksum = blake2b(header(fields, 2, 6, "", version=1) + body, digest_size=16).hexdigest()
+    content = header(fields, 2, 6, checksum, version=1) + body
+    name = f"segment-{2:012d}-{6:012d}-{checksum[:16]}.safetensors"
+    (tmp_path / name).write_bytes(content)
+    segment = {"file": name, "first": 2, "end": 6, "bytes": len(content), "checksum": checksum}
+    Journal(tmp_path).check([segment])
+    back = ring(4)
+    Journal(tmp_path).load(back, [segment], added=6)
+    for kept, expected in zip(back.store[:-1], replay.store[:-1], strict=True):
+        assert torch.equal(kept, expected)
+    assert back.store.log_prob.isnan().all()
 
 
 def test_a_save_without_new_transitions_writes_nothing(tmp_path: Path) -> None:

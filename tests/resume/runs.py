@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.callbacks import AtomicCheckpointIO, BestCheckpoint, GracefulStop, LastCheckpoint
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.entropy import TemperatureRule
 from sac_lightning.loggers import MetricsCSV
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.rng import seed_global_rng
@@ -42,6 +43,7 @@ class Run:
     learning_starts: int = 40
     capacity: int = 100  # less than the run's steps: the ring is overwritten
     lr_schedule: str | None = "linear"
+    temperature: TemperatureRule | None = None
     env_options: dict[str, Any] = field(default_factory=dict)
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
@@ -62,6 +64,7 @@ class Run:
             *data.specs,
             actor=ActorConfig(**optim),
             critic=CriticConfig(**optim),
+            temperature=self.temperature,
             seed=3,
             log_every_n_env_steps=20,
         )

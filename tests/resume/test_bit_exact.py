@@ -8,6 +8,8 @@ import pytest
 from commands import TINY, Fit, start, train
 from runs import Run, StopAt, differences, left_behind, metric_rows
 
+from sac_lightning.entropy import Auto, Schedule, TemperatureRule, Tes
+
 ENVS = ("Pendulum-v1", "HalfCheetah-v5", "CartPole-v1")
 CHOICES = (ENVS, ("sync", "async"), (1, 4), ("32-true", "bf16-mixed"))
 # Every second combination, as on a chessboard: any three choices stand in one of them.
@@ -35,6 +37,28 @@ def test_stopped_in_the_middle_of_an_epoch_and_continued(
     }
     assert {"/weights/log_alpha", "/optimizers/2/state/0/exp_avg", "/own/noise_generator"} <= expected.keys()
     assert expected["/weights/grad_steps"] == 120  # 160 − 40: the warm-up was not repeated
+
+
+@pytest.mark.parametrize(
+    ("env", "temperature"),
+    [
+        ("Pendulum-v1", Auto(per_dim=True, target_entropy=Schedule(start=0.0, end=-1.0, steps=150))),
+        ("CartPole-v1", Auto(target_entropy=Tes(patience=25, mean_within=9.0, deviation=9.0))),
+    ],
+    ids=["schedule", "tes"],
+)
+def test_a_moving_target_goes_on_where_it_was(
+    fit: Fit, tmp_path: Path, env: str, temperature: TemperatureRule
+) -> None:
+    run = Run(env, temperature=temperature)
+    fit(run, tmp_path / "whole")
+    fit(run, tmp_path / "parts", StopAt(97))
+    fit(run, tmp_path / "parts")
+    expected = left_behind(tmp_path / "whole", run.capacity)
+    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    rows = metric_rows(tmp_path / "whole")
+    targets = {row["train/target_entropy"] for row in rows if row["train/target_entropy"]}
+    assert len(targets) >= 4  # it did move
 
 
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ class EntropyWatch(Callback):
         if alpha < self.collapsed and entropy > target:
             self._warn(
                 "collapsed",
-                f"alpha has collapsed to {alpha:.3g} ({facts}): the policy stays more random than asked "
-                "for, and entropy no longer counts. Raise the target (target_entropy=constant "
+                f"alpha has collapsed to {alpha:.3g} ({facts}): the policy stays more random than "
+                "asked, and entropy no longer counts. Raise the target (target_entropy=constant "
                 f"target_entropy.nats={entropy:.2g}), or set alpha.min",
             )
 

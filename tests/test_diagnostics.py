@@ -1,0 +1,204 @@
+"""What the diagnostics say, against numbers worked out apart from them; and that looking changes nothing."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
+from sac_lightning.diagnostics import Diagnostics
+from sac_lightning.entropy import Auto, Constant, Fixed, TemperatureRule
+from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.networks import Actor, CriticEnsemble
+from sac_lightning.types import Batch, Origin, PolicyAtoms
+from tasks import Clock, env_config, fit
+
+NOTHING = Origin(torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan))
+
+
+class Says(Actor):
+    """An actor of known features."""
+
+    def __init__(self, answer: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.answer = answer
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.answer
+
+
+class Values(CriticEnsemble):
+    """Two critics: the square of the action and one more, or a table [n] for choices."""
+
+    def __init__(self, table: Tensor | None = None) -> None:
+        nn.Module.__init__(self)
+        self.table = table
+
+    def of_atoms(self, obs: Tensor, atoms: PolicyAtoms) -> Tensor:
+        if self.table is None:
+            q = atoms.action[..., 0].square()
+        else:
+            q = self.table[:, None].expand(-1, len(obs))
+        return torch.stack((q, q + 1.0))
+
+
+def seen(
+    head: ActionHead,
+    features: Tensor,
+    action: Tensor,
+    *,
+    table: Tensor | None = None,
+    origin: Origin = NOTHING,
+    temperature: TemperatureRule | None = None,
+    noise: Tensor | None = None,
+) -> dict[str, float]:
+    b = len(features)
+    batch = Batch(torch.zeros(b, 1), action, torch.zeros(b), torch.zeros(b, 1), torch.zeros(b).bool())
+    rule = temperature or Fixed(0.5)
+    noise = torch.zeros(b, head.noise_size) if noise is None else noise
+    told = Diagnostics(Says(features), Values(table), head, rule).of(
+        batch, noise, origin, torch.tensor(0.5), torch.tensor(0.4)
+    )
+    return {key.removeprefix("diagnostics/"): value.item() for key, value in told.items()}
+
+
+def test_choices_by_hand() -> None:
+    prob = torch.tensor([0.5, 0.25, 0.25])
+    origin = Origin(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3)))
+    told = seen(
+        Categorical(3),
+        prob.log().expand(4, 3),
+        torch.tensor([0, 0, 1, 2]),
+        table=torch.tensor([1.0, 2.0, 4.0]),
+        origin=origin,
+        temperature=Auto(target_entropy=Constant(0.4)),
+    )
+    entropy = 1.5 * math.log(2)  # ½ log 2 + 2·¼ log 4
+    assert told["entropy_squashed"] == pytest.approx(entropy)
+    assert told["effective_actions"] == pytest.approx(2**1.5)
+    assert told["q_gap"] == pytest.approx(2.0)  # 4 − (½·1 + ¼·2 + ¼·4)
+    assert told["q_disagreement"] == pytest.approx(1.0)
+    assert told["q_spread"] == 0.0
+    assert told["data_age"] == 20.0
+    # mean of log(π/⅓) = ½ log 1.5 + ½ log 0.75
+    assert told["policy_shift"] == pytest.approx(0.5 * math.log(1.5 * 0.75))
+    assert told["alpha_grad"] == pytest.approx(entropy - 0.4)
+    assert not {"sigma", "saturated"} & told.keys()
+
+
+def test_the_gaussian_before_squashing_stands_beside_the_squashed_action() -> None:
+    # log σ = −5 + 3.5·(tanh r + 1) = 0 for tanh r = 3/7: σ = 1
+    features = torch.tensor([[3.0, math.atanh(3 / 7)]]).expand(4, 2)
+    told = seen(TanhNormal(1), features, torch.tensor([[0.9], [0.99], [-0.5], [1.0]]))
+    assert told["sigma"] == pytest.approx(1.0, rel=1e-5)
+    assert told["entropy_gaussian"] == pytest.approx(1.4189385, rel=1e-5)  # ½ log 2πe
+    # ε = 0, u = 3: −log π = ½ log 2π + log(1 − tanh² 3) = 0.9189385 − 4.6186627
+    assert told["entropy_squashed"] == pytest.approx(0.9189385 + math.log(1 - math.tanh(3.0) ** 2), rel=1e-5)
+    assert told["saturated"] == 1.0  # tanh 3 = 0.995
+    assert math.isnan(told["policy_shift"])  # nothing is known of where these actions come from
+    half = torch.tensor([[-2.0], [-2.0], [1.0], [1.0]])
+    features = torch.tensor([[0.0, math.atanh(3 / 7)]]).expand(4, 2)
+    # tanh of 2 is 0.964, of 3 is 0.995
+    assert seen(TanhNormal(1), features, half.tanh(), noise=1.5 * half)["saturated"] == 0.5
+
+
+def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
+    features = torch.tensor([[0.0, math.atanh(3 / 7)]]).expand(16, 2)
+    noise = torch.arange(16.0)[:, None] / 4
+    # Two states, eight draws each: u = 0, ½, 1 … 3½ and ¼, ¾ … 3¾; Q = u²
+    draws = (noise[:, 0].view(8, 2)) ** 2
+    gap = (draws.amax(0) - draws.mean(0)).mean().item()
+    origin = Origin(torch.zeros(16, dtype=torch.int64), torch.zeros(16))
+    told = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, origin=origin)
+    assert told["q_gap"] == pytest.approx(gap, rel=1e-4) and gap > 5
+
+
+@pytest.mark.parametrize("head", [Normal(2), TanhNormal(2)])
+def test_density_of_a_given_action_is_that_of_the_atom_it_came_from(head: ActionHead) -> None:
+    features, noise = 0.3 * torch.randn(50, 4), torch.randn(50, 2).clamp(-2, 2)
+    atoms = head.atoms(features, noise)
+    torch.testing.assert_close(
+        head.log_prob(features, atoms.action[0]), atoms.log_prob[0], atol=2e-3, rtol=1e-3
+    )
+
+
+def test_density_of_a_plain_gaussian_is_scipy_s() -> None:
+    features = torch.tensor([[0.5, math.atanh(3 / 7)]])
+    found = Normal(1).log_prob(features, torch.tensor([[1.7]])).item()
+    assert found == pytest.approx(stats.norm(0.5, 1.0).logpdf(1.7), rel=1e-5)
+
+
+def test_density_stays_finite_where_an_action_has_rounded_to_one() -> None:
+    found = TanhNormal(1).log_prob(torch.tensor([[9.0, 0.0]] * 2), torch.tensor([[1.0], [-1.0]]))
+    assert torch.isfinite(found).all()
+
+
+def clocks(discrete: bool, **options: Any) -> ReplayDataModule:
+    common = {"total_env_steps": 60, "steps_per_epoch": 60, "learning_starts": 20, "batch_size": 8}
+    config = env_config(Clock, kwargs={"length": 4, "discrete": discrete})
+    return ReplayDataModule(config, **{**common, **options})
+
+
+def nets() -> dict[str, Any]:
+    small: dict[str, Any] = {"hidden_sizes": (8,), "lr": 3e-3}
+    return {"actor": ActorConfig(**small), "critic": CriticConfig(**small)}
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_every_run_tells_them_once_a_row(discrete: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    rows: list[dict[str, float]] = []
+    of, tell = Diagnostics.of, SACModule.tell
+    monkeypatch.setattr(Diagnostics, "of", lambda self, *rest: looks.append(1) or of(self, *rest))
+    monkeypatch.setattr(
+        SACModule, "tell", lambda self, row, steps: rows.append(row) or tell(self, row, steps)
+    )
+    fit(clocks(discrete), log_every_n_env_steps=10, **nets())
+    assert len(looks) == 4  # rows at 30, 40, 50, 60; the warm-up's have no update
+    told = [{key for key in row if key.startswith("diagnostics/")} for row in rows if "train/alpha" in row]
+    common = (
+        "alpha_grad data_age effective_actions entropy_squashed policy_shift q_disagreement q_gap q_spread"
+    )
+    gaussian = set() if discrete else {"sigma", "saturated", "entropy_gaussian"}
+    assert told == [{f"diagnostics/{name}" for name in {*common.split(), *gaussian}}] * 4
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_looking_changes_no_weight(discrete: bool) -> None:
+    often = fit(clocks(discrete), log_every_n_env_steps=1, **nets())
+    never = fit(clocks(discrete), log_every_n_env_steps=1000, **nets())
+    for name, value in often.state_dict().items():
+        assert torch.equal(value, never.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discrete: bool) -> None:
+    still = ActorConfig(hidden_sizes=(8,), lr=1e-40)
+    data = clocks(discrete, learning_starts=0, capacity=40, total_env_steps=100, steps_per_epoch=100)
+    fit(data, actor=still, critic=CriticConfig(hidden_sizes=(8,)))
+    assert data.collection is not None
+    replay = data.collection.replay
+    batch, origin = replay.sample(1, 500).at(0), replay.origin()
+    module = SACModule(*data.specs, actor=still)
+    assert torch.allclose(
+        module.head.log_prob(module.actor(batch.obs), batch.action), origin.log_prob[0], atol=1e-5
+    )
+    assert int(origin.age.min()) >= 0 and int(origin.age.max()) == 39  # the ring holds the last 40
+    # A clock's episodes have length 4, so transition i began at step i mod 4 of its episode i // 4.
+    number = batch.obs[:, 0] * 4 + batch.obs[:, 1]
+    torch.testing.assert_close(99 - number, origin.age[0].float())
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_the_warm_up_has_the_uniform_density(discrete: bool) -> None:
+    data = clocks(discrete)
+    fit(data, **nets())
+    assert data.collection is not None
+    log_prob = data.collection.replay.store.log_prob
+    uniform = -math.log(3) if discrete else -math.log(2)  # three choices; a box of width 2
+    assert log_prob[:20].tolist() == pytest.approx([uniform] * 20)
+    assert torch.isfinite(log_prob).all() and (log_prob[20:] - uniform).abs().min() > 0
