@@ -84,9 +84,8 @@ def _print(console: Any, title: str, content: "Table") -> None:
 
     shown = RichTable(title=escape(title), title_justify="left")
     for place, name in enumerate(content.head):
-        shown.add_column(
-            escape(name), justify="right" if place in content.numeric else "left", overflow="fold"
-        )
+        justify: Any = "right" if place in content.numeric else "left"
+        shown.add_column(escape(name), justify=justify, overflow="fold")
     for row in content.rows:
         shown.add_row(*map(escape, row))
     console.print(shown)

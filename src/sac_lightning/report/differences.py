@@ -13,7 +13,7 @@ Options = Mapping[tuple[str, str], str]
 NOT_LEARNED_FROM = frozenset(
     {
         *("seed", "paths", "task_name", "tags", "logger", "callbacks", "resume", "device", "threads"),
-        *("allowed_prefixes", "log_every_n_env_steps"),
+        *("allowed_prefixes", "log_every_n_env_steps", "trainer", "sweep"),
     }
 )
 ABSENT = object()

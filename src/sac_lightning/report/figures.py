@@ -109,7 +109,7 @@ def _scores(env: EnvResult, title: str, told: Sequence[Estimate], runs: Sequence
 
 def _improvement(env: EnvResult) -> Figure:
     best, *others = env.drawn
-    figure, axes = _rows(others, f"How often the best scores higher, {env.env_id}")
+    figure, axes = _rows(others, f"How often the best scores higher, {env.env_id}", "than ")
     found = [each for each in env.improvement[0] if each is not None]
     axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     _estimates(axes, found, range(1, len(found) + 1))
@@ -118,7 +118,7 @@ def _improvement(env: EnvResult) -> Figure:
     return figure
 
 
-def _rows(groups: Sequence[GroupResult], title: str) -> tuple[Figure, Axes]:
+def _rows(groups: Sequence[GroupResult], title: str, before: str = "") -> tuple[Figure, Axes]:
     """One row a group from the top, its label above its line."""
     figure, axes = panel(title, max(1.35 + ROW_HEIGHT * len(groups), LEAST_HEIGHT))
     axes.set_ylim(len(groups) - 0.5, -0.8)
@@ -126,7 +126,7 @@ def _rows(groups: Sequence[GroupResult], title: str) -> tuple[Figure, Axes]:
     axes.spines["left"].set_visible(False)
     for row, each in enumerate(groups):
         axes.text(
-            *(0.0, row - 0.3, _short(each.group.label)),
+            *(0.0, row - 0.3, _short(f"{before}{each.group.label}")),
             transform=axes.get_yaxis_transform(),
             fontsize=9.5,
             color=INK,

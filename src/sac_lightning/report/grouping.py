@@ -59,6 +59,9 @@ def group_runs(runs: Sequence[Run], by: Sequence[str], options: Options) -> Grou
         found, along = essential(_at(configured, differing))
     members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
     for place, run in enumerate(runs):
+        # A job that failed before it had a config belongs to no group; its reason is told all the same.
+        if not run.config and not run.curves.rows:
+            continue
         members.setdefault((run.env_id, _settings(found, place, run)), []).append(run)
     groups = tuple(Group(env_id, settings, tuple(each)) for (env_id, settings), each in members.items())
     return Grouping(groups, tuple(dict.fromkeys(each.key for each in found)), tuple(along))

@@ -33,7 +33,7 @@ def _env(results: Results, env: EnvResult, pictures: Mapping[str, str]) -> list[
         told = (
             f"Best: final score {tables.interval(best.final_iqm)}, interquartile mean of {len(best.finals)}"
         )
-        lines += [f"{told}{f', with `{overrides}`' if overrides else ''}.", ""]
+        lines += [f"{told}{f', with `{overrides}`' if overrides else ''}. {tables.against_next(env)}", ""]
     lines += [*_table(tables.groups(env)), ""]
     if len(env.drawn) > 1:
         lines += ["Probability of improvement:", "", *_table(tables.improvement(env)), ""]

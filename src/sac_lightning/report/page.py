@@ -24,12 +24,14 @@ def page(results: Results, drawings: Drawings) -> str:
         body.append(_section("Notes", _list(escape(note) for note in results.notes)))
     body.append(_folded(f"All {len(results.runs)} runs", _table(tables.runs(results), "runs")))
     body.append(_section("How it was computed", _methods()))
+    # A number and its unit stay on one line.
+    content = "".join(body).replace("95 %", "95&nbsp;%")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(results.headline)} · sac_lightning</title>\n<style>\n{STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+        f"<body>\n<main>\n{content}</main>\n</body>\n</html>\n"
     )
 
 
@@ -71,7 +73,8 @@ def _best(results: Results, env: EnvResult) -> str:
     return (
         f'<div class="best">\n<p class="kicker">Best {what}</p>\n{typed}<p>'
         f'<strong class="score">{escape(value)}</strong> <span class="muted">{escape(interval)}</span></p>\n'
-        f'<p class="muted">{about}{", with its 95 % interval" if interval else "; no interval"}</p>\n</div>\n'
+        f'<p class="muted">{about}{", with its 95 % interval" if interval else "; no interval"}</p>\n'
+        f"<p>{escape(tables.against_next(env))}</p>\n</div>\n"
     )
 
 

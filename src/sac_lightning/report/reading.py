@@ -39,6 +39,13 @@ class Run:
         return str(told or self.summary.get("env_id") or "unknown env")
 
     @property
+    def overrides(self) -> tuple[str, ...]:
+        """What was typed for it, but for the seed; empty where summary.json does not say."""
+        told = self.summary.get("overrides")
+        texts = [str(item) for item in told] if isinstance(told, list) else []
+        return tuple(text for text in texts if text.partition("=")[0].lstrip("+") != "seed")
+
+    @property
     def seed(self) -> Any:
         """Its seed, None where nothing says it."""
         return self.config.get("seed", self.summary.get("seed"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sac_lightning.errors import ConfigError
-from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, Curve
+from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
 from sac_lightning.report.differences import Options
 from sac_lightning.report.grouping import Group, Grouping, all_settings, group_runs
 from sac_lightning.report.reading import DONE, FAILED, Run
@@ -156,6 +156,14 @@ def _notes(runs: Sequence[Run], grouping: Grouping, envs: Sequence[EnvResult]) -
     if grouping.along:
         along = ", ".join(grouping.along)
         notes.append(f"These settings differ too, but only along with those that are shown: {along}.")
+    gaps = {
+        key: [run.name for run in runs if run.curves.keys and key not in run.curves.keys] for key in WANTED
+    }
+    notes += [
+        f"Not all runs log the same metrics: {_some(names)} without {key}; its figures show the others."
+        for key, names in gaps.items()
+        if names
+    ]
     unscored = [run.name for run in runs if run.status != FAILED and not len(run.curves[SCORE])]
     if unscored:
         notes.append(f"Without a score, since metrics.csv holds no {SCORE}: {_some(unscored)}.")

@@ -80,14 +80,27 @@ def runs(results: Results) -> Table:
 
 def settings(results: Results, run: Run) -> str:
     """The overrides that tell a run from the others."""
-    return " ".join(results.settings[run.name]) or NONE
+    return " ".join(results.settings[run.name] if run.config else run.overrides) or NONE
 
 
 def best_overrides(results: Results, each: GroupResult) -> str:
-    """What to type for a group: the settings of its runs that differ from other groups'."""
-    shared = [set(results.settings[run.name]) for run in each.group.runs]
-    first = results.settings[each.group.runs[0].name]
-    return " ".join(item for item in first if all(item in others for others in shared))
+    """What to type for a group's runs, as their summaries say it; else the settings that tell them apart."""
+    typed = [run.overrides or results.settings[run.name] for run in each.group.runs]
+    return " ".join(item for item in typed[0] if all(item in others for others in typed))
+
+
+def against_next(env: EnvResult) -> str:
+    """Whether the best group is told apart from the next, in a sentence; empty where there is no next."""
+    if len(env.drawn) < 2:
+        return ""
+    told, name = env.improvement[0][1], env.drawn[1].group.label
+    assert told is not None
+    if not np.isfinite(told.low):
+        return f"With one run in a group, nothing says whether it is better than {name}."
+    chance = f"A run of it scores higher than one of {name} with probability {interval(told, 2)}"
+    if told.low > 0.5:
+        return f"{chance}: it is better."
+    return f"{chance}: the interval holds 0.5, so these runs do not tell which is better."
 
 
 def interval(told: Estimate, digits: int | None = None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sac_lightning.errors import ConfigError
 from sac_lightning.files import write_atomically
 from sac_lightning.report.differences import Options
 from sac_lightning.report.figures import figures
@@ -36,6 +37,12 @@ def write_report(
     metric, and for a key of `by` that no config has.
     """
     results = compute(", ".join(map(str, folders)), _runs(folders), by, options or {})
+    try:
+        (out / FIGURES).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("out", out, f"cannot be written ({error.strerror}): name another folder") from None
+    for stale in (path for name in CAPTIONS for path in (out / FIGURES).glob(f"{name}-*.png")):
+        stale.unlink()
     pictures: dict[str, dict[str, str]] = {}
     drawings: dict[str, dict[str, str]] = {}
     for env in results.envs:
