@@ -71,7 +71,7 @@ def _tell(written: "Written") -> None:
     console = Console(file=sys.stdout)
     console.print(written.results.headline, markup=False)
     for env in written.results.envs:
-        _print(console, env.env_id, tables.groups(env))
+        _print(console, env.env_id, tables.groups(env).without("final score, mean"))
     if written.results.not_done:
         _print(console, "not done", tables.not_done(written.results))
     for path in (written.html, written.markdown):

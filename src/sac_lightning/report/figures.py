@@ -1,6 +1,7 @@
 """The figures of one env: curves over env steps, and one number a group in rows."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def _entropy(env: EnvResult) -> Figure:
     for place, each in enumerate(env.bands[TARGET]):
         if each is not None:
             axes.plot(each.steps, each.mean, color=SERIES[place], linewidth=1.4, linestyle=(0, (1, 1.6)))
-    axes.set_ylabel("entropy, nats (dotted: target)")
+    axes.set_ylabel("entropy, nats")
     _steps_axis(axes)
     legend(figure, _labels(env))
     return figure
@@ -111,10 +112,12 @@ def _improvement(env: EnvResult) -> Figure:
     best, *others = env.drawn
     figure, axes = _rows(others, f"How often the best scores higher, {env.env_id}", "than ")
     found = [each for each in env.improvement[0] if each is not None]
-    axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    for row in range(len(others)):
+        axes.plot([0.5, 0.5], [row - 0.13, row + 0.3], color=MUTED, linewidth=1.4, zorder=1)
     _estimates(axes, found, range(1, len(found) + 1))
     axes.set_xlim(-0.03, 1.03)
-    axes.set_xlabel(f"probability that a run of\n{_short(best.group.label)} scores higher", parse_math=False)
+    told = fill(f"probability that a run of {_short(best.group.label)} scores higher", 54)
+    axes.set_xlabel(told, parse_math=False)
     return figure
 
 

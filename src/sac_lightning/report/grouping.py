@@ -1,6 +1,6 @@
 """Runs that differ in nothing but their seed, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sac_lightning.errors import ConfigError, did_you_mean
@@ -29,17 +29,26 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The settings as one line."""
-        return " ".join(self.settings) or "all runs"
+        """The settings as one line, `alpha.init=1` after `alpha=auto` shortened to `init=1`."""
+        told: list[str] = []
+        for setting in self.settings:
+            parents = [f"{each.partition('=')[0]}." for each in self.settings]
+            parent = max((each for each in parents if setting.startswith(each)), key=len, default="")
+            told.append(setting.removeprefix(parent))
+        return " ".join(told) or "all runs"
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """All groups, the keys that make them, and those that differ but only go along with them."""
+    """All groups, the keys that make them, and those that differ but only go along with them.
+
+    `settings`: the overrides that tell each run from the others of its env, by the run's name.
+    """
 
     groups: tuple[Group, ...]
     keys: tuple[str, ...]
-    along: tuple[str, ...] = ()
+    along: tuple[str, ...]
+    settings: Mapping[str, tuple[str, ...]]
 
 
 def group_runs(runs: Sequence[Run], by: Sequence[str], options: Options) -> Grouping:
@@ -47,48 +56,46 @@ def group_runs(runs: Sequence[Run], by: Sequence[str], options: Options) -> Grou
 
     Raises ConfigError for a key that no run's config has.
     """
-    configs = [run.config for run in runs]
     for key in by:
         _check_known(key, runs)
-    if by:
-        found = [each for key in by for each in differences_at(key, configs, options)]
-        along: list[str] = []
-    else:
-        configured = [place for place, cfg in enumerate(configs) if cfg]
-        differing = differences([configs[place] for place in configured], options)
-        found, along = essential(_at(configured, differing))
+    # A job that failed before it had a config belongs to no group; its reason is told all the same.
+    placed = [run for run in runs if run.config or run.curves.rows]
     members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
-    for place, run in enumerate(runs):
-        # A job that failed before it had a config belongs to no group; its reason is told all the same.
-        if not run.config and not run.curves.rows:
-            continue
-        members.setdefault((run.env_id, _settings(found, place, run)), []).append(run)
-    groups = tuple(Group(env_id, settings, tuple(each)) for (env_id, settings), each in members.items())
-    return Grouping(groups, tuple(dict.fromkeys(each.key for each in found)), tuple(along))
+    keys: dict[str, None] = {}
+    beside: dict[str, None] = {}
+    settings: dict[str, tuple[str, ...]] = {run.name: () for run in runs}
+    for env_id in dict.fromkeys(run.env_id for run in placed):
+        alike = [run for run in placed if run.env_id == env_id]
+        essentials, along = essential(_differences(alike, options))
+        configs = [run.config for run in alike]
+        found = [each for key in by for each in differences_at(key, configs, options)] or essentials
+        keys |= dict.fromkeys(each.key for each in found)
+        beside |= {} if by else dict.fromkeys(along)
+        for place, run in enumerate(alike):
+            settings[run.name] = _settings(essentials, place, run)
+            members.setdefault((env_id, _settings(found, place, run)), []).append(run)
+    groups = tuple(Group(env_id, told, tuple(each)) for (env_id, told), each in members.items())
+    return Grouping(groups, tuple(keys), tuple(key for key in beside if key not in keys), settings)
 
 
-def all_settings(runs: Sequence[Run], options: Options) -> dict[str, tuple[str, ...]]:
-    """Every override that tells a run from the others, by the run's name; repeated values are left out."""
-    found, _ = essential(differences([run.config for run in runs], options))
-    return {run.name: _settings(found, place, run, with_env=True) for place, run in enumerate(runs)}
-
-
-def _settings(found: Sequence[Difference], place: int, run: Run, with_env: bool = False) -> tuple[str, ...]:
-    if not run.config:
-        return ("(config unknown)",) if found else ()
-    return tuple(
-        f"{'env.id' if each.key == 'env' else each.key}={each.values[place]}"
-        for each in found
-        if place in each.values and (with_env or each.key not in ENV_KEYS)
-    )
-
-
-def _at(places: Sequence[int], found: Sequence[Difference]) -> list[Difference]:
-    """The same differences, counted in the places of all runs."""
+def _differences(runs: Sequence[Run], options: Options) -> list[Difference]:
+    """The differences of the runs that have a config, counted in the places of all."""
+    places = [place for place, run in enumerate(runs) if run.config]
+    found = differences([runs[place].config for place in places], options)
     return [
         Difference(each.key, {places[p]: value for p, value in each.values.items()}, each.is_choice)
         for each in found
     ]
+
+
+def _settings(found: Sequence[Difference], place: int, run: Run) -> tuple[str, ...]:
+    if not run.config:
+        return ("(config unknown)",) if found else ()
+    return tuple(
+        f"{each.key}={each.values[place]}"
+        for each in found
+        if place in each.values and each.key not in ENV_KEYS
+    )
 
 
 def _check_known(key: str, runs: Sequence[Run]) -> None:

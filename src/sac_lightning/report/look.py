@@ -27,8 +27,8 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", EDGE: "--edge"} | {
     colour: f"--series-{place}" for place, colour in enumerate(SERIES)
 }
 # Narrow, so that its text is still read on a phone.
-WIDTH, HEIGHT, DPI = 5.2, 3.6, 200
-LONGEST_LINE = 58
+WIDTH, HEIGHT, DPI = 5.2, 3.3, 200
+LONGEST_LINE, LEGEND_LINE = 58, 0.21
 
 
 @contextmanager
@@ -56,6 +56,8 @@ def legend(figure: Figure, labels: Sequence[str]) -> None:
     ]
     columns = 2 if len(labels) > 1 and max(map(len, labels)) <= 26 else 1
     wrapped = [fill(_plain(label), LONGEST_LINE) for label in labels]
+    lines = sum(label.count("\n") + 1 for label in wrapped) / columns
+    figure.set_size_inches(WIDTH, HEIGHT + LEGEND_LINE * lines)  # the panel keeps its height
     figure.legend(handles, wrapped, loc="outside lower left", ncols=columns, fontsize=9.5, handlelength=2.4)
 
 

@@ -15,6 +15,7 @@ from sac_lightning.report.curves import NO_CURVES, Curves, read_curves
 
 MARKS = frozenset({"config.yaml", "summary.json", "metrics.csv", "train.log"})
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
+STOPPED = ("interrupted", "paused")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 
 
@@ -107,6 +108,8 @@ def _reason(path: Path, summary: Mapping[str, Any], status: str) -> str:
     if status == UNFINISHED:
         damaged = (path / "summary.json").exists()
         return "" if damaged else "has no summary.json: it still runs, or it was killed"
+    if status in STOPPED:
+        return f"stopped before its end: resume={path} goes on with it"
     if status != FAILED:
         return ""
     told = str(summary.get("error") or "") or _last_error(path / "train.log")

@@ -8,7 +8,7 @@ import numpy as np
 from sac_lightning.errors import ConfigError
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
 from sac_lightning.report.differences import Options
-from sac_lightning.report.grouping import Group, Grouping, all_settings, group_runs
+from sac_lightning.report.grouping import Group, Grouping, group_runs
 from sac_lightning.report.reading import DONE, FAILED, Run
 from sac_lightning.report.statistics import (
     Band,
@@ -49,7 +49,7 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class EnvResult:
-    """The groups of one env, the best interquartile mean first, and the bands of those that are drawn.
+    """The groups of one env, the best interquartile mean first, then area; and the bands of the drawn.
 
     `improvement[i][j]`: how likely a run of drawn group i scores higher than one of j; None where i is j.
     """
@@ -73,7 +73,6 @@ class Results:
     runs: tuple[Run, ...]
     envs: tuple[EnvResult, ...]
     grouping: Grouping
-    settings: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
     @property
@@ -99,7 +98,7 @@ def compute(title: str, runs: Sequence[Run], by: Sequence[str], options: Options
     by_env = dict.fromkeys(group.env_id for group in grouping.groups)
     envs = tuple(_env(env_id, [g for g in grouping.groups if g.env_id == env_id]) for env_id in by_env)
     notes = tuple(_notes(runs, grouping, envs))
-    return Results(title, tuple(runs), envs, grouping, all_settings(runs, options), notes)
+    return Results(title, tuple(runs), envs, grouping, notes)
 
 
 def _check_metrics(title: str, runs: Sequence[Run]) -> None:
@@ -117,7 +116,9 @@ def _check_metrics(title: str, runs: Sequence[Run]) -> None:
 
 def _env(env_id: str, groups: Sequence[Group]) -> EnvResult:
     found = [_group(group) for group in groups]
-    ranked = tuple(sorted(found, key=lambda each: -_rank(each.final_iqm.value)))
+    ranked = tuple(
+        sorted(found, key=lambda each: (-_rank(each.final_iqm.value), -_rank(each.area_mean.value)))
+    )
     drawn = EnvResult(env_id, ranked).drawn
     bands = {key: _bands(key, drawn) for key in (SCORE, ALPHA, ENTROPY, TARGET)}
     improvement = tuple(

@@ -10,6 +10,8 @@ from sac_lightning.report.results import EnvResult, GroupResult, Results
 from sac_lightning.report.statistics import Estimate
 
 NONE = "–"
+# Below this a bootstrap interval is narrower than the truth.
+FEW = 5
 
 
 class Table(NamedTuple):
@@ -18,6 +20,13 @@ class Table(NamedTuple):
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+
+    def without(self, name: str) -> "Table":
+        """The same table without one column."""
+        kept = [place for place, each in enumerate(self.head) if each != name]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        numeric = frozenset(new for new, old in enumerate(kept) if old in self.numeric)
+        return Table(tuple(self.head[place] for place in kept), rows, numeric)
 
 
 def groups(env: EnvResult) -> Table:
@@ -80,12 +89,12 @@ def runs(results: Results) -> Table:
 
 def settings(results: Results, run: Run) -> str:
     """The overrides that tell a run from the others."""
-    return " ".join(results.settings[run.name] if run.config else run.overrides) or NONE
+    return " ".join(results.grouping.settings[run.name] if run.config else run.overrides) or NONE
 
 
 def best_overrides(results: Results, each: GroupResult) -> str:
     """What to type for a group's runs, as their summaries say it; else the settings that tell them apart."""
-    typed = [run.overrides or results.settings[run.name] for run in each.group.runs]
+    typed = [run.overrides or results.grouping.settings[run.name] for run in each.group.runs]
     return " ".join(item for item in typed[0] if all(item in others for others in typed))
 
 
@@ -99,7 +108,8 @@ def against_next(env: EnvResult) -> str:
         return f"With one run in a group, nothing says whether it is better than {name}."
     chance = f"A run of it scores higher than one of {name} with probability {interval(told, 2)}"
     if told.low > 0.5:
-        return f"{chance}: it is better."
+        fewest = min(len(each.finals) for each in env.drawn[:2])
+        return f"{chance}: it is better{f', though {fewest} runs are few' if fewest < FEW else ''}."
     return f"{chance}: the interval holds 0.5, so these runs do not tell which is better."
 
 
