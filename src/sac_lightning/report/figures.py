@@ -116,7 +116,7 @@ def _improvement(env: EnvResult) -> Figure:
         axes.plot([0.5, 0.5], [row - 0.13, row + 0.3], color=MUTED, linewidth=1.4, zorder=1)
     _estimates(axes, found, range(1, len(found) + 1))
     axes.set_xlim(-0.03, 1.03)
-    told = fill(f"probability that a run of {_short(best.group.label)} scores higher", 54)
+    told = fill(f"probability that a run of {_short(best.group.label)} scores higher", 50)
     axes.set_xlabel(told, parse_math=False)
     return figure
 
@@ -184,5 +184,5 @@ def _areas(env: EnvResult) -> list[tuple[float, ...]]:
     return [each.areas for each in env.drawn]
 
 
-def _short(label: str, most: int = 62) -> str:
+def _short(label: str, most: int = 54) -> str:
     return label if len(label) <= most else f"{label[: most - 1]}…"

@@ -27,8 +27,8 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", EDGE: "--edge"} | {
     colour: f"--series-{place}" for place, colour in enumerate(SERIES)
 }
 # Narrow, so that its text is still read on a phone.
-WIDTH, HEIGHT, DPI = 5.2, 3.3, 200
-LONGEST_LINE, LEGEND_LINE = 58, 0.21
+WIDTH, HEIGHT, DPI = 4.7, 3.1, 200
+LONGEST_LINE, LEGEND_LINE = 50, 0.21
 
 
 @contextmanager

@@ -28,12 +28,12 @@ def markdown(results: Results, pictures: Pictures) -> str:
 def _env(results: Results, env: EnvResult, pictures: Mapping[str, str]) -> list[str]:
     lines = [f"## {env.env_id}", ""]
     if env.drawn:
-        best = env.drawn[0]
+        best, number = env.drawn[0], len(env.drawn[0].finals)
         overrides = tables.best_overrides(results, best)
-        told = (
-            f"Best: final score {tables.interval(best.final_iqm)}, interquartile mean of {len(best.finals)}"
-        )
-        lines += [f"{told}{f', with `{overrides}`' if overrides else ''}. {tables.against_next(env)}", ""]
+        mean = f"interquartile mean of {number} runs" if number > 1 else "one run"
+        told = f"Best: final score {tables.interval(best.final_iqm)}, {mean}"
+        typed = f", with `{overrides}`" if overrides else ""
+        lines += [f"{told}{typed}. {tables.against_next(env)}".strip(), ""]
     lines += [*_table(tables.groups(env)), ""]
     if len(env.drawn) > 1:
         lines += ["Probability of improvement:", "", *_table(tables.improvement(env)), ""]

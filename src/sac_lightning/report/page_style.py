@@ -73,7 +73,10 @@ ul { margin: 0; padding-left: 20px; }
 @media (max-width: 640px) {
   main { padding: 20px 14px 48px; }
   h1 { font-size: 28px; }
-  figure { padding: 12px 10px; }
+  figure { padding: 12px 6px; }
+  figcaption { padding-left: 6px; padding-right: 6px; }
+  th, td { padding: 8px 9px; }
+  .groups td:first-child { min-width: 130px; }
   dl { grid-template-columns: 1fr; gap: 2px; }
   dd { margin-bottom: 12px; }
 }

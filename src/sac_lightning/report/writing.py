@@ -1,4 +1,4 @@
-"""A report's files: Markdown, one HTML page, and the figures as PNG."""
+"""A report's files: one HTML page, Markdown, the figures as PNG and the numbers as CSV."""
 
 import re
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from sac_lightning.report.differences import Options
 from sac_lightning.report.figures import figures
 from sac_lightning.report.look import drawn, save_png, svg
 from sac_lightning.report.markdown import markdown
+from sac_lightning.report.numbers import groups_csv, runs_csv
 from sac_lightning.report.page import page
 from sac_lightning.report.reading import Run, read_runs
 from sac_lightning.report.results import Results, compute
@@ -31,7 +32,7 @@ class Written(NamedTuple):
 def write_report(
     folders: Sequence[Path], out: Path, by: Sequence[str] = (), options: Options | None = None
 ) -> Written:
-    """Report all runs below `folders` in OUT/report.md, OUT/report.html and OUT/report/*.png.
+    """Report all runs below `folders` in OUT/report.html, OUT/report.md and OUT/report/ (PNG, CSV).
 
     Raises ConfigError, before anything is written, for a folder without runs, for runs without a common
     metric, and for a key of `by` that no config has.
@@ -56,6 +57,8 @@ def write_report(
     told = Written(results, out / "report.md", out / "report.html")
     _write(told.markdown, markdown(results, pictures))
     _write(told.html, page(results, drawings))
+    _write(out / FIGURES / "groups.csv", groups_csv(results))
+    _write(out / FIGURES / "runs.csv", runs_csv(results))
     return told
 
 
