@@ -2,8 +2,8 @@
 
     python benchmarks/report_example.py
 
-Writes multirun/report_example/ with its report, and the report's numbers to results/. The picture is the top of
-multirun/report_example/report.html in a browser window of 1200 pixels.
+Writes multirun/report_example/ with its report, and the report's numbers to results/. The picture is the top
+of multirun/report_example/report.html in a browser window of 1200 pixels.
 """
 
 import itertools

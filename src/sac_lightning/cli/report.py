@@ -73,7 +73,7 @@ def _tell(written: "Written") -> None:
     for env in written.results.envs:
         _print(console, env.env_id, tables.groups(env).without("final score, mean"))
     if written.results.not_done:
-        _print(console, "not done", tables.not_done(written.results))
+        _print(console, "failed, unfinished or damaged", tables.not_done(written.results))
     for path in (written.html, written.markdown):
         console.print(str(path), markup=False, soft_wrap=True)
 

@@ -17,7 +17,7 @@ def markdown(results: Results, pictures: Pictures) -> str:
     for env in results.envs:
         lines += _env(results, env, pictures[env.env_id])
     if results.not_done:
-        lines += ["## Not done", "", *_table(tables.not_done(results)), ""]
+        lines += ["## Failed, unfinished or damaged", "", *_table(tables.not_done(results)), ""]
     if results.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in results.notes), ""]
     lines += ["## All runs", "", *_table(tables.runs(results)), ""]

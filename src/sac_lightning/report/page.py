@@ -12,6 +12,7 @@ from sac_lightning.report.words import CAPTIONS, METHODS
 
 # By env and figure name, an <svg> element.
 Drawings = Mapping[str, Mapping[str, str]]
+MOST_GROUPS = 15
 
 
 def page(results: Results, drawings: Drawings) -> str:
@@ -19,7 +20,7 @@ def page(results: Results, drawings: Drawings) -> str:
     body = [_header(results)]
     body += [_env(results, env, drawings[env.env_id]) for env in results.envs]
     if results.not_done:
-        body.append(_section("Not done", _table(tables.not_done(results), "reasons")))
+        body.append(_section("Failed, unfinished or damaged", _table(tables.not_done(results), "reasons")))
     if results.notes:
         body.append(_section("Notes", _list(escape(note) for note in results.notes)))
     body.append(_folded(f"All {len(results.runs)} runs", _table(tables.runs(results), "runs")))
@@ -50,7 +51,7 @@ def _header(results: Results) -> str:
 
 def _env(results: Results, env: EnvResult, drawings: Mapping[str, str]) -> str:
     parts = [_best(results, env)] if env.drawn else ["<p>No run has a score yet.</p>\n"]
-    parts.append(_table(tables.groups(env), "groups"))
+    parts.append(_groups(env))
     shown = "".join(
         f"<figure>\n{drawing}\n<figcaption>{escape(CAPTIONS[name])}</figcaption>\n</figure>\n"
         for name, drawing in drawings.items()
@@ -61,6 +62,15 @@ def _env(results: Results, env: EnvResult, drawings: Mapping[str, str]) -> str:
         told = "<p>Row against column: the chance that a run of the row's group scores higher.</p>\n"
         parts.append(_folded("Every pair of groups", told + _table(tables.improvement(env), "pairs")))
     return _section(env.env_id, "".join(parts))
+
+
+def _groups(env: EnvResult) -> str:
+    """The best groups, and all of them behind a click where they are many."""
+    every = tables.groups(env)
+    shown = _table(every._replace(rows=every.rows[:MOST_GROUPS]), "groups")
+    if len(every.rows) <= MOST_GROUPS:
+        return shown
+    return shown + _folded(f"All {len(every.rows)} groups", _table(every, "groups"))
 
 
 def _best(results: Results, env: EnvResult) -> str:
