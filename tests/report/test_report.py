@@ -138,6 +138,27 @@ def test_one_run_has_a_score_and_no_interval(tmp_path: Path) -> None:
     assert not (tmp_path / "report" / "improvement-Pendulum-v1.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ([9, 8, 7, 9, 8], [1, 2, 3, 1, 2], "probability 1.00 [1.00, 1.00]: it is better."),
+        ([4, 3, 2], [1, 2, 3], "so these runs do not tell which is better."),
+        # The middle three of five: (0 + 0 + 90)/3 = 30 is above 20, but three runs of five lose every pair.
+        ([0, 0, 0, 90, 90], [20] * 5, "0.40 [0.00, 0.80]: the interval holds 0.5, so these runs do not tell"),
+        ([5], [1, 2], "With one run in a group, nothing says whether it is better than lr=2."),
+    ],
+)
+def test_best_group_is_called_better_only_where_the_interval_says_so(
+    ours: list[float], theirs: list[float], said: str, tmp_path: Path
+) -> None:
+    for lr, scores in ((1, ours), (2, theirs)):
+        for seed, score in enumerate(scores):
+            scored(tmp_path / f"{lr}-{seed}", config(seed, lr=lr), [0.0, score])
+    best = next(line for line in report(tmp_path).splitlines() if line.startswith("Best:"))
+    assert "`lr=1`" in best
+    assert said in best
+
+
 def test_figures_of_the_report_before_are_gone(tmp_path: Path) -> None:
     scored(tmp_path / "0", config(), [1.0, 2.0])
     scored(tmp_path / "1", config(lr=0.1), [1.0, 2.0])

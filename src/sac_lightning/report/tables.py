@@ -110,6 +110,8 @@ def against_next(env: EnvResult) -> str:
     if told.low > 0.5:
         fewest = min(len(each.finals) for each in env.drawn[:2])
         return f"{chance}: it is better{f', though {fewest} runs are few' if fewest < FEW else ''}."
+    if told.high < 0.5:
+        return f"{chance}: its mean is higher for a few runs only, most score lower."
     return f"{chance}: the interval holds 0.5, so these runs do not tell which is better."
 
 
