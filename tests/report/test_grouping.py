@@ -1,5 +1,6 @@
 """Which runs belong together, and how a group is named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def test_keys_of_a_random_search_all_count() -> None:
         runs(config(lr=1e-3, tau=0.1), config(lr=2e-3, tau=0.3), config(lr=3e-3, tau=0.2)), [], OPTIONS
     )
     assert [group.label for group in found.groups][:2] == ["lr=0.001 tau=0.1", "lr=0.002 tau=0.3"]
+
+
+def test_key_that_somebody_typed_is_told_even_where_another_parts_the_runs_alike() -> None:
+    some = runs(
+        *(config(seed, tau=tau, gamma=1 - tau, lr=lr) for tau, lr in ((1, 5), (2, 6)) for seed in (0, 1))
+    )
+    assert group_runs(some, [], OPTIONS).groups[0].label == "lr=5"
+    typed = [replace(run, summary={"overrides": ["lr=5", "++tau=1", "seed=0"]}) for run in some]
+    found = group_runs(typed, [], OPTIONS)
+    assert found.groups[0].label == "lr=5 tau=1"
+    assert found.along == ("gamma", "actor.lr")
 
 
 def test_envs_are_never_mixed_and_each_is_told_by_its_own_differences() -> None:

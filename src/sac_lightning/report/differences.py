@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +49,18 @@ def differences_at(key: str, configs: Sequence[Config], options: Options) -> lis
     return list(_walk(key, nodes, options)) or [Difference(key, known)]
 
 
-def essential(found: Sequence[Difference]) -> tuple[list[Difference], list[str]]:
+def essential(found: Sequence[Difference], typed: Collection[str] = ()) -> tuple[list[Difference], list[str]]:
     """The differences that tell the runs apart, and the keys that only go along with one of them.
 
-    A key goes along when it repeats another's values (`actor.lr` those of `lr`), follows from a choice (the
-    env brings its `total_env_steps`), or parts the runs as another key does.
+    A key goes along when it repeats another's values (`actor.lr` those of `lr`) or, unless somebody `typed`
+    it, when it follows from a choice (the env brings its `total_env_steps`) or parts the runs as another
+    key does.
     """
-    ordered = sorted(found, key=lambda each: (not each.is_choice, each.depth))
+    ordered = sorted(found, key=lambda each: (not each.is_choice, each.key not in typed, each.depth))
     kept: list[Difference] = []
     along: list[str] = []
     for each in ordered:
-        if any(_goes_along(each, other) for other in kept):
+        if any(_goes_along(each, other, each.key in typed) for other in kept):
             along.append(each.key)
         else:
             kept.append(each)
@@ -133,12 +134,13 @@ def _name(node: Any, key: str, options: Options) -> str | None:
     return options.get((key.rpartition(".")[2], target), plain)
 
 
-def _goes_along(each: Difference, other: Difference) -> bool:
+def _goes_along(each: Difference, other: Difference, is_typed: bool) -> bool:
     if not each.values.keys() <= other.values.keys():
         return False
     pairs = {(other.values[place], value) for place, value in each.values.items()}
-    if all(ours == theirs for ours, theirs in pairs):
-        return True
+    is_repeated = all(ours == theirs for ours, theirs in pairs)
+    if is_typed or is_repeated:
+        return is_repeated
     seen = {other.values[place] for place in each.values}
     is_function = len(pairs) == len(seen)
     # Where each run has a value of its own, as in a random search, that says nothing.

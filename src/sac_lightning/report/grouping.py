@@ -66,7 +66,8 @@ def group_runs(runs: Sequence[Run], by: Sequence[str], options: Options) -> Grou
     settings: dict[str, tuple[str, ...]] = {run.name: () for run in runs}
     for env_id in dict.fromkeys(run.env_id for run in placed):
         alike = [run for run in placed if run.env_id == env_id]
-        essentials, along = essential(_differences(alike, options))
+        typed = {override.partition("=")[0].lstrip("+") for run in alike for override in run.overrides}
+        essentials, along = essential(_differences(alike, options), typed)
         configs = [run.config for run in alike]
         found = [each for key in by for each in differences_at(key, configs, options)] or essentials
         keys |= dict.fromkeys(each.key for each in found)
