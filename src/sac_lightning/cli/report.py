@@ -1,22 +1,17 @@
-"""`python report.py runs=DIR`, `sac-report`: all runs below a folder in one table."""
+"""`python report.py runs=DIR`, `sac-report`: a report over all runs below a folder."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError
-from sac_lightning.files import write_atomically
+from sac_lightning.cli.train import config_dir, hydra_command
+from sac_lightning.errors import require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-COLUMNS = (
-    *("status", "env_id", "seed", "env_steps", "eval_return_mean", "eval_return_std", "best_return_mean"),
-    *("alpha", "entropy", "target_entropy"),
-)
-Row = dict[str, Any]
+    from sac_lightning.report import Written
+    from sac_lightning.report.tables import Table
 
 
 def main() -> None:
@@ -26,59 +21,75 @@ def main() -> None:
 
 def command() -> int:
     """The command's exit status; mistakes are told in one line on stderr."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        print("error: -m: makes one report at a time; runs=[DIR,DIR] names several folders", file=sys.stderr)
+        return 2
+    sys.argv[1:] = [_as_list(argument) for argument in sys.argv[1:]]
     return hydra_command("report", _job)
 
 
+def _as_list(argument: str) -> str:
+    """`by=alpha,env`, and folders with a comma or an equals sign in their names, in Hydra's grammar."""
+    key, _, value = argument.partition("=")
+    if key == "by" and "," in value and not value.startswith("["):
+        return f"by=[{value}]"
+    if key in ("runs", "out") and value and value[0] not in "['\"":
+        escaped = value.replace("'", "\\'")
+        return f"{key}='{escaped}'" if Path(value).exists() or "," not in value else f"{key}=[{value}]"
+    return argument
+
+
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.report import option_names, write_report
+
+    folders, by = _texts(cfg, "runs"), [] if cfg.by is None else _texts(cfg, "by")
+    require(
+        len(folders) == 1 or cfg.out is not None,
+        "out",
+        cfg.out,
+        "must name a folder when runs= names several",
+    )
+    out = Path(folders[0] if cfg.out is None else str(cfg.out))
+    written = write_report([Path(folder) for folder in folders], out, by, option_names(Path(config_dir())))
+    _tell(written)
+    return 0, float(len(written.results.runs))
+
+
+def _texts(cfg: "DictConfig", key: str) -> list[str]:
+    value: Any = cfg[key]
+    items = [value] if isinstance(value, str | int | float) else list(value)
+    ok = bool(items) and all(isinstance(item, str | int | float) and str(item) for item in items)
+    require(ok, key, value, "must be a name, or a list of them in brackets")
+    return [str(item) for item in items]
+
+
+def _tell(written: "Written") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    folder = Path(str(cfg.runs))
-    rows = read_runs(folder)
-    table = Table("run", *COLUMNS)
-    for row in rows:
-        table.add_row(row["run"], *(_told(row.get(column)) for column in COLUMNS))
-    Console(file=sys.stdout).print(table)
-    out = (folder if cfg.out is None else Path(str(cfg.out))) / "report.md"
-    write_atomically(out, lambda temporary: temporary.write_text(markdown(rows), encoding="utf-8"))
-    return 0, float(len(rows))
+    from sac_lightning.report import tables
 
-
-def read_runs(folder: Path) -> list[Row]:
-    """The summaries of all runs below `folder`, failed ones too, in the order of their paths.
-
-    Raises ConfigError when there is none, or when one cannot be read.
-    """
-    if not folder.is_dir():
-        raise ConfigError("runs", folder, "is no folder: name a sweep's folder, or one with runs below it")
-    rows: list[Row] = []
-    for path in sorted(folder.rglob("summary.json"), key=lambda path: _natural(path.relative_to(folder))):
-        try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise ConfigError("runs", folder, f"{path} is damaged: it holds no JSON") from None
-        rows.append({"run": str(path.parent.relative_to(folder)), **summary})
-    if not rows:
-        raise ConfigError("runs", folder, "holds no run: no summary.json is below it")
-    return rows
+    console = Console(file=sys.stdout)
+    console.print(written.results.headline, markup=False)
+    for env in written.results.envs:
+        _print(console, env.env_id, tables.groups(env).without("final score, mean"))
+    if written.results.not_done:
+        _print(console, "failed, unfinished or damaged", tables.not_done(written.results))
+    for path in (written.html, written.markdown):
+        console.print(str(path), markup=False, soft_wrap=True)
 
 
-def markdown(rows: list[Row]) -> str:
-    """The table as Markdown, with the number of runs of each status above it."""
-    statuses = [row["status"] for row in rows]
-    counts = ", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses)))
-    head = ("run", *COLUMNS)
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for row in rows:
-        lines.append(f"| {' | '.join((row['run'], *(_told(row.get(column)) for column in COLUMNS)))} |")
-    return f"# {len(rows)} runs: {counts}\n\n" + "\n".join(lines) + "\n"
+def _print(console: Any, title: str, content: "Table") -> None:
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    shown = RichTable(title=escape(title), title_justify="left")
+    for place, name in enumerate(content.head):
+        justify: Any = "right" if place in content.numeric else "left"
+        shown.add_column(escape(name), justify=justify, overflow="fold")
+    for row in content.rows:
+        shown.add_row(*map(escape, row))
+    console.print(shown)
 
 
-def _told(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
+if __name__ == "__main__":
+    main()
