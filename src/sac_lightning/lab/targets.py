@@ -1,0 +1,132 @@
+"""b. Five targets on CartPole: which can be reached, where α goes, what the return does."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sac_lightning.entropy import Auto, Constant, EpsPeaked, MaxEntropy, MaxRatio, TargetEntropyRule
+from sac_lightning.envs import EnvConfig
+from sac_lightning.heads import Categorical, Interval
+from sac_lightning.lab import canvas as c
+from sac_lightning.lab.agents import Recipe, train
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.table import Table
+
+SEEDS = 3
+RULES: dict[str, tuple[str, TargetEntropyRule]] = {
+    "log_n": ("log n", MaxEntropy()),
+    "ratio_0.98": ("0.98 log n", MaxRatio(0.98)),
+    "ratio_0.5": ("0.5 log n", MaxRatio(0.5)),
+    "eps_peaked": ("ε-peaked, ε = 0.1", EpsPeaked(0.1)),
+    "minus_one": ("−1", Constant(-1.0)),
+}
+PANELS = (("entropy", "entropy, nats"), ("alpha", "temperature α"), ("return", "return of an evaluation"))
+
+
+@dataclass(frozen=True)
+class Unbounded(Categorical):
+    """A categorical head that claims to reach any entropy, so that the check lets −1 pass."""
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(-math.inf, math.log(self.n))
+
+
+def recipe(budget: float) -> Recipe:
+    """CartPole, the same for every target."""
+    return Recipe(
+        EnvConfig(id="CartPole-v1"),
+        total_env_steps=steps(8_000, budget, least=400),
+        learning_starts=steps(500, budget, least=100),
+        num_envs=2,
+        utd_ratio=0.5,
+        lr=2e-3,
+        log_every=steps(200, budget, least=20),
+    )
+
+
+def run(name: str, seed: int, budget: float) -> Rows:
+    """The curves of one agent."""
+    _, rule = RULES[name]
+    head = Unbounded(2) if name == "minus_one" else None
+    trained = train(recipe(budget), Auto(lr=3e-3, target_entropy=rule), seed, head)
+    target = float(trained.module.target_entropy)
+    return [
+        {
+            "rule": name,
+            "seed": seed,
+            "env_steps": at,
+            "target": target,
+            "entropy": row.get("train/entropy", math.nan),
+            "alpha": row.get("train/alpha", math.nan),
+            "return": row.get("eval/return_mean", math.nan),
+        }
+        for at, row in trained.log.items()
+    ]
+
+
+def jobs(seed: int, budget: float) -> list[Job]:
+    """Every rule on every seed."""
+    return [
+        Job(f"target {RULES[name][0]}, seed {each}", partial(run, name, each, budget), 13 * budget)
+        for each in range(seed, seed + SEEDS)
+        for name in RULES
+    ]
+
+
+def draw(table: Table, out: Path) -> None:
+    """Entropy against its target, α, return: one colour a rule."""
+    with c.canvas(out, (11.2, 4.6), 1, 3) as (figure, grid):
+        for axes, (key, label) in zip(grid[0], PANELS, strict=True):
+            for (name, (told, _)), colour in zip(RULES.items(), c.COLOURS, strict=True):
+                own = table.where(rule=name).known(key)
+                x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
+                c.band(axes, x, own.by(key, "seed"), colour, f"H̄ = {told}")
+                if key == "entropy":
+                    axes.axhline(own.column("target")[0], color=colour, linewidth=1.1, linestyle=(0, (4, 3)))
+            axes.set_ylabel(label)
+            c.env_steps(axes, table.column("env_steps").max())
+        grid[0, 0].set_ylim(-1.08, 0.78)
+        right = 0.98 * grid[0, 0].get_xlim()[1]
+        c.note(grid[0, 0], right, -0.93, "dashed: the target", ha="right")
+        c.log_axis(grid[0, 1])
+        grid[0, 2].set_ylim(0, 515)
+        c.legend_above(figure, grid[0, 0], len(RULES))
+
+
+def numbers(table: Table) -> Numbers:
+    """Each rule's target, where its entropy and α ended, and its return over the last three evaluations."""
+    found: Numbers = {"log_n": math.log(2)}
+    for name in RULES:
+        own = table.where(rule=name)
+        found[f"target.{name}"] = own.column("target")[0]
+        for key, rows in (("entropy", 5), ("alpha", 1), ("return", 3)):
+            ends = own.known(key).by(key, "seed")[:, -rows:].mean(1)
+            found[f"{key}.{name}"] = ends.mean()
+            found[f"{key}_low.{name}"], found[f"{key}_high.{name}"] = ends.min(), ends.max()
+    return found
+
+
+EXPERIMENT = Experiment(
+    "b",
+    "targets",
+    "Which entropy to aim at",
+    Story(
+        done="CartPole has two actions, so no policy has more than log 2 = {b.log_n .3f} nats. Five "
+        "targets, three seeds each, everything else equal; lines are means, bands go from the "
+        "lowest seed to the highest. −1 is refused by this framework; here a head that claims to "
+        "reach it lets it pass.",
+        see="0.5 log n and the ε-peaked target are reached and α settles ({b.alpha.ratio_0.5 .2g} and "
+        "{b.alpha.eps_peaked .2g}). log n is reached by the uniform policy alone, so α climbs to "
+        "{b.alpha.log_n .2g} and the return ends at {b.return.log_n .0f}; with 0.98 log n α is "
+        "{b.alpha.ratio_0.98 .2g} and the return {b.return.ratio_0.98 .0f}, against "
+        "{b.return.ratio_0.5 .0f} with 0.5 log n. −1 lies below 0, which no discrete policy has: α "
+        "falls to {b.alpha.minus_one .2g}, as if there were no entropy term.",
+        follows="A target must leave the policy room for the choices that the task rewards. Outside what "
+        "the head can reach, α never settles: it only shows how long the run was.",
+    ),
+    jobs,
+    draw,
+    numbers,
+)

@@ -1,0 +1,193 @@
+"""a. α as a thermostat: the policy is held too cold, then too warm, and let go each time."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.axes import Axes
+
+from sac_lightning.entropy import Auto, MaxRatio
+from sac_lightning.envs import EnvConfig
+from sac_lightning.heads import Categorical
+from sac_lightning.lab import canvas as c
+from sac_lightning.lab.agents import Recipe, train
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.table import Table
+from sac_lightning.loaders import Iteration
+from sac_lightning.module import SACModule
+from sac_lightning.types import PolicyAtoms
+
+TOTAL = 8_000
+# As shares of the run: when the policy is held, and the entropy at which it is held, as a share of log n.
+HOLDS = (("narrow", 0.50, 0.575, 0.10), ("wide", 0.75, 0.825, 0.98))
+PANELS = (
+    ("entropy", "entropy, nats", c.BLUE),
+    ("alpha", "temperature α", c.ORANGE),
+    ("q", "mean Q", c.GREEN),
+    ("peak", "probability of\nthe likelier action", c.PURPLE),
+)
+
+
+class Hold(pl.Callback):
+    """For a while the actor does not learn, and its logits are scaled so that it has a given entropy.
+
+    It also keeps, for every logged row, how sure the policy is on the newest mini-batch.
+    """
+
+    def __init__(self, begin: int, end: int, entropy: float) -> None:
+        self.begin, self.end, self.entropy = begin, end, entropy
+        self.held = False
+        self._lr = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Iteration, batch_idx: int
+    ) -> None:
+        """Take hold or let go; the update of this turn comes after."""
+        assert isinstance(pl_module, SACModule)
+        wanted = self.begin <= batch.env_steps < self.end
+        if batch.batch is None or wanted == self.held:
+            return
+        self.held = wanted
+        (group,) = trainer.optimizers[1].param_groups  # critic, actor, log_alpha
+        if wanted:
+            self._lr, group["lr"] = group["lr"], 0.0
+            scale_logits(pl_module, batch.batch.obs[0], self.entropy)
+        else:
+            group["lr"] = self._lr
+
+
+class Watch(pl.Callback):
+    """The mean probability of the likelier action, on the mini-batch of each logged row."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.peak: dict[int, float] = {}
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Iteration, idx: int
+    ) -> None:
+        """Look once a row."""
+        assert isinstance(pl_module, SACModule)
+        if batch.batch is not None and batch.env_steps % self.every == 0:
+            self.peak[batch.env_steps] = float(atoms(pl_module, batch.batch.obs[0]).prob.amax(0).mean())
+
+
+def atoms(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> PolicyAtoms:
+    """The policy at `obs`, its logits multiplied by `scale`."""
+    return module.head.atoms(scale * module.actor(obs), torch.empty(len(obs), 0))
+
+
+@torch.no_grad()
+def scale_logits(module: SACModule, obs: torch.Tensor, entropy: float) -> None:
+    """Multiply the actor's last layer so that the policy's mean entropy at `obs` is `entropy`."""
+    low, high = 1e-4, 1e4  # entropy falls as the logits grow
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        above = float(atoms(module, obs, middle).entropy.mean()) > entropy
+        low, high = (middle, high) if above else (low, middle)
+    for weight in module.actor.layers[-1].parameters():
+        weight.mul_(middle)
+
+
+def run(seed: int, budget: float) -> Rows:
+    """One CartPole agent with H̄ = 0.5 log n, held twice."""
+    total = steps(TOTAL, budget, least=400)
+    every = max(10, total // 160)
+    top = Categorical(2).entropy_interval.high
+    holds = [Hold(round(begin * total), round(end * total), share * top) for _, begin, end, share in HOLDS]
+    watch = Watch(every)
+    recipe = Recipe(
+        EnvConfig(id="CartPole-v1"), total, learning_starts=total // 16, log_every=every, evaluates=False
+    )
+    rule = Auto(lr=1.5e-3, target_entropy=MaxRatio(0.5))
+    trained = train(recipe, rule, seed, callbacks=[*holds, watch])
+    rows: Rows = []
+    for at, row in trained.log.items():
+        if "train/alpha" not in row:
+            continue
+        held = next((name for name, begin, end, _ in HOLDS if begin * total < at <= end * total), "")
+        rows.append(
+            {
+                "env_steps": at,
+                "held": held,
+                "entropy": row["train/entropy"],
+                "target": row["train/target_entropy"],
+                "alpha": row["train/alpha"],
+                "q": row["train/q_mean"],
+                "peak": watch.peak.get(at, float("nan")),
+            }
+        )
+    return rows
+
+
+def jobs(seed: int, budget: float) -> list[Job]:
+    """One run."""
+    return [Job("thermostat", partial(run, seed, budget), 26 * budget)]
+
+
+def draw(table: Table, out: Path) -> None:
+    """Entropy, α, Q and policy under one another, the two holds shaded."""
+    x = table.column("env_steps")
+    spans = {name: table.where(held=name).column("env_steps") for name, *_ in HOLDS}
+    with c.canvas(out, (8.6, 8.0), 4, 1, sharex=True) as (_, grid):
+        for panel, (key, label, colour) in zip(grid[:, 0], PANELS, strict=True):
+            panel.plot(x, table.column(key), color=colour, linewidth=1.8)
+            panel.set_ylabel(label)
+            for span in spans.values():
+                panel.axvspan(span.min() - (x[1] - x[0]), span.max(), color=c.INK, alpha=0.07, lw=0)
+        top: Axes = grid[0, 0]
+        top.plot(x, table.column("target"), label="target", **c.TARGET)
+        top.set_ylim(0, 0.84)
+        for text, name in (("held narrow", "narrow"), ("held wide", "wide")):
+            middle = float(spans[name].mean())
+            c.note(top, middle, 0.78, text, ha="center", va="center")
+        c.note(top, x[0] + 40, float(table.column("target")[0]) - 0.02, "target H̄", va="top")
+        c.log_axis(grid[1, 0])
+        grid[3, 0].set_ylim(0.48, 1.0)
+        c.env_steps(grid[3, 0], float(x.max()))
+
+
+def numbers(table: Table) -> Numbers:
+    """α and Q where each hold begins and ends, and the policy's answer after it."""
+    found: Numbers = {"target": table.column("target")[0]}
+    at = table.column("env_steps")
+    for name, *_ in HOLDS:
+        span = table.where(held=name).column("env_steps")
+        before, during = at < span.min(), (at >= span.min()) & (at <= span.max())
+        after = (at > span.max()) & (at <= span.max() + 3 * (span.max() - span.min()))
+        alpha, q, entropy = table.column("alpha"), table.column("q"), table.column("entropy")
+        found[f"{name}.entropy"] = entropy[during].mean()
+        found[f"{name}.alpha_before"] = alpha[before][-1]
+        found[f"{name}.alpha_end"] = alpha[during][-1]
+        found[f"{name}.alpha_factor"] = alpha[during][-1] / alpha[before][-1]
+        found[f"{name}.q_before"] = q[before][-1]
+        extreme = max if name == "narrow" else min
+        found[f"{name}.q_after"] = extreme(q[during | after])
+        found[f"{name}.entropy_after"] = extreme(entropy[after]) if after.any() else entropy[-1]
+    found["entropy_end"] = table.column("entropy")[-10:].mean()
+    return found
+
+
+EXPERIMENT = Experiment(
+    "a",
+    "thermostat",
+    "α is a thermostat",
+    Story(
+        done="A CartPole agent learns with the target H̄ = {a.target .3f} nats. Twice its actor is "
+        "stopped for a while (shaded) with its logits scaled: first so that the entropy is "
+        "{a.narrow.entropy .2f} nats, below the target, then {a.wide.entropy .2f} nats, above it. "
+        "Critics and α go on learning.",
+        see="Held below the target, α rises from {a.narrow.alpha_before .2f} to {a.narrow.alpha_end "
+        ".2f}; Q, which counts α times the entropy to come, follows; let go, the policy answers by "
+        "widening past the target. Held above, everything goes the other way: α falls from "
+        "{a.wide.alpha_before .2f} to {a.wide.alpha_end .2f}.",
+        follows="Entropy below target raises α, above it lowers α. The order is fixed by the losses: α sees "
+        "the entropy, Q sees α, and the policy sees both.",
+    ),
+    jobs,
+    draw,
+    numbers,
+)
