@@ -50,7 +50,7 @@ def env_steps(axes: Axes, last: float) -> None:
     """The x axis of a run."""
     axes.set_xlim(0, last)
     axes.set_xlabel("env steps")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 

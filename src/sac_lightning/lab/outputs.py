@@ -35,7 +35,7 @@ class Outputs:
     @property
     def discrete(self) -> Path:
         """Numbers of the benchmark of discrete targets, which takes longer than the lab."""
-        return self.folder / "lab" / "discrete_targets.csv"
+        return self.folder.parent / "benchmarks" / "results" / "discrete_targets_summary.csv"
 
     @property
     def page(self) -> Path:

@@ -5,42 +5,22 @@ from functools import partial
 from pathlib import Path
 
 from sac_lightning.entropy import Anneal, Auto, Fixed, TemperatureRule
-from sac_lightning.envs import EnvConfig
 from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.agents import train
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story
+from sac_lightning.lab.recipes import cartpole, pendulum
 from sac_lightning.lab.table import Table
 
 SEEDS = 3
-ENVS = {"pendulum": "Pendulum-v1", "cartpole": "CartPole-v1"}
+ENVS = {"pendulum": "Pendulum-v1", "cartpole": "CartPole-v1, 200 steps"}
+RECIPES = {"pendulum": pendulum, "cartpole": cartpole}
+SECONDS = {"pendulum": 16, "cartpole": 9}
 RULES = {
     "fixed": "fixed, α = 0.2",
     "anneal": "annealed, 1 → 0.01",
     "auto": "auto, learned",
 }
 PANELS = (("return", "return of an evaluation"), ("alpha", "temperature α"))
-
-
-def recipe(env: str, budget: float) -> Recipe:
-    """The same for every rule of one env."""
-    if env == "pendulum":
-        return Recipe(
-            EnvConfig(id=ENVS[env]),
-            total_env_steps=steps(4_000, budget, least=400),
-            learning_starts=steps(300, budget, least=100),
-            tau=0.01,
-            lr=2e-3,
-            log_every=steps(200, budget, least=20),
-        )
-    return Recipe(
-        EnvConfig(id=ENVS[env]),
-        total_env_steps=steps(8_000, budget, least=400),
-        learning_starts=steps(500, budget, least=100),
-        num_envs=2,
-        utd_ratio=0.5,
-        lr=2e-3,
-        log_every=steps(200, budget, least=20),
-    )
 
 
 def rule(name: str, total: int) -> TemperatureRule:
@@ -55,7 +35,7 @@ def rule(name: str, total: int) -> TemperatureRule:
 
 def run(env: str, name: str, seed: int, budget: float) -> Rows:
     """The curves of one agent."""
-    given = recipe(env, budget)
+    given = RECIPES[env](budget)
     trained = train(given, rule(name, given.total_env_steps), seed)
     return [
         {
@@ -74,7 +54,7 @@ def run(env: str, name: str, seed: int, budget: float) -> Rows:
 def jobs(seed: int, budget: float) -> list[Job]:
     """Every rule on every env and seed."""
     return [
-        Job(f"{ENVS[env]}, {name} α, seed {each}", partial(run, env, name, each, budget), 13 * budget)
+        Job(f"{env}, {name} α, seed {each}", partial(run, env, name, each, budget), SECONDS[env] * budget)
         for each in range(seed, seed + SEEDS)
         for env in ENVS
         for name in RULES

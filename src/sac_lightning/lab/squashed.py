@@ -130,9 +130,9 @@ EXPERIMENT = Experiment(
         "σ = {d.best_std .2f}, close to log 2, and falls again: a wide Gaussian is pressed against "
         "both walls of the box. At σ = {d.large.std .1f} the formula says {d.large.gaussian .2f}, "
         "the truth is {d.large.true .2f}.",
-        follows="½ log(2πeσ²) is the entropy of u, not of the action, and no bound of it either: away from "
-        "μ = 0 the two differ even for small σ. σ is no entropy at all. SAC uses −log π of the "
-        "squashed action.",
+        follows="½ log(2πeσ²) is the entropy of u, not of the action. It is an upper bound, but one that "
+        "goes on growing while the truth falls, and away from μ = 0 it is off even for small σ. σ "
+        "is no entropy at all. SAC uses −log π of the squashed action.",
     ),
     jobs,
     draw,
