@@ -12,7 +12,7 @@ from sac_lightning.files import write_atomically
 from sac_lightning.lab.table import Table
 
 Known = Mapping[str, float]
-MARKED = re.compile(r"<!--lab (?P<name>\S+) (?P<form>\S+)-->(?P<text>.*?)<!--/lab-->")
+MARKED = re.compile(r"<!--lab (?P<name>\S+) (?P<form>[^\s\->]+)-->(?P<text>.*?)<!--/lab-->")
 IN_STORY = re.compile(r"\{(?P<name>[\w.\-]+) (?P<form>[^}]+)\}")
 # U+2212, as the documents write negative numbers.
 MINUS = "\N{MINUS SIGN}"
@@ -32,14 +32,20 @@ def told(known: Known, name: str, form: str) -> str:
 
 
 def fill_document(path: Path, known: Known) -> bool:
-    """Put the present numbers between the comments of a document; whether that changed it."""
+    """Put the present numbers between the comments of a document; whether that changed it.
+
+    A number of an experiment that has not been made stays as it is.
+    """
     old = path.read_text(encoding="utf-8")
-    new = MARKED.sub(
-        lambda m: f"<!--lab {m['name']} {m['form']}-->{told(known, m['name'], m['form'])}<!--/lab-->", old
-    )
+    new = MARKED.sub(lambda m: _renewed(m, known), old)
     if new != old:
         write_atomically(path, lambda temporary: temporary.write_text(new, encoding="utf-8"))
     return new != old
+
+
+def _renewed(match: re.Match[str], known: Known) -> str:
+    name, form = match["name"], match["form"]
+    return f"<!--lab {name} {form}-->{told(known, name, form)}<!--/lab-->" if name in known else match[0]
 
 
 def fill_story(text: str, known: Known) -> str:

@@ -84,7 +84,9 @@ def draw(table: Table, out: Path) -> None:
 
 
 def likelier(entropy: float) -> float:
-    """The probability of the likelier of two actions at that entropy; 1 where no policy has it."""
+    """The probability of the likelier of two actions at that entropy; 1 where no policy is so sure."""
+    if entropy <= 0.0:
+        return 1.0
     low, high = 0.5, 1.0
     for _ in range(60):
         p = 0.5 * (low + high)
