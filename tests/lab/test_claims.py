@@ -21,9 +21,8 @@ def test_alpha_rose_while_entropy_was_held_below_the_target_and_fell_above() -> 
 
 
 def test_targets_that_cannot_be_reached_send_alpha_away() -> None:
-    assert (
-        KNOWN["b.alpha_low.log_n"] > KNOWN["b.alpha_high.ratio_0.98"] > 10 * KNOWN["b.alpha_high.ratio_0.5"]
-    )
+    assert KNOWN["b.alpha_low.log_n"] > 100 * KNOWN["b.alpha_high.ratio_0.5"]
+    assert KNOWN["b.alpha_low.ratio_0.98"] > 100 * KNOWN["b.alpha_high.ratio_0.5"]
     assert KNOWN["b.alpha_high.minus_one"] < 0.1 * KNOWN["b.alpha_low.eps_peaked"]
     for name in ("ratio_0.5", "eps_peaked"):
         assert abs(KNOWN[f"b.entropy.{name}"] - KNOWN[f"b.target.{name}"]) < 0.1

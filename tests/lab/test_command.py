@@ -30,10 +30,8 @@ def test_two_processes_and_one_write_the_same_files(
         "figures/e_gradients.png",
     ]
     assert len(files) == 8  # three figures, three tables, numbers.csv, lab.html
-    different = [
-        f for f in files if (tmp_path / "one" / f).read_bytes() != (tmp_path / "two" / f).read_bytes()
-    ]
-    assert different == []
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert [each for each in files if (one / each).read_bytes() != (two / each).read_bytes()] == []
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sac_lightning.lab import EXPERIMENTS
-from sac_lightning.lab.outputs import QUOTING, Outputs
-from sac_lightning.lab.page import HEADINGS
-from sac_lightning.lab.quoted import MARKED, fill_document, fill_story, read_numbers, told
+from sac_lightning.lab.outputs import QUOTING, STORIES, Outputs
+from sac_lightning.lab.page import LANGUAGES
+from sac_lightning.lab.quoted import IN_STORY, MARKED, fill_document, fill_story, read_numbers, told
 from sac_lightning.lab.table import Table, cell
 
 ROOT = Path(__file__).parents[2]
@@ -92,9 +92,20 @@ def test_every_figure_is_in_the_documents_and_readme_leads_to_them() -> None:
 def test_page_is_complete_and_needs_nothing_from_outside() -> None:
     page = text_of("lab.html")
     assert page.count("data:image/png;base64,") == len(EXPERIMENTS)
-    assert all(page.count(f"<dt>{heading}</dt>") == len(EXPERIMENTS) for heading in HEADINGS)
+    headings = [heading for language in LANGUAGES for heading in language.headings]
+    assert all(page.count(f"<dt>{heading}</dt>") == len(EXPERIMENTS) for heading in headings)
     assert re.findall(r'(?:src|href)="(https?:[^"]+)"', page) == []
-    assert "{" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)  # no number left unfilled
+    text = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
+    assert "{" not in text  # no number left unfilled
+
+
+def test_stories_of_both_languages_quote_the_same_numbers() -> None:
+    quoted = [
+        {letter: sorted(IN_STORY.findall(" ".join(story))) for letter, story in stories.items()}
+        for stories in STORIES.values()
+    ]
+    assert quoted[0] == quoted[1]
+    assert sum(len(each) for each in quoted[0].values()) > 30
 
 
 def test_numbers_are_written_as_the_documents_write_them(tmp_path: Path) -> None:

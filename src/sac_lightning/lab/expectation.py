@@ -12,7 +12,7 @@ from sac_lightning.entropy import Auto
 from sac_lightning.envs import EnvConfig
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, Trained, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 from sac_lightning.seeding import torch_generator
 
@@ -130,23 +130,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "g",
-    "expectation",
-    "All actions, or a sampled one",
-    Story(
-        done="An Acrobot agent (three actions) in the middle of learning. The actor's gradient on one "
-        "mini-batch of 128 states is computed as the losses have it, a sum over all actions, and "
-        "from actions sampled from π.",
-        see="With one sampled action the gradient's standard deviation is {g.score.1 .1f} times its "
-        "length, with V(s) as a baseline {g.baseline.1 .2f}; it falls only with the square root of "
-        "the samples. The sum over all actions has none. What stays, {g.states .2f}, comes from "
-        "which states are in the mini-batch.",
-        follows="With few actions, write the expectation as the sum it is: the critic gives all Q values in "
-        "one pass anyway. Only where actions cannot be listed is a sample needed, and then rsample "
-        "(figure e).",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("g", "expectation", jobs, draw, numbers)

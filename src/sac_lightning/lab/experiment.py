@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sac_lightning.lab.table import Row, Table
 
@@ -23,28 +22,15 @@ class Job:
     seconds: float
 
 
-class Story(NamedTuple):
-    """The figure's paragraph on the page: what was done, what to see, what follows.
-
-    `{name .2f}` is a number of the experiment in that format.
-    """
-
-    done: str
-    see: str
-    follows: str
-
-
 @dataclass(frozen=True)
 class Experiment:
-    """A question, the jobs whose rows answer it, the figure and the numbers that are read from them.
+    """The jobs whose rows answer a question, the figure and the numbers that are read from them.
 
     `jobs(seed, budget)`: budget 1 is the whole experiment, less is a shorter look at it.
     """
 
     letter: str
     name: str
-    title: str
-    story: Story
     jobs: Callable[[int, float], Sequence[Job]]
     draw: Callable[[Table, Path], None]
     numbers: Callable[[Table], Numbers]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.heads import TanhNormal
 from sac_lightning.lab import canvas as c
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 from sac_lightning.seeding import torch_generator
 
@@ -150,24 +150,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "e",
-    "gradients",
-    "What the r in rsample does",
-    Story(
-        done="One state, μ = 0.2, σ = 0.5, a quadratic Q of the squashed action. Each dot is the "
-        "gradient that one draw gives: through the action (rsample), by the score function Q ∇log "
-        "π, with and without a baseline, and through an action drawn by sample.",
-        see="All three estimates are right on average ({e.exact.of_mean .2f} to μ, {e.exact.of_std .2f} "
-        "to σ). Through sample nothing arrives: the draw is a number without a past. The score "
-        "function needs {e.draws.score.1 .0f} times as many draws as rsample for the same precision "
-        "to μ in one dimension, and {e.draws.score.32 .0f} times in 32; with a baseline "
-        "{e.draws.baseline.1 .0f} and {e.draws.baseline.32 .0f}.",
-        follows="The r stands for reparameterised. μ and σ are learned and ε is drawn; writing u = μ + σε "
-        "lets Q's own slope reach μ and σ, dimension by dimension. The score function only learns "
-        "that the whole action was good, so every further dimension adds noise.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("e", "gradients", jobs, draw, numbers)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from sac_lightning.files import write_atomically
 from sac_lightning.lab.experiment import Experiment
-from sac_lightning.lab.page import page
-from sac_lightning.lab.quoted import fill_document, fill_story, read_numbers, write_numbers
+from sac_lightning.lab.page import LANGUAGES, Section, page
+from sac_lightning.lab.quoted import Known, fill_document, fill_story, read_numbers, write_numbers
+from sac_lightning.lab.stories_en import STORIES as ENGLISH
+from sac_lightning.lab.stories_zh_tw import STORIES as CHINESE
+from sac_lightning.lab.story import Story
 from sac_lightning.lab.table import Table
 
+STORIES = dict(zip((each.code for each in LANGUAGES), (ENGLISH, CHINESE), strict=True))
 QUOTING = ("questions.md", "questions.zh-TW.md")
 
 
@@ -60,13 +64,17 @@ class Outputs:
 
     def write_texts(self, experiments: Sequence[Experiment]) -> list[Path]:
         """The page of all experiments that have a table, and the documents' numbers; the files written."""
-        there = [each for each in experiments if self.csv(each).exists()]
         known = self.known()
-        sections = [
-            (each, [fill_story(part, known) for part in each.story], self.figure(each).read_bytes())
-            for each in there
-        ]
+        sections = [self._section(each, known) for each in experiments if self.csv(each).exists()]
         text = page(sections)
         write_atomically(self.page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         documents = [self.folder / name for name in QUOTING if (self.folder / name).exists()]
         return [self.page, *(path for path in documents if fill_document(path, known))]
+
+    def _section(self, experiment: Experiment, known: Known) -> Section:
+        letter = experiment.letter
+        told = {
+            code: Story(*(fill_story(part, known) for part in stories[letter]))
+            for code, stories in STORIES.items()
+        }
+        return Section(letter, self.figure(experiment).read_bytes(), told)

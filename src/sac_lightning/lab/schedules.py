@@ -7,7 +7,7 @@ from pathlib import Path
 from sac_lightning.entropy import Anneal, Auto, Fixed, TemperatureRule
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows
 from sac_lightning.lab.recipes import cartpole, pendulum
 from sac_lightning.lab.table import Table
 
@@ -94,22 +94,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "c",
-    "schedules",
-    "Fixed, annealed, learned",
-    Story(
-        done="α = 0.2 throughout, α falling exponentially from 1 to 0.01 over the run, and α learned. "
-        "Three seeds each; lines are means, bands go from the lowest seed to the highest.",
-        see="Return at the end on Pendulum: {c.return.pendulum.fixed .0f} fixed, "
-        "{c.return.pendulum.anneal .0f} annealed, {c.return.pendulum.auto .0f} learned. On "
-        "CartPole: {c.return.cartpole.fixed .0f}, {c.return.cartpole.anneal .0f}, "
-        "{c.return.cartpole.auto .0f}. The learned α ends at {c.alpha.pendulum.auto .2g} on one and "
-        "{c.alpha.cartpole.auto .2g} on the other.",
-        follows="A fixed α is right for one scale of reward, an annealed one for one length of run as well. "
-        "The learned one is told neither, only an entropy, and finds a different α on each task.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("c", "schedules", jobs, draw, numbers)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from sac_lightning.heads import TanhNormal
 from sac_lightning.lab import canvas as c
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 
 MEANS = (0.0, 1.0, 2.0)
@@ -118,23 +118,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "d",
-    "squashed",
-    "σ, the Gaussian's entropy, and the entropy that counts",
-    Story(
-        done="The tanh_normal head draws u = μ + σε and acts with a = tanh(u). For each σ the entropy of "
-        "a is the mean of the head's own −log π, by quadrature.",
-        see="For small σ and μ = 0 tanh does nothing, and ½ log(2πeσ²) is right. At σ = {d.one.std .2f} "
-        "it says {d.one.gaussian .2f} nats, the truth is {d.one.true .2f}. The truth is largest at "
-        "σ = {d.best_std .2f}, close to log 2, and falls again: a wide Gaussian is pressed against "
-        "both walls of the box. At σ = {d.large.std .1f} the formula says {d.large.gaussian .2f}, "
-        "the truth is {d.large.true .2f}.",
-        follows="½ log(2πeσ²) is the entropy of u, not of the action. It is an upper bound, but one that "
-        "goes on growing while the truth falls, and away from μ = 0 it is off even for small σ. σ "
-        "is no entropy at all. SAC uses −log π of the squashed action.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("d", "squashed", jobs, draw, numbers)

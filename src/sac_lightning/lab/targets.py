@@ -9,7 +9,7 @@ from sac_lightning.entropy import Auto, Constant, EpsPeaked, MaxEntropy, MaxRati
 from sac_lightning.heads import Categorical, Interval
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows
 from sac_lightning.lab.recipes import CARTPOLE_LIMIT, cartpole
 from sac_lightning.lab.table import Table
 
@@ -110,25 +110,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "b",
-    "targets",
-    "Which entropy to aim at",
-    Story(
-        done="CartPole has two actions, so no policy has more than log 2 = {b.log_n .3f} nats. Five "
-        "targets, three seeds each, everything else equal; lines are means, bands go from the "
-        "lowest seed to the highest. −1 is refused by this framework; here a head that claims to "
-        "reach it lets it pass.",
-        see="0.5 log n and the ε-peaked target are reached and α settles ({b.alpha.ratio_0.5 .2g} and "
-        "{b.alpha.eps_peaked .2g}). log n is reached by the uniform policy alone, so α climbs to "
-        "{b.alpha.log_n .2g} and the return ends at {b.return.log_n .0f}; with 0.98 log n α is "
-        "{b.alpha.ratio_0.98 .2g} and the return {b.return.ratio_0.98 .0f}, against "
-        "{b.return.ratio_0.5 .0f} with 0.5 log n. −1 lies below 0, which no discrete policy has: α "
-        "falls to {b.alpha.minus_one .2g}, as if there were no entropy term.",
-        follows="A target must leave the policy room for the choices that the task rewards. Outside what "
-        "the head can reach, α never settles: it only shows how long the run was.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("b", "targets", jobs, draw, numbers)

@@ -13,7 +13,7 @@ from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import Categorical
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 from sac_lightning.loaders import Iteration
 from sac_lightning.module import SACModule
@@ -171,23 +171,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "a",
-    "thermostat",
-    "α is a thermostat",
-    Story(
-        done="A CartPole agent learns with the target H̄ = {a.target .3f} nats. Twice its actor is "
-        "stopped for a while (shaded) with its logits scaled: first so that the entropy is "
-        "{a.narrow.entropy .2f} nats, below the target, then {a.wide.entropy .2f} nats, above it. "
-        "Critics and α go on learning.",
-        see="Held below the target, α rises from {a.narrow.alpha_before .2f} to {a.narrow.alpha_end "
-        ".2f}; Q, which counts α times the entropy to come, follows; let go, the policy answers by "
-        "widening past the target. Held above, everything goes the other way: α falls from "
-        "{a.wide.alpha_before .2f} to {a.wide.alpha_end .2f}.",
-        follows="Entropy below target raises α, above it lowers α. The order is fixed by the losses: α sees "
-        "the entropy, Q sees α, and the policy sees both.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("a", "thermostat", jobs, draw, numbers)

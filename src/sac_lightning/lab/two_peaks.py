@@ -14,7 +14,7 @@ from sac_lightning.entropy import Fixed
 from sac_lightning.envs import EnvConfig
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, Story, steps
+from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 
 BINS = 41
@@ -153,22 +153,4 @@ def numbers(table: Table) -> Numbers:
     return found
 
 
-EXPERIMENT = Experiment(
-    "f",
-    "two_peaks",
-    "Hard against soft",
-    Story(
-        done="A bandit with 41 actions and two peaks, {f.lower .2f} high on the left and {f.higher .2f} "
-        "on the right. SAC learns it with α = 0 (nothing soft is left) and with α = {f.alpha .2f}, "
-        "three seeds each.",
-        see="The hard policy puts everything on one action, and on which one is a matter of the seed: "
-        "the lower peak in {f.hard.wrong .0f} of three. The soft one keeps both peaks, {f.soft.left "
-        ".2f} of its probability on the lower one, and is within {f.soft.apart .3f} (total "
-        "variation) of exp(r/α), the optimum of reward plus α times entropy.",
-        follows="Soft means that near-equal actions stay near-equally likely: when one peak goes, the other "
-        "is still known. A Gaussian head cannot show it, for it has a single peak whatever α is.",
-    ),
-    jobs,
-    draw,
-    numbers,
-)
+EXPERIMENT = Experiment("f", "two_peaks", jobs, draw, numbers)
