@@ -3,7 +3,7 @@
 import logging
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,12 +55,17 @@ class Trained:
     log: dict[int, dict[str, float]]
 
 
-class MemoryLogger(Logger):
-    """Keeps the rows that a run logs."""
+# Called with the module, its data, the env steps and the row of metrics that was just logged.
+AfterRow = Callable[[SACModule, ReplayDataModule, int, dict[str, float]], None]
 
-    def __init__(self) -> None:
+
+class MemoryLogger(Logger):
+    """Keeps the rows that a run logs, and tells of each as it is written."""
+
+    def __init__(self, tell: Callable[[int, dict[str, float]], None]) -> None:
         super().__init__()
         self.rows: dict[int, dict[str, float]] = {}
+        self._tell = tell
 
     @property
     @override
@@ -77,7 +82,9 @@ class MemoryLogger(Logger):
     @override
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add to the row of `step`, in env steps."""
-        self.rows.setdefault(step or 0, {}).update(metrics)
+        row = self.rows.setdefault(step or 0, {})
+        row.update(metrics)
+        self._tell(step or 0, row)
 
     @override
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -89,9 +96,9 @@ def train(
     temperature: TemperatureRule,
     seed: int,
     head: ActionHead | None = None,
-    callbacks: Sequence[pl.Callback] = (),
+    after_row: AfterRow = lambda module, data, env_steps, row: None,
 ) -> Trained:
-    """Train an agent of `recipe` to its end, on the CPU."""
+    """Train an agent of `recipe` to its end, on the CPU. `after_row` may change the module, and the row."""
     data = ReplayDataModule(
         recipe.env,
         total_env_steps=recipe.total_env_steps,
@@ -115,18 +122,12 @@ def train(
         seed=seed,
         log_every_n_env_steps=recipe.log_every,
     )
-    logger = MemoryLogger()
-    _fit(module, data, logger, callbacks, recipe.evaluates)
+    logger = MemoryLogger(lambda env_steps, row: after_row(module, data, env_steps, row))
+    _fit(module, data, logger, recipe.evaluates)
     return Trained(module, data, dict(sorted(logger.rows.items())))
 
 
-def _fit(
-    module: SACModule,
-    data: ReplayDataModule,
-    logger: Logger,
-    callbacks: Sequence[pl.Callback],
-    evaluates: bool,
-) -> None:
+def _fit(module: SACModule, data: ReplayDataModule, logger: Logger, evaluates: bool) -> None:
     for name in ("pytorch_lightning", "lightning_fabric", "sac_lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)  # the lab asks for what they warn of
     with warnings.catch_warnings():
@@ -135,7 +136,6 @@ def _fit(
             max_epochs=data.max_epochs,
             accelerator="cpu",
             logger=logger,
-            callbacks=list(callbacks),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

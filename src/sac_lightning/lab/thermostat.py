@@ -2,12 +2,11 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from matplotlib.axes import Axes
 
+from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import Auto, MaxRatio
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import Categorical
@@ -15,11 +14,11 @@ from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
-from sac_lightning.loaders import Iteration
 from sac_lightning.module import SACModule
 from sac_lightning.types import PolicyAtoms
 
 TOTAL = 8_000
+STATES = 512
 # As shares of the run: when the policy is held, and the entropy at which it is held, as a share of log n.
 HOLDS = (("narrow", 0.50, 0.575, 0.10), ("wide", 0.75, 0.825, 0.98))
 PANELS = (
@@ -30,49 +29,42 @@ PANELS = (
 )
 
 
-class Hold(pl.Callback):
-    """For a while the actor does not learn, and its logits are scaled so that it has a given entropy.
+class Holds:
+    """Stops the actor for a while, its logits scaled so that it has a given entropy, and lets it go again.
 
-    It also keeps, for every logged row, how sure the policy is on the newest mini-batch.
+    Every row is also told how sure the policy is.
     """
 
-    def __init__(self, begin: int, end: int, entropy: float) -> None:
-        self.begin, self.end, self.entropy = begin, end, entropy
-        self.held = False
+    def __init__(self, total: int) -> None:
+        top = Categorical(2).entropy_interval.high
+        self._spans = [(begin * total, end * total, share * top) for _, begin, end, share in HOLDS]
+        self._held: float | None = None
         self._lr = 0.0
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Iteration, batch_idx: int
+    def __call__(
+        self, module: SACModule, data: ReplayDataModule, env_steps: int, row: dict[str, float]
     ) -> None:
-        """Take hold or let go; the update of this turn comes after."""
-        assert isinstance(pl_module, SACModule)
-        wanted = self.begin <= batch.env_steps < self.end
-        if batch.batch is None or wanted == self.held:
+        """After each row: what is due from here on."""
+        obs = some_states(data)
+        with torch.no_grad():
+            row["peak"] = float(atoms(module, obs).prob.amax(0).mean())
+        wanted = next((at for begin, end, at in self._spans if begin <= env_steps < end), None)
+        if wanted == self._held:
             return
-        self.held = wanted
-        (group,) = trainer.optimizers[1].param_groups  # critic, actor, log_alpha
-        if wanted:
+        (group,) = module.trainer.optimizers[1].param_groups  # critic, actor, log_alpha
+        if wanted is not None:
             self._lr, group["lr"] = group["lr"], 0.0
-            scale_logits(pl_module, batch.batch.obs[0], self.entropy)
+            scale_logits(module, obs, wanted)
         else:
             group["lr"] = self._lr
+        self._held = wanted
 
 
-class Watch(pl.Callback):
-    """The mean probability of the likelier action, on the mini-batch of each logged row."""
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-        self.peak: dict[int, float] = {}
-
-    @torch.no_grad()
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Iteration, idx: int
-    ) -> None:
-        """Look once a row."""
-        assert isinstance(pl_module, SACModule)
-        if batch.batch is not None and batch.env_steps % self.every == 0:
-            self.peak[batch.env_steps] = float(atoms(pl_module, batch.batch.obs[0]).prob.amax(0).mean())
+def some_states(data: ReplayDataModule) -> torch.Tensor:
+    """States of the replay buffer, evenly spread over its age; no random number is drawn."""
+    assert data.collection is not None
+    replay = data.collection.replay
+    return replay.store[0][torch.linspace(0, len(replay) - 1, STATES).long()]
 
 
 def atoms(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> PolicyAtoms:
@@ -96,14 +88,11 @@ def run(seed: int, budget: float) -> Rows:
     """One CartPole agent with H̄ = 0.5 log n, held twice."""
     total = steps(TOTAL, budget, least=400)
     every = max(10, total // 160)
-    top = Categorical(2).entropy_interval.high
-    holds = [Hold(round(begin * total), round(end * total), share * top) for _, begin, end, share in HOLDS]
-    watch = Watch(every)
     recipe = Recipe(
         EnvConfig(id="CartPole-v1"), total, learning_starts=total // 16, log_every=every, evaluates=False
     )
     rule = Auto(lr=1.5e-3, target_entropy=MaxRatio(0.5))
-    trained = train(recipe, rule, seed, callbacks=[*holds, watch])
+    trained = train(recipe, rule, seed, after_row=Holds(total))
     rows: Rows = []
     for at, row in trained.log.items():
         if "train/alpha" not in row:
@@ -117,7 +106,7 @@ def run(seed: int, budget: float) -> Rows:
                 "target": row["train/target_entropy"],
                 "alpha": row["train/alpha"],
                 "q": row["train/q_mean"],
-                "peak": watch.peak.get(at, float("nan")),
+                "peak": row["peak"],
             }
         )
     return rows
