@@ -17,7 +17,11 @@ WATCHED = "sac_lightning.callbacks.entropy_watch"
 
 
 def ran(
-    temperature: TemperatureRule, watch: EntropyWatch, epochs: int, path: Path | None = None, peak: float = 6.0
+    temperature: TemperatureRule,
+    watch: EntropyWatch,
+    epochs: int,
+    path: Path | None = None,
+    peak: float = 6.0,
 ) -> EntropyWatch:
     """A fit with one evaluation an epoch and a policy of little entropy: e^−6 beside the likeliest choice."""
     data = ReplayDataModule(

@@ -89,8 +89,8 @@ def _entropies(axes: Axes, table: Table) -> None:
     axes.set_xlabel("σ of the Gaussian before squashing")
     axes.set_ylabel("nats (and σ itself)")
     c.note(axes, 1.35, 2.35, "½ log(2πeσ²)", c.ORANGE, ha="right")
-    c.note(axes, 0.024, 0.80, "log 2, the uniform policy: no entropy is larger")
-    c.note(axes, 0.024, 0.14, "σ itself", c.MUTED)
+    c.note(axes, 0.024, 0.92, "log 2, the uniform policy: no entropy is larger")
+    c.note(axes, 0.024, 0.24, "σ itself", c.MUTED)
     axes.legend(title="entropy of tanh(μ + σε)", loc="lower center", ncols=3, fontsize=9, title_fontsize=9)
 
 

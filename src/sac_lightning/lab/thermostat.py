@@ -134,7 +134,13 @@ def draw(table: Table, out: Path) -> None:
             middle = float(spans[name].mean())
             c.note(top, middle, 0.78, text, ha="center", va="center")
         c.note(top, x[0] + 40, float(table.column("target")[0]) - 0.02, "target H̄", va="top")
-        c.log_axis(grid[1, 0])
+        alpha: Axes = grid[1, 0]
+        alpha.set_yscale("log")
+        alpha.set_ylim(top=1.7 * table.column("alpha").max())
+        c.log_axis(alpha)
+        for text, name in (("below: α rises", "narrow"), ("above: α falls", "wide")):
+            high = alpha.get_ylim()[1] / 1.12
+            c.note(alpha, float(spans[name].mean()), high, text, c.ORANGE, ha="center", va="top")
         grid[3, 0].set_ylim(0.48, 1.0)
         c.env_steps(grid[3, 0], float(x.max()))
 

@@ -110,26 +110,24 @@ def draw(table: Table, out: Path) -> None:
         left.set_ylim(0, 1.3)
         for axes, policy, colour in ((middle, "hard", c.ORANGE), (right, "soft", c.BLUE)):
             half = table.where(policy=policy)
-            for i, seed in enumerate(half.distinct("seed")):
+            seeds = half.distinct("seed")
+            for seed, dash in zip(seeds, ("-", (0, (4, 1.5)), (0, (1, 1.2))), strict=False):
                 line = half.where(seed=seed)
-                dash = ("-", (0, (4, 1.5)), (0, (1, 1.2)))[i % 3]
-                axes.plot(
-                    line.column("action"),
-                    line.column("prob"),
-                    color=colour,
-                    linestyle=dash,
-                    label=f"seed {seed}",
-                )
+                label = f"seed {seed}" if policy == "hard" else f"{len(seeds)} seeds" * (seed == seeds[0])
+                style = {"color": colour, "linestyle": dash, "linewidth": 2.2}
+                axes.plot(line.column("action"), line.column("prob"), label=label, **style)
             axes.set_title(f"{policy}: α = {half.column('alpha')[0]:g}")
+        left.set_yticks(np.linspace(0, 1, 6))
         middle.set_ylim(0, 1.3)
         right.plot(own.column("action"), own.column("theory"), label="exp(r/α), normalised", **c.TARGET)
+        middle.set_yticks(np.linspace(0, 1, 6))
         middle.set_ylabel("probability learned")
         for axes in (left, middle, right):
             axes.set_xlabel("action")
             axes.set_xlim(-1, 1)
         middle.legend(fontsize=9, loc="upper center", ncols=3, columnspacing=1.0, handlelength=1.6)
         right.legend(fontsize=9, loc="upper center")
-        right.set_ylim(0, float(table.where(policy="soft").column("prob").max()) * 1.55)
+        right.set_ylim(0, float(table.where(policy="soft").column("prob").max()) * 1.4)
 
 
 def numbers(table: Table) -> Numbers:
