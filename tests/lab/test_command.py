@@ -1,6 +1,5 @@
 """`python lab.py` as a real process."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,7 @@ def test_two_processes_and_one_write_the_same_files(
 ) -> None:
     arguments = ("only=a,d,e", "budget=0.02", "seed=3")
     line = [sys.executable, str(ROOT / "lab.py"), *arguments, "out=two", "jobs=2"]
-    env = {**process_env, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=tmp_path, env=process_env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "4/4" in done.stdout
     assert "about 0:00 left" in done.stdout

@@ -41,7 +41,7 @@ footer { padding-top: 3rem; padding-bottom: 3rem; font-size: .9rem }
 code { background: var(--card); border-radius: 5px; padding: .08rem .35rem; font-size: .9em }
 @media (max-width: 38rem) {
   body { font-size: 16px } h1 { font-size: 1.6rem }
-  figure { padding: .3rem } figure img { width: 44rem; max-width: none } #a img, #g img { max-width: none }
+  figure { padding: .3rem } figure img { width: 44rem; max-width: none } #a img, #g img { width: 100% }
 }
 """
 # The reader's own language first; a choice stays for the visit.
