@@ -82,8 +82,8 @@ STORIES = {
         "{f.soft.apart .3f} (total variation) of exp(r/α), the optimum of reward plus α times "
         "entropy.",
         follows="Soft means that near-equal actions stay near-equally likely: when one peak goes, the "
-        "other is still known. A Gaussian head cannot show it, for it has a single peak "
-        "whatever α is.",
+        "other is still known. A Gaussian head cannot show it: it has a single peak "
+        "before squashing, whatever α is.",
     ),
     "g": Story(
         title="All actions, or a sampled one",
