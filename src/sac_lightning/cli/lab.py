@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,13 +87,14 @@ def _measure(chosen: "list[Experiment]", outputs: "Outputs", cfg: "DictConfig") 
     began = time.monotonic()
     count = sum(len(each.jobs(cfg.seed, cfg.budget)) for each in chosen)
     print(f"{len(chosen)} experiments, {count} jobs, {side_by_side} side by side", flush=True)
-    for i, finished in enumerate(run(chosen, cfg.seed, cfg.budget, side_by_side), start=1):
-        elapsed = time.monotonic() - began
-        left = elapsed / finished.done - elapsed
-        told = f"{finished.experiment.letter}  {finished.job.told}"
-        print(f"{i:3}/{count}  {told:<38} {_clock(elapsed)}, about {_clock(left)} left", flush=True)
-        if finished.table is not None:
-            finished.table.write(outputs.csv(finished.experiment))
+    with closing(run(chosen, cfg.seed, cfg.budget, side_by_side)) as jobs:
+        for i, finished in enumerate(jobs, start=1):
+            elapsed = time.monotonic() - began
+            left = elapsed / finished.done - elapsed
+            told = f"{finished.experiment.letter}  {finished.job.told}"
+            print(f"{i:3}/{count}  {told:<38} {_clock(elapsed)}, about {_clock(left)} left", flush=True)
+            if finished.table is not None:
+                finished.table.write(outputs.csv(finished.experiment))
 
 
 def _write(chosen: "list[Experiment]", outputs: "Outputs") -> None:

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from sac_lightning.lab.experiment import Experiment, Job, Rows
@@ -28,7 +30,9 @@ class Finished:
     table: Table | None
 
 
-def run(experiments: Sequence[Experiment], seed: int, budget: float, side_by_side: int) -> Iterator[Finished]:
+def run(
+    experiments: Sequence[Experiment], seed: int, budget: float, side_by_side: int
+) -> Generator[Finished]:
     """All jobs, the longest first, so that no core idles at the end. Raises JobFailed at the first error.
 
     Neither the order nor `side_by_side` changes a table: every job draws from its own seed.
@@ -40,20 +44,21 @@ def run(experiments: Sequence[Experiment], seed: int, budget: float, side_by_sid
     rows: dict[str, dict[int, Rows]] = {each.letter: {} for each in experiments}
     sizes = {each.letter: len(jobs) for each, jobs in planned}
     done = 0.0
-    for at, answer in _answers([job for _, _, job in work], min(side_by_side, len(work))):
-        experiment, i, job = work[at]
-        try:
-            rows[experiment.letter][i] = answer()
-        except Exception as error:
-            raise JobFailed(experiment, job, error) from error
-        done += job.seconds
-        own = rows[experiment.letter]
-        complete = len(own) == sizes[experiment.letter]
-        table = Table.of([row for i in sorted(own) for row in own[i]]) if complete else None
-        yield Finished(experiment, job, done / whole, table)
+    with closing(_answers([job for _, _, job in work], min(side_by_side, len(work)))) as answers:
+        for at, answer in answers:
+            experiment, i, job = work[at]
+            try:
+                rows[experiment.letter][i] = answer()
+            except Exception as error:
+                raise JobFailed(experiment, job, error) from error
+            done += job.seconds
+            own = rows[experiment.letter]
+            complete = len(own) == sizes[experiment.letter]
+            table = Table.of([row for i in sorted(own) for row in own[i]]) if complete else None
+            yield Finished(experiment, job, done / whole, table)
 
 
-def _answers(jobs: Sequence[Job], side_by_side: int) -> Iterator[tuple[int, Callable[[], Rows]]]:
+def _answers(jobs: Sequence[Job], side_by_side: int) -> Generator[tuple[int, Callable[[], Rows]]]:
     """The index of each job that has ended, and what gives its rows or raises its error."""
     if side_by_side == 1:
         one_thread()
@@ -61,13 +66,27 @@ def _answers(jobs: Sequence[Job], side_by_side: int) -> Iterator[tuple[int, Call
         return
     # Spawned, not forked: a fork of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(side_by_side, mp_context=context, initializer=one_thread)
+    with ProcessPoolExecutor(side_by_side, mp_context=context, initializer=one_thread) as pool:
+        try:
+            with _deaf_to_interrupts():
+                futures: dict[Future[Rows], int] = {pool.submit(job.run): i for i, job in enumerate(jobs)}
+            for future in as_completed(futures):
+                yield futures[future], future.result
+        except BaseException:  # nobody waits for the rest
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes begun here leave Ctrl-C to their parent, which ends them without a word from each."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        futures: dict[Future[Rows], int] = {pool.submit(job.run): i for i, job in enumerate(jobs)}
-        for future in as_completed(futures):
-            yield futures[future], future.result
+        yield
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        signal.signal(signal.SIGINT, before)
 
 
 def one_thread() -> None:
