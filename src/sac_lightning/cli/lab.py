@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sac_lightning.cli.mistakes import MISTAKE
 from sac_lightning.cli.train import INTERRUPTED, hydra_command
 from sac_lightning.errors import ConfigError, number, require, whole
 
@@ -28,6 +29,9 @@ def main() -> None:
 
 def command() -> int:
     """The command's exit status; mistakes are told in one line on stderr."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        print("error: -m: the lab has seeds of its own; call it once for each first seed", file=sys.stderr)
+        return MISTAKE
     sys.argv[1:] = [_listed(argument) for argument in sys.argv[1:]]
     return hydra_command("lab", _job)
 

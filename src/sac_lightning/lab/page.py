@@ -40,7 +40,7 @@ LANGUAGES = (
         lead="在 Soft Actor-Critic 裡，熵到底做了什麼？這裡用真正訓練出來的小型 agent 來看。"
         "每張圖、每個數字都取自 <code>docs/lab/</code> 的 CSV；<code>python lab.py</code> "
         "幾分鐘就能全部重做一遍，seed 相同，結果就相同。",
-        headings=("做了什麼", "看什麼", "由此可知"),
+        headings=("做了什麼", "看到什麼", "由此可知"),
         footer='圖背後的問題、公式與程式碼：<a href="questions.zh-TW.md">questions.zh-TW.md</a>。'
         "熵的單位是 nat，在動作正規化到 [−1, 1] 之後計算。",
     ),
