@@ -26,7 +26,7 @@ def pendulum(budget: float) -> Recipe:
     """Pendulum, for rules of α."""
     return Recipe(
         EnvConfig(id="Pendulum-v1"),
-        total_env_steps=steps(4_000, budget, least=400),
+        total_env_steps=steps(3_500, budget, least=400),
         learning_starts=steps(300, budget, least=100),
         tau=0.01,
         lr=2e-3,
