@@ -30,5 +30,5 @@ def pendulum(budget: float) -> Recipe:
         learning_starts=steps(300, budget, least=100),
         tau=0.01,
         lr=2e-3,
-        log_every=steps(200, budget, least=20),
+        log_every=steps(250, budget, least=20),
     )
