@@ -40,6 +40,7 @@ class Benchmark:
         self.table = Table(results / f"{name}.csv", (*SCORE_COLUMNS[:-1], *own, SCORE_COLUMNS[-1]))
         self.curves = Table(results / f"{name}_curves.csv", CURVE_COLUMNS)
         self.picture = results / f"{name}.png"
+        self.summary = results / f"{name}_summary.csv"
 
     @property
     def missing(self) -> list[Run]:
@@ -76,6 +77,14 @@ class Benchmark:
 
             draw(self.curves.rows, self.picture)
 
+    def summarise(self) -> list[str]:
+        """Write the summary over seeds of a case that compares variants; its lines."""
+        if not (self.case.curves and self.table.rows):
+            return []
+        from learning_summary import summarise
+
+        return summarise(self.table.rows, self.summary)
+
 
 def _is(run: Run, row: Row) -> bool:
     return (row["variant"], row["seed"]) == (run.variant, str(run.seed))
@@ -102,6 +111,7 @@ def main() -> int:
             print(f"{run.name}: {told}, {made[0][-1].seconds:.0f} s", flush=True)
             benchmark.draw()
     benchmark.draw()
+    print("\n".join(benchmark.summarise()), flush=True)
     return min(failed, 1)
 
 

@@ -51,7 +51,7 @@ def _discrete_targets() -> tuple[Run, ...]:
     """Seed by seed, so that a benchmark that is stopped early has compared all rules on some seeds."""
     return tuple(
         Run("discrete_rules", seed, (*overrides, *rule), f"{env}_{name}")
-        for seed in range(3)
+        for seed in range(5)
         for env, overrides in DISCRETE_ENVS.items()
         for name, rule in RULES.items()
     )

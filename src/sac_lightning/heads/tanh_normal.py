@@ -25,7 +25,7 @@ class TanhNormal(Gaussian):
 
     Its entropy has no closed form; −log π of the sample estimates it. It is at most A·log 2, the entropy
     of the uniform distribution on [-1, 1]^A, and has no lower end. ½log(2πeσ²) of the Gaussian before
-    squashing is a different number, and no bound of it.
+    squashing is only an upper bound, which grows on with σ while the entropy falls.
     """
 
     made_for: ClassVar[str] = "bounded Box actions"

@@ -1,0 +1,145 @@
+"""Real agents, small ones: this project's own module, data and Lightning's Trainer."""
+
+import logging
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers.logger import Logger
+from typing_extensions import override
+
+from sac_lightning.datamodule import ReplayDataModule
+from sac_lightning.entropy import TemperatureRule
+from sac_lightning.envs import EnvConfig
+from sac_lightning.heads import ActionHead
+from sac_lightning.module import SACModule
+from sac_lightning.networks import ActorConfig, CriticConfig
+
+EVALUATIONS = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An env and how a small agent learns it; `log_every` and the epochs are in env steps."""
+
+    env: EnvConfig
+    total_env_steps: int
+    learning_starts: int
+    num_envs: int = 1
+    utd_ratio: float = 1.0
+    batch_size: int = 128
+    gamma: float = 0.98
+    tau: float = 0.02
+    lr: float = 1e-3
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    log_every: int = 250
+    eval_episodes: int = 10
+    evaluates: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Such that there are ten evaluations, and that epochs hold whole turns of the loop."""
+        turns = max(1, self.total_env_steps // (EVALUATIONS * self.num_envs))
+        return turns * self.num_envs
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained module with what it logged, by env steps."""
+
+    module: SACModule
+    data: ReplayDataModule
+    log: dict[int, dict[str, float]]
+
+
+# Called with the module, its data, the env steps and the row of metrics that was just logged.
+AfterRow = Callable[[SACModule, ReplayDataModule, int, dict[str, float]], None]
+
+
+class MemoryLogger(Logger):
+    """Keeps the rows that a run logs, and tells of each as it is written."""
+
+    def __init__(self, tell: Callable[[int, dict[str, float]], None]) -> None:
+        super().__init__()
+        self.rows: dict[int, dict[str, float]] = {}
+        self._tell = tell
+
+    @property
+    @override
+    def name(self) -> str:
+        """Of no file."""
+        return "lab"
+
+    @property
+    @override
+    def version(self) -> str:
+        """Of no file."""
+        return ""
+
+    @override
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add to the row of `step`, in env steps."""
+        row = self.rows.setdefault(step or 0, {})
+        row.update(metrics)
+        self._tell(step or 0, row)
+
+    @override
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the experiment's own lines hold them."""
+
+
+def train(
+    recipe: Recipe,
+    temperature: TemperatureRule,
+    seed: int,
+    head: ActionHead | None = None,
+    after_row: AfterRow = lambda module, data, env_steps, row: None,
+) -> Trained:
+    """Train an agent of `recipe` to its end, on the CPU. `after_row` may change the module, and the row."""
+    data = ReplayDataModule(
+        recipe.env,
+        total_env_steps=recipe.total_env_steps,
+        steps_per_epoch=recipe.steps_per_epoch,
+        learning_starts=recipe.learning_starts,
+        num_envs=recipe.num_envs,
+        utd_ratio=recipe.utd_ratio,
+        batch_size=recipe.batch_size,
+        eval_episodes=recipe.eval_episodes,
+        seed=seed,
+    )
+    shared: dict[str, Any] = {"hidden_sizes": recipe.hidden_sizes, "lr": recipe.lr}
+    module = SACModule(
+        *data.specs,
+        head=head,
+        temperature=temperature,
+        actor=ActorConfig(**shared),
+        critic=CriticConfig(**shared),
+        gamma=recipe.gamma,
+        tau=recipe.tau,
+        seed=seed,
+        log_every_n_env_steps=recipe.log_every,
+    )
+    logger = MemoryLogger(lambda env_steps, row: after_row(module, data, env_steps, row))
+    _fit(module, data, logger, recipe.evaluates)
+    return Trained(module, data, dict(sorted(logger.rows.items())))
+
+
+def _fit(module: SACModule, data: ReplayDataModule, logger: Logger, evaluates: bool) -> None:
+    for name in ("pytorch_lightning", "lightning_fabric", "sac_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # the lab asks for what they warn of
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pl.Trainer(
+            max_epochs=data.max_epochs,
+            accelerator="cpu",
+            logger=logger,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            limit_val_batches=None if evaluates else 0,
+        ).fit(module, data)
