@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.mistakes import no_option, tell_mistake
+from sac_lightning.cli.status import INTERRUPTED, SweepEnded
 from sac_lightning.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-INTERRUPTED = 130
 
 
 def config_dir() -> str:
@@ -68,8 +67,16 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main_job()
-    except (HydraException, OmegaConfBaseException) as error:
+    except SweepEnded as ended:
+        return ended.code
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
         return tell_mistake(error, conf)
+    except OSError as error:  # Hydra makes the run's folder
+        if composed:
+            raise
+        return tell_mistake(
+            ConfigError("hydra.run.dir", error.filename, f"cannot be written ({error.strerror})")
+        )
     except ValueError:  # Hydra's own for a group that is given no option
         mistake = no_option(sys.argv[1:], conf)
         if composed or mistake is None:
