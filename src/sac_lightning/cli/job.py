@@ -14,8 +14,8 @@ from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import open_run, resumed_config
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.cli.sweepjob import run_sweep_job
 from sac_lightning.cli.sweepfolder import told_apart
+from sac_lightning.cli.sweepjob import run_sweep_job
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 

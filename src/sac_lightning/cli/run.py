@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback
+from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.cli.assemble import Plan
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
@@ -114,10 +114,10 @@ class _Run:
 
     def _how_it_ended(self) -> tuple[int, str]:
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        stop = next(each for each in callbacks if isinstance(each, GracefulStop))
-        if stop.reason == "interrupted":
-            return INTERRUPTED, stop.reason
-        return DONE, stop.reason or "done"
+        reasons = [each.reason for each in callbacks if isinstance(each, GracefulStop | TrialPruner)]
+        if "interrupted" in reasons:
+            return INTERRUPTED, "interrupted"
+        return DONE, next((reason for reason in reasons if reason is not None), "done")
 
     def _record(self, code: int, summary: dict[str, Any]) -> None:
         if code != DONE:

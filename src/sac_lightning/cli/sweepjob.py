@@ -22,6 +22,8 @@ from sac_lightning.files import DamagedFile
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
 ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads"}
 
+ENDED = ("done", "pruned")
+
 
 def run_sweep_job(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
     """The job's outcome; no exception but KeyboardInterrupt, which ends the whole sweep."""
@@ -89,12 +91,12 @@ def _difference(key: str, now: Any, was: Any) -> tuple[str, Any, Any]:
 
 
 def _done(directory: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a job that is done."""
+    """The summary of a job that has come to its end."""
     try:
         summary = json.loads(directory.summary.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return summary if isinstance(summary, dict) and summary.get("status") == "done" else None
+    return summary if isinstance(summary, dict) and summary.get("status") in ENDED else None
 
 
 def _failed(
