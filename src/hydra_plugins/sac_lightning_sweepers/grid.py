@@ -12,7 +12,7 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the sweep needs."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self._given = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs. Raises SweepEnded if one did not end well."""
@@ -20,4 +20,4 @@ class GridSweeper(Sweeper):
         from sac_lightning.cli.grid import run_grid
         from sac_lightning.cli.sweep import Multirun
 
-        return run_grid(Multirun(self.hydra_context, self.task_function, self.config), arguments)
+        return run_grid(Multirun(*self._given), arguments)

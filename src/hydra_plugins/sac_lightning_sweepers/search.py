@@ -7,8 +7,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from sac_lightning.errors import ConfigError
-
 
 class OptunaSweeper(Sweeper):
     """Asks Optuna for trials and runs them with the launcher, some at a time."""
@@ -18,20 +16,20 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the search needs."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self._given = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the trials. Raises SweepEnded if none of them came to an end."""
-        if find_spec("optuna") is None:
-            raise ConfigError(
-                "hparams_search", "optuna", 'is not installed: pip install "sac-lightning[optuna]"'
-            )
         # Hydra imports this module for every command, and for other programs too.
-        from sac_lightning.cli.search import Search, run_search
         from sac_lightning.cli.sweep import Multirun
+        from sac_lightning.errors import ConfigError
 
-        search = Search(**self.options)
-        return run_search(Multirun(self.hydra_context, self.task_function, self.config), arguments, search)
+        if find_spec("optuna") is None:
+            told = 'needs Optuna, which is not installed: pip install "sac-lightning[optuna]"'
+            raise ConfigError("hparams_search", "optuna", told)
+        from sac_lightning.cli.search import Search, run_search
+
+        return run_search(Multirun(*self._given), arguments, Search(**self.options))
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,9 @@
 """`-m` without a search: every combination, to the end of the last job."""
 
-import sys
 from typing import Any
 
 from sac_lightning.cli.results import JobResult, tell, worst
-from sac_lightning.cli.status import DONE, FAILED, SweepEnded
+from sac_lightning.cli.status import DONE, SweepEnded
 from sac_lightning.cli.sweep import Multirun, combinations
 from sac_lightning.cli.sweepfolder import told_apart
 from sac_lightning.errors import ConfigError
@@ -24,12 +23,8 @@ def run_grid(multirun: Multirun, arguments: list[str]) -> list[dict[str, Any]]:
         named = enumerate(zip(jobs, places, strict=True))
         return [JobResult.read(number, job, folder.path / place) for number, (job, place) in named]
 
-    code = DONE
     try:
-        multirun.launch(jobs, first=0)
-    except Exception as error:  # a worker that died, a cluster that does not answer
-        print(f"error: the launcher failed: {' '.join(str(error).split())}", file=sys.stderr)
-        code = FAILED
+        code = multirun.launch(jobs, first=0)
     finally:
         tell(results(), folder.path)
     code = max(code, worst(results()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
 from sac_lightning.cli.sweepfolder import told_apart
@@ -55,7 +55,7 @@ def worst(results: Iterable[JobResult]) -> int:
 def tell(results: Sequence[JobResult], folder: Path) -> None:
     """Print one row a job, and below them what made jobs fail."""
     varying = _varying([result.overrides for result in results])
-    table = Table("job", "overrides", "status", *TOLD, title=escape(str(folder)))
+    table = Table("job", Column("overrides", overflow="fold"), "status", *TOLD, title=escape(str(folder)))
     for result in results:
         told = " ".join(each for each in result.overrides if each in varying)
         cells = [_cell(result.summary.get(key)) for key in TOLD]

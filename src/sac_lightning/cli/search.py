@@ -9,7 +9,7 @@ from typing import Any
 
 from sac_lightning.cli.results import JobResult, tell
 from sac_lightning.cli.space import Space
-from sac_lightning.cli.status import FAILED, SweepEnded
+from sac_lightning.cli.status import DONE, FAILED, SweepEnded
 from sac_lightning.cli.study import Study
 from sac_lightning.cli.sweep import Multirun
 from sac_lightning.cli.sweepfolder import SweepFolder, told_apart
@@ -88,16 +88,11 @@ class _Trials:
 
     def _run(self, numbers: Sequence[int]) -> None:
         jobs = [self._job(number) for number in numbers]
-        failed = None
-        try:
-            self.multirun.launch(jobs, first=numbers[0])
-        except Exception as error:  # a worker that died, a cluster that does not answer
-            failed = error
+        code = self.multirun.launch(jobs, first=numbers[0])
         for number in numbers:
             self.study.tell(number, *self._outcome(number))
-        if failed is not None:
-            print(f"error: the launcher failed: {' '.join(str(failed).split())}", file=sys.stderr)
-            raise SweepEnded(FAILED)
+        if code != DONE:
+            raise SweepEnded(code)
 
     def _job(self, number: int) -> list[str]:
         job = [*self.space.fixed, *self.study.overrides(number)]

@@ -34,13 +34,17 @@ class Space:
         if not sweeps:
             told = "nothing to search for: give one argument as choice(a,b) or interval(0.1,1)"
             raise ConfigError("hydra.sweeper.params", {}, told)
-        told_sweeps = {key: each.get_value_element_as_str() for key, each in sweeps.items()}
-        return cls({key: _distribution(key, each) for key, each in sweeps.items()}, fixed, told_sweeps)
+        written = {key: _written(each) for key, each in sweeps.items()}
+        return cls({key: _distribution(key, each) for key, each in sweeps.items()}, fixed, written)
 
     def example(self) -> list[str]:
         """The overrides of one trial, to see whether trials can be composed at all."""
         firsts = {key: _first(distribution) for key, distribution in self.varying.items()}
         return [*self.fixed, *(f"{key}={value}" for key, value in firsts.items())]
+
+
+def _written(override: Override) -> str:
+    return str(override.input_line).partition("=")[2]
 
 
 def _distribution(key: str, override: Override) -> BaseDistribution:
@@ -56,7 +60,7 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
             return IntDistribution(values[0], values[-1], step=int(step))
     if isinstance(value, ChoiceSweep | RangeSweep):
         return CategoricalDistribution(list(override.sweep_string_iterator()))
-    raise ConfigError(key, override.get_value_element_as_str(), "is no choice, range or interval")
+    raise ConfigError(key, _written(override), "is no choice, range or interval")
 
 
 def _interval(key: str, value: IntervalSweep) -> BaseDistribution:

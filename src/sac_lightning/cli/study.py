@@ -7,6 +7,7 @@ from numpy.random import SeedSequence
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sac_lightning.cli.space import Space
@@ -24,7 +25,7 @@ class Study:
         self._study = optuna.create_study(
             study_name=NAME,
             storage=JournalStorage(JournalFileBackend(str(journal))),
-            direction=direction,
+            direction=StudyDirection[direction.upper()],
             load_if_exists=True,
         )
 

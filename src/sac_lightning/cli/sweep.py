@@ -1,5 +1,6 @@
 """A sweep: which folder it has, how its jobs share the machine, and how they are started."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sac_lightning.cli.launchers import check_launcher, left_behind
+from sac_lightning.cli.status import DONE, FAILED, MISTAKE
 from sac_lightning.cli.sweepfolder import SweepFolder
 from sac_lightning.errors import ConfigError, require, whole
 from sac_lightning.hardware import resolve_threads
@@ -90,15 +93,25 @@ class Multirun:
         finally:
             HydraConfig.instance().cfg = before
 
-    def launch(self, jobs: Jobs, first: int) -> None:
-        """Run `jobs`, numbered from `first`, to their ends."""
+    def launch(self, jobs: Jobs, first: int) -> int:
+        """Run `jobs`, numbered from `first`, to their ends: DONE, FAILED if the launcher itself did.
+
+        MISTAKE if a job was not begun, because its folder holds something else.
+        """
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task, config=self.config
         )
         try:
-            launcher.launch(jobs, initial_job_idx=first)
+            returned = launcher.launch(jobs, initial_job_idx=first)
+        except Exception as error:  # a worker that died, a cluster that does not answer
+            print(f"error: the launcher failed: {' '.join(str(error).split())}", file=sys.stderr)
+            return FAILED
         finally:
             left_behind()
+        refused = [each for each in returned if each.status != JobStatus.COMPLETED]
+        for each in refused:
+            print(f"error: {' '.join(str(each._return_value).split())}", file=sys.stderr)
+        return MISTAKE if refused else DONE
 
     def _tell_jobs(self, *overrides: str) -> None:
         with read_write(self.config.hydra):
@@ -119,5 +132,5 @@ def _values(override: Override) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         told = "has no end of values: list them (a,b,c), or search with hparams_search=optuna"
-        raise ConfigError(key, override.get_value_element_as_str(), told)
+        raise ConfigError(key, str(override.input_line).partition("=")[2], told)
     return [f"{key}={value}" for value in override.sweep_string_iterator()]

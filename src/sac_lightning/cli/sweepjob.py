@@ -25,14 +25,20 @@ ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads"}
 ENDED = ("done", "pruned")
 
 
+class ForeignRun(Exception):
+    """A job's folder holds the run of another config, which must stay as it is."""
+
+
 def run_sweep_job(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
-    """The job's outcome; no exception but KeyboardInterrupt, which ends the whole sweep."""
+    """The job's outcome. Raises KeyboardInterrupt, which ends the whole sweep, and ForeignRun."""
     with directory.held():
         try:
             outcome = _train(cfg, directory, overrides, sweep)
         except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
             tell_mistake(error)
             outcome = _failed(MISTAKE, error, cfg, directory, overrides)
+        except ForeignRun:
+            raise
         except Exception as error:
             print(f"error: {_one_line(error)}", file=sys.stderr)
             outcome = _failed(FAILED, error, cfg, directory, overrides)
@@ -79,7 +85,7 @@ def _refuse_another(cfg: DictConfig, saved: DictConfig, directory: RunDirectory)
     for key in sorted({str(key) for key in {*now, *was}} - ASIDE):
         if now.get(key) != was.get(key):
             where, given, before = _difference(key, now.get(key), was.get(key))
-            raise ConfigError(where, given, f"is {before} in the run that {directory.path} holds already")
+            raise ForeignRun(f"{where}={given}: is {before} in the run that {directory.path} holds already")
 
 
 def _difference(key: str, now: Any, was: Any) -> tuple[str, Any, Any]:
