@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,11 @@ def _written(override: Override) -> str:
 def _distribution(key: str, override: Override) -> BaseDistribution:
     value: Any = override.value()
     if isinstance(value, IntervalSweep):
-        return _interval(key, value)
+        low, high = float(value.start or 0), float(value.end or 0)
+        ok = low < high and (low > 0.0 or "log" not in value.tags)
+        told = "must go from a smaller to a larger number, both above 0 with tag(log, ...)"
+        require(ok, key, _written(override), told)
+        return FloatDistribution(low, high, log="log" in value.tags)
     if isinstance(value, RangeSweep):
         step = value.step or 1
         assert value.start is not None
@@ -61,16 +65,6 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
     if isinstance(value, ChoiceSweep | RangeSweep):
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     raise ConfigError(key, _written(override), "is no choice, range or interval")
-
-
-def _interval(key: str, value: IntervalSweep) -> BaseDistribution:
-    assert value.start is not None
-    assert value.end is not None
-    ok = value.start < value.end and (value.start > 0 or "log" not in value.tags)
-    if not ok:
-        told = "must go from a smaller to a larger number, both above 0 with tag(log, ...)"
-        raise ConfigError(key, f"interval({value.start},{value.end})", told)
-    return FloatDistribution(float(value.start), float(value.end), log="log" in value.tags)
 
 
 def _first(distribution: BaseDistribution) -> Any:

@@ -44,7 +44,9 @@ def command() -> int:
 def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]") -> int:
     """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -59,7 +61,8 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
             code, objective = job(cfg)
         except (ConfigError, OmegaConfBaseException) as error:
             code, objective = tell_mistake(error), None
-        codes.append(code)
+        if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep judges its jobs by what they have left
+            codes.append(code)
         return objective
 
     OmegaConf.register_new_resolver("folder", folder_name, replace=True)
