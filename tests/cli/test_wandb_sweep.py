@@ -64,6 +64,6 @@ def test_agents_command_line_trains_under_the_agents_run_id(
     inspect = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(record)]
     told = subprocess.run(inspect, capture_output=True, text=True, timeout=60, check=True).stdout
     entries = [json.loads(entry) for entry in told.splitlines()]
-    assert [entry["run"]["run_id"] for entry in entries if entry["type"] == "run"][0] == "run00042"
+    assert {entry["run"]["run_id"] for entry in entries if entry["type"] == "run"} == {"run00042"}
     rows = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
     assert any(sweep["metric"]["name"] in row for row in rows)
