@@ -174,7 +174,9 @@ def test_the_same_seeds_collect_the_same(autoreset: str, discrete: bool) -> None
         run.collect(10)
         stores.append(run.replay.store)
     # A density that is not known is NaN in both.
-    assert all(torch.equal(one.nan_to_num(9.0), other.nan_to_num(9.0)) for one, other in zip(*stores, strict=True))
+    assert all(
+        torch.equal(one.nan_to_num(9.0), other.nan_to_num(9.0)) for one, other in zip(*stores, strict=True)
+    )
 
 
 def test_a_bad_learning_starts_is_refused() -> None:

@@ -38,7 +38,12 @@ def process_env() -> dict[str, str]:
     """The environment of a process that holds no W&B key."""
     hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR")
     env = {key: value for key, value in os.environ.items() if key not in hidden}
-    return {**env, "NETRC": os.devnull, "PYTHONPATH": str(IMPORTABLE), "COLUMNS": "200"}
+    return {
+        **env,
+        "NETRC": os.devnull,
+        "PYTHONPATH": f"{IMPORTABLE}{os.pathsep}{ROOT / 'src'}",
+        "COLUMNS": "200",
+    }
 
 
 def rows_with_update(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """A mistake in the configuration ends with 2 and one line before any env is made, and leaves nothing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_top_level_key_names_what_it_allows(key: str, value: str, train: Command
 def test_every_top_level_key_of_the_config_is_in_the_table() -> None:
     lines = (ROOT / "conf" / "train.yaml").read_text().splitlines()
     keys = {line.partition(":")[0] for line in lines if line and line[0].isalpha()} - {"defaults"}
-    assert keys - {"resume"} == set(TOP_LEVEL)
+    assert keys - {"resume", "sweep"} == set(TOP_LEVEL)
 
 
 def test_buffer_larger_than_the_memory_is_a_mistake_before_it_is_allocated(
@@ -147,8 +148,10 @@ def test_mistake_in_a_sweep_leaves_the_other_job_whole(train: Command, tmp_path:
     assert ended.code == 2
     assert "error: gamma=1.5: must be a number in [0, 1)" in ended.err
     (sweep,) = (tmp_path / "multirun" / "Pendulum-v1").iterdir()
-    assert (sweep / "1" / "summary.json").is_file()
-    assert not (sweep / "0").exists()
+    told = [json.loads((sweep / job / "summary.json").read_text()) for job in ("0", "1")]
+    assert [each["status"] for each in told] == ["failed", "done"]
+    assert told[0]["error"] == "ConfigError: gamma=1.5: must be a number in [0, 1)"
+    assert "Traceback" in (sweep / "0" / "train.log").read_text()
 
 
 def test_process_with_a_mistake_ends_with_2_and_never_makes_its_env(

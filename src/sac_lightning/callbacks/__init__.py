@@ -4,6 +4,7 @@ from sac_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoi
 from sac_lightning.callbacks.entropy_watch import EntropyWatch
 from sac_lightning.callbacks.plots import PlotCallback
 from sac_lightning.callbacks.progress import RunProgress
+from sac_lightning.callbacks.pruning import TrialPruner
 from sac_lightning.callbacks.stop import GracefulStop
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "LastCheckpoint",
     "PlotCallback",
     "RunProgress",
+    "TrialPruner",
 ]

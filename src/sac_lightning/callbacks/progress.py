@@ -29,11 +29,13 @@ class RunProgress(ProgressBar):
     """Env steps, returns, α, entropy and speed on one line; it replaces Lightning's own bars.
 
     In a terminal one line is redrawn at most `refresh_per_second` times a second. Elsewhere (a file, a
-    pipe, a cluster's log) every epoch leaves one plain line. The numbers come from
+    pipe, a cluster's log), and with live=False, every epoch leaves one plain line. The numbers come from
     `trainer.datamodule.env_steps` and `total_env_steps`, and from `trainer.lightning_module.latest`.
     """
 
-    def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
+    def __init__(
+        self, refresh_per_second: float = 4.0, live: bool = True, console: Console | None = None
+    ) -> None:
         super().__init__()
         require(
             0 < number(refresh_per_second) <= 4,
@@ -43,7 +45,7 @@ class RunProgress(ProgressBar):
         )
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second
-        self._enabled = True
+        self._enabled, self._may_redraw = True, live
         self._live: Live | None = None
         self._open = ExitStack()
         self._next_s = math.inf
@@ -74,7 +76,7 @@ class RunProgress(ProgressBar):
         self._started_s = time.monotonic()
         self._seen = deque([(self._started_s, self._env_steps)])
         self._told_steps = self._env_steps
-        if self._enabled and self._console.is_terminal:
+        if self._enabled and self._may_redraw and self._console.is_terminal:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._render,

@@ -10,9 +10,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.mistakes import tell_mistake
+from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import open_run, resumed_config
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
+from sac_lightning.cli.sweepfolder import told_apart
+from sac_lightning.cli.sweepjob import run_sweep_job
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
@@ -21,19 +24,22 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Exit status and objective (best_return_mean, NaN without one) of one job."""
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
-    sweep = str(hydra_cfg.sweep.dir) if hydra_cfg.mode == RunMode.MULTIRUN else None
-    try:
-        outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, overrides, sweep)
-    except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
-        RunDirectory(Path(hydra_cfg.runtime.output_dir)).forget_if_empty()
-        return tell_mistake(error), math.nan
+    directory = RunDirectory(Path(hydra_cfg.runtime.output_dir))
+    if hydra_cfg.mode == RunMode.MULTIRUN:
+        outcome = run_sweep_job(cfg, directory, told_apart(overrides), Path(str(hydra_cfg.sweep.dir)))
+    else:
+        try:
+            outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, overrides)
+        except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
+            directory.forget_if_empty()
+            return tell_mistake(error), math.nan
     best = outcome.summary.get("best_return_mean")
     return outcome.code, math.nan if best is None else best
 
 
-def _begin(cfg: DictConfig, overrides: list[str], sweep: str | None) -> Outcome:
-    _name_wandb_run(cfg, overrides, sweep)
-    return run(plan(cfg))
+def _begin(cfg: DictConfig, overrides: list[str]) -> Outcome:
+    name_wandb_run(cfg, overrides)
+    return run(plan(cfg), overrides=overrides)
 
 
 def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
@@ -45,13 +51,4 @@ def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
         return Outcome(0, {})
     if "wandb" in cfg.logger and cfg.logger.wandb is not None:
         cfg.logger.wandb.id = resumption.run_id
-    return run(plan(cfg), resumption)
-
-
-def _name_wandb_run(cfg: DictConfig, overrides: list[str], sweep: str | None) -> None:
-    """W&B's name from the overrides, its group from the sweep, where the config leaves them open."""
-    if "wandb" not in cfg.logger or cfg.logger.wandb is None:
-        return
-    told = [item for item in overrides if not item.startswith(("logger", "callbacks", "trainer"))]
-    cfg.logger.wandb.name = cfg.logger.wandb.name or " ".join(told) or str(cfg.task_name)
-    cfg.logger.wandb.group = cfg.logger.wandb.group or sweep
+    return run(plan(cfg), resumption, overrides)

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sac_lightning.cli.status import MISTAKE
 from sac_lightning.errors import ConfigError, did_you_mean
 from sac_lightning.files import DamagedFile
 
-MISTAKE = 2
+# Launchers that come with an extra: the name of Hydra's option, and the extra.
+EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
 def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
@@ -18,6 +20,7 @@ def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
     text = str(error) if cause is None or ours else f"{error} {cause}"
     text = " ".join(text.split())
     if not ours:
+        text = _missing_extra(text) or text
         text = _plain(text)
         text += _near_key(text, conf) if conf is not None else ""
     print(f"error: {text}", file=sys.stderr)
@@ -41,6 +44,14 @@ def _plain(text: str) -> str:
     text = re.sub(r"^In '\w+': ", "", text)
     text = re.sub(r" Config search path: .*$", "", text)
     return re.sub(r"^Missing mandatory value: (\S+)", r"\1=???: must be given", text)
+
+
+def _missing_extra(text: str) -> str:
+    wanted = re.search(r"Could not find 'hydra/launcher/(\w+)'", text)
+    extra = EXTRAS.get(wanted[1]) if wanted is not None else None
+    if wanted is None or extra is None:
+        return ""
+    return f'launcher={wanted[1]}: is not installed; pip install "sac-lightning[{extra}]"'
 
 
 def _near_key(text: str, conf: Path) -> str:

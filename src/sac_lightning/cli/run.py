@@ -3,8 +3,7 @@
 import logging
 import sys
 import time
-import traceback
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +13,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback
+from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.cli.assemble import Plan
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
+from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
 from sac_lightning.files import DamagedFile
 from sac_lightning.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.module import SACModule
@@ -26,8 +26,6 @@ from sac_lightning.rng import seed_global_rng
 from sac_lightning.seeding import Streams
 
 log = logging.getLogger(__name__)
-
-DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Outcome(NamedTuple):
@@ -37,9 +35,10 @@ class Outcome(NamedTuple):
     summary: dict[str, Any]
 
 
-def run(plan: Plan, resumption: Resumption | None = None) -> Outcome:
+def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[str] = ()) -> Outcome:
     """Train, and leave a whole run directory behind whatever happens.
 
+    `overrides` are what the person asked for, as summary.json tells them.
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
     torch.set_num_threads(plan.threads)
@@ -54,7 +53,7 @@ def run(plan: Plan, resumption: Resumption | None = None) -> Outcome:
     module = plan.module()
     directory.prepare(plan.config)
     with logging_to(directory.log):
-        return _Run(plan, module, trainer, directory, resumption).to_the_end()
+        return _Run(plan, module, trainer, directory, resumption, overrides).to_the_end()
 
 
 class _Run:
@@ -65,9 +64,11 @@ class _Run:
         trainer: pl.Trainer,
         directory: RunDirectory,
         resumption: Resumption | None,
+        overrides: Sequence[str],
     ) -> None:
         self.plan, self.module, self.trainer, self.directory = plan, module, trainer, directory
-        self.resumption = resumption
+        self.resumption, self.overrides = resumption, list(overrides)
+        self.error: str | None = None
         self._first_step = 0 if resumption is None else resumption.env_steps
         self.began = time.time()
 
@@ -75,23 +76,31 @@ class _Run:
         log.info("run directory: %s", self.directory.path)
         code, status = FAILED, "failed"
         try:
+            code, status = self._fit_or_fail()
+            summary = self._summary(code, status)
+            self._record(code, summary)
+        finally:  # a process may hold many runs, and W&B's must not outlive theirs
+            for logger in self.trainer.loggers:
+                if isinstance(logger, EnvStepWandbLogger):
+                    logger.finish(exit_code=code)
+        self._tell(summary)
+        return Outcome(code, summary)
+
+    def _fit_or_fail(self) -> tuple[int, str]:
+        try:
             self._fit()
-            code, status = self._how_it_ended()
+            return self._how_it_ended()
         except DamagedFile as error:
             tried = None if self.resumption is None else self.resumption.checkpoint
             damage = error if tried is None else with_way_out(error, self.directory, tried)
             raise damage from error.__cause__
-        except KeyboardInterrupt:
-            code, status = INTERRUPTED, "interrupted"
-        except SystemExit:  # Lightning's answer to a second Ctrl-C
-            code, status = INTERRUPTED, "interrupted"
+        except (KeyboardInterrupt, SystemExit):  # SystemExit is Lightning's answer to a second Ctrl-C
+            return INTERRUPTED, "interrupted"
         except Exception as error:
+            self.error = " ".join(f"{type(error).__name__}: {error}".split())
             log.error("training failed: %s", error)
-            self._log_traceback()
-        summary = self._summary(status)
-        self._finish(code, summary)
-        self._tell(summary)
-        return Outcome(code, summary)
+            self.directory.log_traceback()
+            return FAILED, "failed"
 
     def _fit(self) -> None:
         if self.resumption is None:
@@ -105,12 +114,12 @@ class _Run:
 
     def _how_it_ended(self) -> tuple[int, str]:
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        stop = next(each for each in callbacks if isinstance(each, GracefulStop))
-        if stop.reason == "interrupted":
-            return INTERRUPTED, stop.reason
-        return DONE, stop.reason or "done"
+        reasons = [each.reason for each in callbacks if isinstance(each, GracefulStop | TrialPruner)]
+        if "interrupted" in reasons:
+            return INTERRUPTED, "interrupted"
+        return DONE, next((reason for reason in reasons if reason is not None), "done")
 
-    def _finish(self, code: int, summary: dict[str, Any]) -> None:
+    def _record(self, code: int, summary: dict[str, Any]) -> None:
         if code != DONE:
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, PlotCallback):
@@ -119,16 +128,16 @@ class _Run:
             self.directory.write_summary(summary)
         except OSError as error:  # a full disk; what ended the run has been told
             log.error("summary.json could not be written: %s", error)
-        for logger in self.trainer.loggers:
-            if isinstance(logger, EnvStepWandbLogger):
-                logger.finish(exit_code=code)
 
-    def _summary(self, status: str) -> dict[str, Any]:
+    def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
         env_steps = plan.datamodule.env_steps
         wall = time.time() - self.began
         return {
             "status": status,
+            "exit_status": code,
+            "error": self.error,
+            "overrides": self.overrides,
             "resume": None if plan.datamodule.collection is None else plan.datamodule.collection.guarantee,
             "env_id": plan.datamodule.env.id,
             "seed": plan.config.seed,
@@ -150,10 +159,6 @@ class _Run:
             if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
                 return float(callback.best_model_score)
         return None
-
-    def _log_traceback(self) -> None:
-        with suppress(OSError), self.directory.log.open("a", encoding="utf-8") as file:
-            traceback.print_exc(file=file)
 
     def _tell(self, summary: dict[str, Any]) -> None:
         table = Table(title=f"{summary['env_id']}: {summary['status']}", show_header=False)

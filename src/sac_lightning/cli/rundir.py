@@ -1,7 +1,10 @@
 """The files of a run directory that are not Lightning's: config.yaml, summary.json, train.log."""
 
+import fcntl
 import logging
+import os
 import platform
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +44,25 @@ class RunDirectory:
     def saved_nothing(self) -> bool:
         """Whether no checkpoint and no transition of this run is on disk."""
         return not any(self.checkpoints.glob("*.ckpt")) and not any(self.replay.glob("segment-*"))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait until no other process holds this folder, then hold it to the end of the block.
+
+        A launcher's worker outlives the sweep that was killed, and may still train here.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems know no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def log_traceback(self) -> None:
+        """Add the traceback of the exception that is being handled to train.log."""
+        with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
 
     def write_summary(self, content: dict[str, Any]) -> None:
         """Write summary.json with the versions of what ran."""

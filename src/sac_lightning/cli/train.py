@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.mistakes import no_option, tell_mistake
+from sac_lightning.cli.status import INTERRUPTED, SweepEnded
 from sac_lightning.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-INTERRUPTED = 130
 
 
 def config_dir() -> str:
@@ -45,7 +44,9 @@ def command() -> int:
 def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]") -> int:
     """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -60,7 +61,8 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
             code, objective = job(cfg)
         except (ConfigError, OmegaConfBaseException) as error:
             code, objective = tell_mistake(error), None
-        codes.append(code)
+        if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep judges its jobs by what they have left
+            codes.append(code)
         return objective
 
     OmegaConf.register_new_resolver("folder", folder_name, replace=True)
@@ -68,8 +70,16 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main_job()
-    except (HydraException, OmegaConfBaseException) as error:
+    except SweepEnded as ended:
+        return ended.code
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
         return tell_mistake(error, conf)
+    except OSError as error:  # Hydra makes the run's folder
+        if composed:
+            raise
+        return tell_mistake(
+            ConfigError("hydra.run.dir", error.filename, f"cannot be written ({error.strerror})")
+        )
     except ValueError:  # Hydra's own for a group that is given no option
         mistake = no_option(sys.argv[1:], conf)
         if composed or mistake is None:

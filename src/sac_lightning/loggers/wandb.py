@@ -62,7 +62,7 @@ class EnvStepWandbLogger(WandbLogger):
             group=_short(group),
             job_type=_short(job_type, LONGEST_TAG),
             tags=[tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
-            version=id or _new_id(),
+            version=id or _id_from_agent() or _new_id(),
         )
         self._asked = mode
         self._env_steps = 0
@@ -205,6 +205,11 @@ def _settings() -> "wandb.Settings":
     }
     known = wandb.Settings.model_fields
     return wandb.Settings(**{key: value for key, value in wanted.items() if key in known})
+
+
+def _id_from_agent() -> str | None:
+    """The id that a W&B sweep has chosen for this process; its controller knows the run by it alone."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
 def _new_id() -> str:

@@ -1,6 +1,6 @@
 """Envs that a command imports by name: one leaves a mark when it is made, the others fail in mid-run.
 
-Importing this registers Marker-v0 and Faulty-v0.
+Importing this registers Marker-v0, Faulty-v0 and Picky-v0.
 """
 
 import os
@@ -47,6 +47,14 @@ class Marker(Walk):
         super().__init__()
 
 
-for name, made in {"Marker-v0": Marker, "Faulty-v0": Walk}.items():
+class Picky(Walk):
+    """Fails at step 45 for one seed under one temperature rule: one job of a sweep."""
+
+    def __init__(self, seed: int, alpha: str) -> None:
+        chosen = (seed, alpha) == (1, "sac_lightning.entropy.Fixed")
+        super().__init__("raise" if chosen else "", 45)
+
+
+for name, made in {"Marker-v0": Marker, "Faulty-v0": Walk, "Picky-v0": Picky}.items():
     if name not in gym.registry:
         gym.register(name, made)

@@ -1,0 +1,27 @@
+"""What launchers need to be there, and what they leave behind."""
+
+import shutil
+import sys
+
+from omegaconf import DictConfig
+
+from sac_lightning.errors import ConfigError
+
+SLURM = "SlurmLauncher"
+
+
+def check_launcher(config: DictConfig) -> None:
+    """Raise ConfigError for a launcher that cannot work on this machine."""
+    target = str(config.hydra.launcher.get("_target_", ""))
+    if target.endswith(SLURM) and shutil.which("srun") is None:
+        told = (
+            "needs SLURM, and srun is not found here; launcher=submitit_local runs the jobs on this machine"
+        )
+        raise ConfigError("launcher", "submitit", told)
+
+
+def left_behind() -> None:
+    """End a Ray cluster that a launcher started in this process, or leave one that it joined."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()

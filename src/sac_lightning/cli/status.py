@@ -1,0 +1,11 @@
+"""How a command ends: its exit statuses."""
+
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class SweepEnded(Exception):
+    """All jobs of a sweep have ended and been told; at least one of them with another status than 0."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code

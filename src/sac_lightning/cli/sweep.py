@@ -1,0 +1,136 @@
+"""A sweep: which folder it has, how its jobs share the machine, and how they are started."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from sac_lightning.cli.launchers import check_launcher, left_behind
+from sac_lightning.cli.status import DONE, FAILED, MISTAKE
+from sac_lightning.cli.sweepfolder import SweepFolder
+from sac_lightning.errors import ConfigError, require, whole
+from sac_lightning.hardware import resolve_threads
+
+Jobs = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many jobs run side by side, and the CPU threads of each."""
+
+    at_once: int
+    threads: int
+
+    @classmethod
+    def of(cls, asked: DictConfig, jobs: int) -> "Shares":
+        """`asked` is the config's `sweep`. Raises ConfigError for values that cannot be meant."""
+        cpus = resolve_threads("auto")
+        at_once = {"auto": cpus, "all": jobs}.get(asked.at_once, asked.at_once)
+        allowed = "must be auto (one job for each CPU), all, or a whole number of at least 1"
+        require(whole(at_once) >= 1, "sweep.at_once", asked.at_once, allowed)
+        at_once = max(1, min(int(at_once), jobs))
+        threads = max(1, cpus // at_once) if asked.threads == "auto" else asked.threads
+        allowed = "must be auto (the CPUs divided by the jobs at once) or a whole number of at least 1"
+        require(whole(threads) >= 1, "sweep.threads", asked.threads, allowed)
+        return cls(at_once, int(threads))
+
+
+class Multirun:
+    """What Hydra hands to a sweeper, made ready for the jobs of one sweep."""
+
+    def __init__(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
+        self.context, self.task, self.config = context, task, config
+        require(isinstance(config.sweep.resume, bool), "sweep.resume", config.sweep.resume, "true or false")
+        check_launcher(config)
+
+    def parse(self, arguments: Iterable[str]) -> list[Override]:
+        """`arguments` as Hydra reads them."""
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        return parser.parse_overrides(list(arguments))
+
+    def share(self, jobs: int) -> Shares:
+        """Divide the machine among `jobs`, and let each job and the launcher know."""
+        shares = Shares.of(self.config.sweep, jobs)
+        self._tell_jobs(f"sweep.at_once={shares.at_once}", f"sweep.threads={shares.threads}")
+        self.config.sweep.at_once, self.config.sweep.threads = shares.at_once, shares.threads
+        return shares
+
+    def open_folder(self, identity: dict[str, Any]) -> SweepFolder:
+        """The sweep's folder, new or gone on with. Raises ConfigError for one that cannot be used."""
+        hydra = self.config.hydra
+        given = any(each.startswith("hydra.sweep.dir=") for each in hydra.overrides.hydra)
+        named = Path(str(hydra.sweep.dir)).absolute()
+        resume = bool(self.config.sweep.resume)
+        found = None if given or not resume else SweepFolder.newest(named.parent, identity)
+        folder = found or SweepFolder(named)
+        folder.begin(identity, resume)
+        escaped = str(folder.path).replace("'", "\\'")
+        # Workers elsewhere have another clock and another working directory.
+        self._tell_jobs(f"hydra.sweep.dir='{escaped}'")
+        with read_write(hydra):
+            hydra.sweep.dir = str(folder.path)
+        OmegaConf.save(self.config, folder.path / "multirun.yaml")
+        return folder
+
+    def subfolder(self, number: int, overrides: Sequence[str]) -> str:
+        """Job `number`'s folder within the sweep's. Raises what Hydra does for a job that is not legal."""
+        composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(composed), read_write(composed.hydra):
+            composed.hydra.job.id, composed.hydra.job.num = str(number), number
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(composed)
+        try:
+            return str(OmegaConf.select(composed, "hydra.sweep.subdir"))
+        finally:
+            HydraConfig.instance().cfg = before
+
+    def launch(self, jobs: Jobs, first: int) -> int:
+        """Run `jobs`, numbered from `first`, to their ends: DONE, FAILED if the launcher itself did.
+
+        MISTAKE if a job was not begun, because its folder holds something else.
+        """
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task, config=self.config
+        )
+        try:
+            returned = launcher.launch(jobs, initial_job_idx=first)
+        except Exception as error:  # a worker that died, a cluster that does not answer
+            print(f"error: the launcher failed: {' '.join(str(error).split())}", file=sys.stderr)
+            return FAILED
+        finally:
+            left_behind()
+        refused = [each for each in returned if each.status != JobStatus.COMPLETED]
+        for each in refused:
+            print(f"error: {' '.join(str(each._return_value).split())}", file=sys.stderr)
+        return MISTAKE if refused else DONE
+
+    def _tell_jobs(self, *overrides: str) -> None:
+        with read_write(self.config.hydra):
+            self.config.hydra.overrides.hydra.extend(overrides)
+
+
+def combinations(overrides: Iterable[Override]) -> list[list[str]]:
+    """Every combination of the values of `a=1,2 b=x,y`, the last argument changing fastest."""
+    jobs: list[list[str]] = [[]]
+    for override in overrides:
+        jobs = [[*job, value] for job in jobs for value in _values(override)]
+    return jobs
+
+
+def _values(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        told = "has no end of values: list them (a,b,c), or search with hparams_search=optuna"
+        raise ConfigError(key, str(override.input_line).partition("=")[2], told)
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
