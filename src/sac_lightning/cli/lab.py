@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.mistakes import MISTAKE
-from sac_lightning.cli.train import INTERRUPTED, hydra_command
+from sac_lightning.cli.status import INTERRUPTED, MISTAKE
+from sac_lightning.cli.train import hydra_command
 from sac_lightning.errors import ConfigError, number, require, whole
 
 if TYPE_CHECKING:
