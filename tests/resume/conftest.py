@@ -1,26 +1,18 @@
 """Fits in a process of their own."""
 
-import logging
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, set_start_method
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-import torch
 from commands import SERVER, TINY, Fit, Server, environment
+from fitting import begin
 
 from sac_lightning.checkpoint import read_checkpoint
-
-
-def _begin() -> None:
-    torch.set_num_threads(1)
-    set_start_method(None, force=True)  # for env workers: not this pool's, but the usual one
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +21,7 @@ def fit() -> Iterator[Fit]:
 
     What checks them draws from Python's global generator, whose state is compared.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin) as pool:
         yield lambda run, directory, *stops: pool.submit(run.to_the_end, directory, stops).result()
 
 
