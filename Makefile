@@ -4,11 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# Minutes long on an idle machine, and still growing: `make test-resume` runs them.
-LONG := test_bit_exact.py test_cost.py test_full_disk.py test_kill.py test_semantics.py
-
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-resume check lint format bench clean
+.PHONY: help install train test check lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +23,7 @@ train: install ## the main job: SAC on Pendulum, about two minutes
 	$(BIN)/python train.py env=pendulum alpha=auto
 
 test: install ## the tests, learning tests included
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(addprefix --ignore=tests/resume/,$(LONG))
-
-test-resume: install ## the long suite of stops, kills and full disks
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/resume
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: lint test ## lint, types, import contracts and the tests
 

@@ -53,7 +53,7 @@ class Watch(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Measure where it is due."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if data.env_steps % self._every == 0:
+        if data.env_steps // self._every > len(self.beyond_buffer):
             gc.collect()
             resident = psutil.Process().memory_info().rss
             self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.collection.replay)) / MB

@@ -50,7 +50,7 @@ class Segments(pl.Callback):
         self._clocks: Clocks | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        """Called after every turn: one env step and its update."""
+        """Called after every batch of Lightning: some turns, of one env step and its update each."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         parts = self._clocks.seconds if self._clocks else None
         order = self._gate.passed(data.env_steps, trainer.global_step, parts)
@@ -69,7 +69,7 @@ def _clocks(data: Any, module: Any) -> Clocks:
         {
             "collecting": [(data.collection.collector, "collect")],
             "sampling": [(data.collection.replay, "sample")],
-            "training_step": [(module, "training_step")],
+            "updating": [(module, "_turn")],
             "logging": [(module, "tell"), (module._window, "close")],
         }
     )

@@ -84,8 +84,8 @@ def show_parts(worker: Worker, env_steps: int, console: Console) -> None:
     seconds = worker.profile(env_steps)
     parts = {key: seconds[key] for key in ("collecting", "sampling", "logging")}
     parts["Lightning"] = seconds["total"] - sum(seconds[key] for key in ("collecting", "sampling"))
-    parts["Lightning"] -= seconds["training_step"]
-    updates = seconds["training_step"] - seconds["logging"]
+    parts["Lightning"] -= seconds["updating"]
+    updates = seconds["updating"] - seconds["logging"]
     around = sum(parts[key] for key in ("collecting", "logging", "Lightning"))
     screen = Screen(title=f"A step of {worker.contestant.name}")
     screen.add_column("part")

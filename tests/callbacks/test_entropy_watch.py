@@ -44,6 +44,16 @@ def ran(
     return watch
 
 
+@pytest.fixture(autouse=True)
+def _heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hear the watch itself, whatever a command before it in this process has done to logging."""
+    logger = logging.getLogger(WATCHED)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "disabled", False)
+    logger.setLevel(logging.WARNING)
+
+
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == WATCHED]
 

@@ -11,6 +11,8 @@ import torch
 import yaml
 from tests.cli.conftest import TINY, Command, Finished
 
+ROOT = Path(__file__).parents[2]
+
 METRICS = (
     *("env_steps", "rollout/return_mean", "train/critic_loss", "train/actor_loss", "train/alpha_loss"),
     *("train/alpha", "train/entropy", "train/target_entropy", "train/q_mean"),

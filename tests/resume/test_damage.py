@@ -95,7 +95,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
         (truncate, "truncated or overwritten"),
         (empty, "its header is damaged"),
         (Path.unlink, "is missing, and the checkpoint needs it"),
-        (make_newer_segment, "has format 9; this version of sac_lightning reads up to 1"),
+        (make_newer_segment, "has format 9; this version of sac_lightning reads up to 2"),
     ],
 )
 def test_a_damaged_segment_is_named_with_the_way_out(
