@@ -48,7 +48,7 @@ def make_newer(path: Path) -> None:
 
 
 def make_newer_segment(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"version":"1"', b'"version":"9"'))
+    path.write_bytes(path.read_bytes().replace(b'"version":"2"', b'"version":"9"'))
 
 
 def needed_by(run: Path, checkpoint: str) -> set[str]:
