@@ -56,7 +56,7 @@ class Worker:
         common = ["--threads", str(threads)]
         if contestant.in_env:
             common += ["--env", env, "--learning-starts", str(learning_starts)]
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in `close`
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         self._process = subprocess.Popen(
             [str(contestant.python), str(HERE / contestant.script), *contestant.options, *common],
             stdin=subprocess.PIPE,

@@ -34,10 +34,10 @@ class Clock(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """In turn, so that a slow moment of the machine slows all alike."""
-        replay = trainer.datamodule.collection.replay  # type: ignore[attr-defined]
+        replay = trainer.datamodule.collection.replay
         batches, noise = replay.sample(1, 256), torch.randn(2, 256, pl_module.head.noise_size)
         obs, generator = np.zeros((1, 3), np.float32), torch.Generator()
-        iteration = trainer.datamodule._turn()  # type: ignore[attr-defined]
+        iteration = trainer.datamodule._turn()
         policy = pl_module.policy
         parts: dict[str, Callable[[], object]] = {
             "update": lambda: pl_module._learn(batches.at(0), noise),

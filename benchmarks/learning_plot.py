@@ -20,7 +20,7 @@ def draw(rows: list[Row], out: Path) -> None:
     split = [(*_task_and_rule(row), row) for row in rows]
     tasks = list(dict.fromkeys(task for task, _, _ in split))
     rules = list(dict.fromkeys(rule for _, rule, _ in split))
-    with rc_context(STYLE):  # type: ignore[arg-type]
+    with rc_context(STYLE):
         figure = Figure(figsize=(5.2 * len(tasks), 6.4), dpi=150, layout="constrained")
         grid = figure.subplots(2, len(tasks), sharex=True, squeeze=False)
         for column, task in enumerate(tasks):

@@ -52,7 +52,7 @@ class Watch(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Measure where it is due."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule
         if data.env_steps // self._every > len(self.beyond_buffer):
             gc.collect()
             resident = psutil.Process().memory_info().rss

@@ -35,7 +35,7 @@ def main() -> None:
             raise RuntimeError("the simulator was taken away, to show a failed job")
         return real_step(self, action)
 
-    PendulumEnv.step = step  # type: ignore[method-assign]
+    PendulumEnv.step = step
     sys.argv[1:] = ARGUMENTS
     assert train.command() == 1
     sys.argv[1:] = (f"runs={SWEEP}",)

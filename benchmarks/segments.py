@@ -38,7 +38,7 @@ class Clocks:
             finally:
                 self.seconds[key] += time.perf_counter() - began
 
-        timed.__wrapped__ = method  # type: ignore[attr-defined]  # Lightning reads its arguments
+        timed.__wrapped__ = method  # Lightning reads its arguments
         return timed
 
 
@@ -51,7 +51,7 @@ class Segments(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Called after every batch of Lightning: some turns, of one env step and its update each."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule
         parts = self._clocks.seconds if self._clocks else None
         order = self._gate.passed(data.env_steps, trainer.global_step, parts)
         if order is None:

@@ -15,7 +15,7 @@ def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path) -> Non
     bars = {name: values for name, values in speeds.items() if not name.startswith(limit)}
     limits = {name: values for name, values in speeds.items() if name.startswith(limit)}
     style: dict[str, object] = {**STYLE, "axes.grid.axis": "x"}
-    with rc_context(style):  # type: ignore[arg-type]
+    with rc_context(style):
         figure = Figure(figsize=(7.6, 1.6 + 0.55 * len(bars)), dpi=150, layout="constrained")
         axes = figure.subplots()
         for place, (name, values) in enumerate(bars.items()):

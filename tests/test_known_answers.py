@@ -42,7 +42,7 @@ def test_gaussian_bandit_finds_the_gaussian_of_its_temperature() -> None:
     learner = fit(
         data_of(make, 1400, batch_size=128), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32, 32)
     )
-    mean, log_std = learner.head.mean_and_log_std(learner.actor(ONE))  # type: ignore[attr-defined]
+    mean, log_std = learner.head.mean_and_log_std(learner.actor(ONE))
     assert mean.item() == pytest.approx(centre, rel=0.05)
     assert log_std.exp().item() == pytest.approx(math.sqrt(alpha) * width, rel=0.05)
 

@@ -18,7 +18,7 @@ MODULES = {"relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 def ensemble(head: ActionHead, seed: int = 0, obs: ObsSpec = OBS, **config: object) -> CriticEnsemble:
     settings = {"hidden_sizes": (8, 5), "num_critics": 3, **config}
-    return CriticEnsemble(obs, head, CriticConfig(**settings), torch_generator(seed))  # type: ignore[arg-type]
+    return CriticEnsemble(obs, head, CriticConfig(**settings), torch_generator(seed))
 
 
 def one_by_one(critic: CriticEnsemble, activation: str) -> list[nn.Sequential]:
@@ -166,5 +166,5 @@ def test_actor_is_a_plain_network() -> None:
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        CriticConfig(**settings)  # type: ignore[arg-type]
+        CriticConfig(**settings)
     assert str(caught.value).startswith(told)

@@ -3,10 +3,10 @@
 import logging
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 
 from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
@@ -236,8 +236,8 @@ class ReplayDataModule(LightningDataModule):
     @property
     def _policy(self) -> Policy:
         assert self.trainer is not None
-        policy: Policy = self.trainer.lightning_module.policy  # type: ignore[assignment]
-        return policy
+        policy: Any = self.trainer.lightning_module.policy
+        return cast(Policy, policy)
 
     def _check_whole_epochs(self) -> None:
         assert self.trainer is not None
@@ -252,3 +252,14 @@ class ReplayDataModule(LightningDataModule):
                 f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) "
                 "need Trainer(reload_dataloaders_every_n_epochs=1)",
             )
+
+
+class _Trains(Protocol):
+    """A trainer in a fit; Lightning does not declare the attribute."""
+
+    datamodule: ReplayDataModule
+
+
+def data_of(trainer: Trainer) -> ReplayDataModule:
+    """The data module of a trainer that is in `fit`."""
+    return cast(_Trains, trainer).datamodule

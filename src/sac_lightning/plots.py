@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -16,7 +17,7 @@ Metrics = Mapping[str, Column]
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREY = "#2563a8", "#d9662b", "#9aa5b1"
-STYLE: dict[str, object] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": "#cbd2d9",
     "axes.labelcolor": INK,
@@ -44,7 +45,7 @@ MARKED_POINTS = 30
 
 def learning_curve(metrics: Metrics, out: Path, title: str) -> None:
     """Draw the rollout return, faint, and the evaluation return ± one standard deviation, to a PNG."""
-    with rc_context(STYLE):  # type: ignore[arg-type]
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
         axes = figure.subplots()
         _line(axes, metrics, "rollout/return_mean", "rollout", color=GREY, linewidth=1.0, alpha=0.8)
@@ -66,11 +67,11 @@ def learning_curve(metrics: Metrics, out: Path, title: str) -> None:
 
 def temperature(metrics: Metrics, out: Path, title: str) -> None:
     """Draw α on a log axis above the entropy and its target, to a PNG."""
-    with rc_context(STYLE):  # type: ignore[arg-type]
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.2), dpi=150, layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True)
         _line(top, metrics, "train/alpha", "temperature α", color=ORANGE, linewidth=2.0)
-        _alpha_axis(top, _column(metrics, "train/alpha"))
+        log_axis(top, _column(metrics, "train/alpha"))
         top.set_ylabel("temperature α")
         top.set_title(title, parse_math=False)
         _finish(top, metrics, is_lowest=False, has_legend=False)
@@ -91,7 +92,7 @@ def _column(metrics: Metrics, key: str) -> Column:
     )
 
 
-def _line(axes: Axes, metrics: Metrics, key: str, label: str, **style: object) -> None:
+def _line(axes: Axes, metrics: Metrics, key: str, label: str, **style: Any) -> None:
     """The finite points of one column, joined across the rows that do not hold it."""
     y = _column(metrics, key)
     known = np.isfinite(y)
@@ -100,12 +101,12 @@ def _line(axes: Axes, metrics: Metrics, key: str, label: str, **style: object) -
     few = known.sum() <= MARKED_POINTS
     marker = "." if known.sum() == 1 or (few and style.get("linestyle") is None) else ""
     x = _column(metrics, "env_steps")[known]
-    axes.plot(x, y[known], marker=marker, markersize=7, label=label, **style)  # type: ignore[arg-type]
+    axes.plot(x, y[known], marker=marker, markersize=7, label=label, **style)
 
 
-def _alpha_axis(axes: Axes, alpha: Column) -> None:
-    """A log axis at least one factor of ten tall; a linear one where no α is positive."""
-    positive = alpha[np.isfinite(alpha) & (alpha > 0)]
+def log_axis(axes: Axes, values: Column) -> None:
+    """A log axis at least one factor of ten tall; a linear one where no value is positive."""
+    positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         return
     low, high = float(np.log10(positive.min())), float(np.log10(positive.max()))

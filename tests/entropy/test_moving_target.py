@@ -153,7 +153,7 @@ def test_only_where_a_course_ends_is_warned_of() -> None:
         (lambda: Tes(floor=math.nan), "target_entropy.floor=nan"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value).startswith(told)

@@ -153,7 +153,7 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
         (lambda: Anneal(critic_value=0.1), "alpha.critic_value=0.1: is for alpha.critic=fixed"),
     ],
 )
-def test_bad_options_are_refused_by_name(make, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_options_are_refused_by_name(make, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value).startswith(told)

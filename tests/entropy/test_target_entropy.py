@@ -73,7 +73,7 @@ def test_eps_peaked_is_the_entropy_of_the_policy_it_names(eps: float) -> None:
         (lambda: Sigma().value(CHOICE), "target_entropy=sigma: is for continuous actions"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value).startswith(told)

@@ -107,7 +107,7 @@ def test_one_limit_leaves_the_other_side_open() -> None:
         (lambda: Auto(max_grad_norm=0.0), "alpha.max_grad_norm=0.0"),
     ],
 )
-def test_bad_parameters_are_refused_by_name(make, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_parameters_are_refused_by_name(make, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value).startswith(told)

@@ -142,13 +142,13 @@ def test_lost_worker_is_told_and_the_others_are_ended() -> None:
     with pytest.raises(EnvError, match="Counter-v0: a worker process ended unexpectedly, at env step 2"):
         act(envs)
     envs.close()
-    assert not any(process.is_alive() for process in envs.unwrapped.processes)  # type: ignore[attr-defined]
+    assert not any(process.is_alive() for process in envs.unwrapped.processes)
 
 
 def test_workers_leave_an_interrupt_to_their_parent() -> None:
     envs = counters(2, "async", length=9)
     envs.reset(seed=0)
-    processes = envs.unwrapped.processes  # type: ignore[attr-defined]
+    processes = envs.unwrapped.processes
     for process in processes:
         os.kill(process.pid, signal.SIGINT)
     assert act(envs)[0].tolist() == [[1.0], [1.0]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import IMPORTABLE, TINY, Command, Server, server  # noqa: F401
+from tests.cli.conftest import IMPORTABLE, TINY, Command, Server, server  # noqa: F401 - fixtures are used by name
 
 OWN = Path(__file__).parent / "importable"
 _ALLOW = ("env.imports=[export_envs]", "env.allowed_prefixes=[export_envs]")

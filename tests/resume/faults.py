@@ -33,7 +33,7 @@ class Disk:
             mine = isinstance(file, str | os.PathLike) and self._mine(file)
             return Writer(handle, self, str(file)) if mine and set(mode) & set("wa+") else handle
 
-        io.open = builtins.open = watched  # type: ignore[assignment]
+        io.open = builtins.open = watched
 
     def touched(self, what: str) -> None:
         """Count one."""

@@ -108,7 +108,7 @@ class StopAt(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Once, at the first turn from there on."""
-        if trainer.datamodule.env_steps >= self.env_steps:  # type: ignore[attr-defined]
+        if trainer.datamodule.env_steps >= self.env_steps:
             self.env_steps = 1 << 60
             os.kill(os.getpid(), self.number)
 

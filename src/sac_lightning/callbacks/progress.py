@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
+from sac_lightning.datamodule import data_of
 from sac_lightning.errors import number, require
 
 SHORTEST_BAR = 12
@@ -129,11 +130,11 @@ class RunProgress(ProgressBar):
 
     @property
     def _env_steps(self) -> int:
-        return int(self.trainer.datamodule.env_steps)  # type: ignore[attr-defined]
+        return data_of(self.trainer).env_steps
 
     @property
     def _total(self) -> int:
-        return int(self.trainer.datamodule.total_env_steps)  # type: ignore[attr-defined]
+        return data_of(self.trainer).total_env_steps
 
     @property
     def _latest(self) -> Mapping[str, float]:

@@ -1,10 +1,12 @@
 """Ending a trial of a search early."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
+
+from sac_lightning.datamodule import data_of
 
 MONITOR = "eval/return_mean"
 
@@ -25,11 +27,11 @@ class TrialPruner(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if MONITOR not in trainer.callback_metrics or data.epoch_cut_short:
             return
         value = float(trainer.callback_metrics[MONITOR])
-        if self._is_behind(int(data.env_steps), value):
+        if self._is_behind(data.env_steps, value):
             self.reason = "pruned"
             trainer.should_stop = True
 

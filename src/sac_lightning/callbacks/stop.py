@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from sac_lightning.datamodule import data_of
+
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -73,4 +75,4 @@ class GracefulStop(Callback):
         assert self._trainer is not None
         if self._between_epochs:  # the checkpoint is being written
             self._trainer.should_stop = True
-        self._trainer.datamodule.end_epoch_early()  # type: ignore[attr-defined]
+        data_of(self._trainer).end_epoch_early()

@@ -83,12 +83,12 @@ class Run:
         file = folder / "config.yaml"
         require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
         try:
-            config = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+            config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         except Exception as error:
             raise ConfigError("run", path, f"its config.yaml cannot be read: {error}") from None
         known = isinstance(config, dict) and isinstance(config.get("env"), dict) and "id" in config["env"]
         require(known, "run", path, "is no run: its config.yaml names no env.id")
-        return cls(folder, config)  # type: ignore[arg-type]
+        return cls(folder, config)
 
     def env(self, allowed_prefixes: list[str]) -> "EnvConfig":
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""

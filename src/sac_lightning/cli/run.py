@@ -113,7 +113,7 @@ class _Run:
         self.trainer.fit(self.module, self.plan.datamodule, ckpt_path=self.resumption.checkpoint)
 
     def _how_it_ended(self) -> tuple[int, str]:
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = _callbacks_of(self.trainer)
         reasons = [each.reason for each in callbacks if isinstance(each, GracefulStop | TrialPruner)]
         if "interrupted" in reasons:
             return INTERRUPTED, "interrupted"
@@ -121,7 +121,7 @@ class _Run:
 
     def _record(self, code: int, summary: dict[str, Any]) -> None:
         if code != DONE:
-            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            for callback in _callbacks_of(self.trainer):
                 if isinstance(callback, PlotCallback):
                     callback.draw(self.trainer)
         try:
@@ -155,7 +155,7 @@ class _Run:
         }
 
     def _best(self) -> float | None:
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in _callbacks_of(self.trainer):
             if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
                 return float(callback.best_model_score)
         return None
@@ -181,3 +181,9 @@ class _Run:
 def _group(cfg: DictConfig, name: str) -> list[Any]:
     entries = [f"{name}.{key}" for key, entry in cfg[name].items() if entry is not None]
     return [build(cfg, entry) for entry in entries]
+
+
+def _callbacks_of(trainer: pl.Trainer) -> list[pl.Callback]:
+    """Lightning does not declare the attribute."""
+    callbacks: list[pl.Callback] = vars(trainer)["callbacks"]
+    return callbacks

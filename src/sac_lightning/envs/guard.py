@@ -100,12 +100,12 @@ class CheckedVectorEnv(VectorWrapper[Array, Array, Array, Array, Array]):
     def reset(
         self,
         *,
-        seed: int | list[int | None] | None = None,
+        seed: Any = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Array, dict[str, Any]]:
         """First observations [B, ...] and infos of new episodes. Raises EnvError."""
         try:
-            obs, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
+            obs, info = self.env.reset(seed=seed, options=options)
         except BaseException as error:
             self._fail(error)
         self._refuse(check_finite(obs))

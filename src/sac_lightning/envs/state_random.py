@@ -54,7 +54,7 @@ def _space_state(space: gym.Space[Any]) -> dict[str, Any]:
 
 
 def _restore_space(space: gym.Space[Any], state: dict[str, Any]) -> None:
-    space._np_random = generator_from(state["generator"])  # type: ignore[assignment]
+    vars(space)["_np_random"] = generator_from(state["generator"])
     for part, part_state in zip(_parts(space), state["parts"], strict=True):
         _restore_space(part, part_state)
 

@@ -28,7 +28,7 @@ def canvas(
     out: Path, size: tuple[float, float], rows: int, columns: int, **grid: Any
 ) -> Iterator[tuple[Figure, Any]]:
     """A figure and its axes `[rows, columns]`; written to `out` as PNG when the block ends."""
-    with rc_context(STYLE):  # type: ignore[arg-type]
+    with rc_context(STYLE):
         figure = Figure(figsize=size, dpi=150, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **grid)
         for each in axes.flat:

@@ -30,12 +30,12 @@ def reward(action: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(*hills))
 
 
-class TwoPeaks(gym.Env[NDArray[np.float32], int]):
+class TwoPeaks(gym.Env[NDArray[np.float32], np.int64]):
     """One state, one step: action i of 41 is the place ACTIONS[i]."""
 
     def __init__(self) -> None:
         self.observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self.action_space = spaces.Discrete(BINS)  # type: ignore[assignment]
+        self.action_space = spaces.Discrete(BINS)
         self._rewards = reward(ACTIONS)
 
     def reset(
@@ -45,7 +45,7 @@ class TwoPeaks(gym.Env[NDArray[np.float32], int]):
         super().reset(seed=seed, options=options)
         return np.ones(1, np.float32), {}
 
-    def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """The reward of that place, and the end."""
         return np.ones(1, np.float32), float(self._rewards[int(action)]), True, False, {}
 

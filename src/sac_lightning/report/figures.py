@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from sac_lightning.plots import INK, MUTED
+from sac_lightning.plots import INK, MUTED, log_axis
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET
 from sac_lightning.report.look import MARKERS, SERIES, drawn, legend, panel
 from sac_lightning.report.results import EnvResult, GroupResult
@@ -53,7 +54,7 @@ def _alpha(env: EnvResult) -> Figure:
     figure, axes = panel(f"Temperature α, {env.env_id}")
     for place, each in enumerate(env.bands[ALPHA]):
         _band(axes, each, place)
-    _log_axis(axes, [each for each in env.bands[ALPHA] if each is not None])
+    log_axis(axes, np.concatenate([each.mean for each in env.bands[ALPHA] if each is not None]))
     axes.set_ylabel("temperature α")
     _steps_axis(axes)
     legend(figure, _labels(env))
@@ -100,8 +101,8 @@ def _band(axes: Axes, each: Band | None, place: int) -> None:
 def _scores(env: EnvResult, title: str, told: Sequence[Estimate], runs: Sequence[Sequence[float]]) -> Figure:
     figure, axes = _rows(env.drawn, f"{title}, {env.env_id}")
     for row, values in enumerate(runs):
-        dots = {"markerfacecolor": "none", "markersize": 5.5, "alpha": 0.8}
-        axes.plot(values, [row] * len(values), "o", color=SERIES[row], **dots)  # type: ignore[arg-type]
+        dots: dict[str, Any] = {"markerfacecolor": "none", "markersize": 5.5, "alpha": 0.8}
+        axes.plot(values, [row] * len(values), "o", color=SERIES[row], **dots)
     _estimates(axes, told, range(len(told)))
     axes.set_xlabel("return of an episode")
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -144,23 +145,6 @@ def _estimates(axes: Axes, told: Sequence[Estimate], places: Sequence[int]) -> N
         if np.isfinite(each.low):
             axes.plot([each.low, each.high], [row, row], color=SERIES[place], linewidth=3.2, alpha=0.45)
         axes.plot(each.value, row, marker=MARKERS[place], color=SERIES[place], markersize=8, zorder=3)
-
-
-def _log_axis(axes: Axes, bands: Sequence[Band]) -> None:
-    """A log axis of at least one factor of ten; α that is nowhere above 0 keeps a linear one."""
-    values = np.concatenate([each.mean for each in bands])
-    positive = values[np.isfinite(values) & (values > 0)]
-    if not positive.size:
-        return
-    low, high = np.log10(positive.min()), np.log10(positive.max())
-    spare = max((1.0 - (high - low)) / 2, 0.08 * (high - low))
-    axes.set_yscale("log")
-    axes.set_ylim(10 ** (low - spare), 10 ** (high + spare))
-    span = high - low + 2 * spare
-    subs = (1.0, 2.0, 5.0) if span < 2.5 else (1.0, 3.0) if span < 4.5 else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _steps_axis(axes: Axes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -34,8 +35,13 @@ LONGEST_LINE, LEGEND_LINE = 50, 0.21
 @contextmanager
 def drawn() -> Iterator[None]:
     """The style of a report's figures."""
-    own = {"font.size": 10.5, "axes.titlesize": 11.5, "svg.fonttype": "none", "svg.hashsalt": "report"}
-    with rc_context({**STYLE, **own}):  # type: ignore[dict-item]
+    own: dict[Any, Any] = {
+        "font.size": 10.5,
+        "axes.titlesize": 11.5,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "report",
+    }
+    with rc_context({**STYLE, **own}):
         yield
 
 

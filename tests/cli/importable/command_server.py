@@ -27,7 +27,7 @@ def refuse(*arguments: Any, **options: Any) -> None:
 @contextmanager
 def captured(texts: dict[str, str]) -> Any:
     """Everything written to the two output streams, also by code that is not Python's."""
-    files = {number: tempfile.TemporaryFile("w+") for number in (1, 2)}  # noqa: SIM115
+    files = {number: tempfile.TemporaryFile("w+") for number in (1, 2)}  # noqa: SIM115 - open as long as the streams are
     kept = {number: os.dup(number) for number in files}
     for number, file in files.items():
         os.dup2(file.fileno(), number)
@@ -50,7 +50,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     gym.make = REAL_MAKE if request["makes_envs"] else refuse
     texts: dict[str, str] = {}
     hidden = {name: sys.modules.get(name) for name in request["hides"]}
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(hidden))
     with captured(texts):
         try:
             code = import_module(f"sac_lightning.cli.{request['module']}").command()

@@ -14,6 +14,6 @@ class Fill(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         """Once."""
-        if trainer.datamodule.env_steps == self.env_steps:  # type: ignore[attr-defined]
+        if trainer.datamodule.env_steps == self.env_steps:
             _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, most))

@@ -15,5 +15,5 @@ class Stop(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         """Once."""
-        if trainer.datamodule.env_steps == self.env_steps:  # type: ignore[attr-defined]
+        if trainer.datamodule.env_steps == self.env_steps:
             os.kill(os.getpid(), signal.SIGTERM)
