@@ -14,6 +14,8 @@ class Run:
     variant: str = ""
     # Env steps at which a checkpoint is kept and evaluated, besides the end; multiples of one epoch.
     stage: int | None = None
+    # How it runs, where that is not how benchmarks usually run.
+    how: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -57,11 +59,23 @@ def _discrete_targets() -> tuple[Run, ...]:
     )
 
 
+def _precision() -> tuple[Run, ...]:
+    """Both precisions as compiled graphs, on five seeds of Pendulum and two of HalfCheetah."""
+    tasks = (("pendulum", "pendulum_fast", 5), ("halfcheetah", "halfcheetah", 2))
+    return tuple(
+        Run(experiment, seed, variant=f"{task}_{name}", how=("compile=true", f"precision={precision}"))
+        for task, experiment, seeds in tasks
+        for seed in range(seeds)
+        for name, precision in (("fp32", "32-true"), ("bf16", "bf16-mixed"))
+    )
+
+
 CASES = {
     case.name: case
     for case in (
         Case("pendulum_fast", tuple(Run("pendulum_fast", seed) for seed in range(5))),
         Case("cartpole", tuple(Run("cartpole", seed, stage=10_000) for seed in range(3))),
         Case("discrete_targets", _discrete_targets(), curves=True),
+        Case("precision", _precision(), curves=True),
     )
 }

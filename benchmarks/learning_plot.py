@@ -22,7 +22,7 @@ def draw(rows: list[Row], out: Path) -> None:
     rules = list(dict.fromkeys(rule for _, rule, _ in split))
     with rc_context(STYLE):
         figure = Figure(figsize=(5.2 * len(tasks), 6.4), dpi=150, layout="constrained")
-        grid = figure.subplots(2, len(tasks), sharex=True, squeeze=False)
+        grid = figure.subplots(2, len(tasks), sharex="col", squeeze=False)
         for column, task in enumerate(tasks):
             for rule, colour in zip(rules, COLOURS, strict=False):
                 own = [row for t, r, row in split if (t, r) == (task, rule)]

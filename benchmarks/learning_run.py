@@ -46,14 +46,20 @@ class Curve:
 
 def command(run: Run) -> str:
     """What a user types for this run."""
-    return " ".join(["python train.py", *run.arguments, *HOW])
+    return " ".join(["python train.py", *run.arguments, *how(run)])
+
+
+def how(run: Run) -> tuple[str, ...]:
+    """`HOW`, less what the run says otherwise."""
+    own = {argument.partition("=")[0] for argument in run.how}
+    return (*(argument for argument in HOW if argument.partition("=")[0] not in own), *run.how)
 
 
 def train(run: Run, folder: Path) -> None:
     """Train into `folder`, afresh. Raises RuntimeError with the last lines of what was printed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    arguments = [*run.arguments, *HOW, f"hydra.run.dir={folder}", *_stages(run)]
+    arguments = [*run.arguments, *how(run), f"hydra.run.dir={folder}", *_stages(run)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *arguments],

@@ -213,8 +213,13 @@ class SACModule(LightningModule):
 
     def training_step(self, turns: Iterable[Iteration], batch_idx: int) -> None:
         """Each turn was collected after the updates of the one before."""
-        for iteration in turns:
-            self._turn(iteration)
+        with self._acting_exactly():
+            for iteration in turns:
+                self._turn(iteration)
+
+    def _acting_exactly(self) -> torch.autocast:
+        """Acting in float32: Lightning would cast the actor for every obs. An update casts what it wants."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def _turn(self, iteration: Iteration) -> None:
         """G updates."""
@@ -269,7 +274,8 @@ class SACModule(LightningModule):
 
     def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
         """An evaluation is run by the loader: tell it."""
-        (evaluation,) = evaluations
+        with self._acting_exactly():
+            (evaluation,) = evaluations
         metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
         self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
         self.tell(metrics, int(self.env_steps))
