@@ -1,6 +1,7 @@
 """What is stored of an episode's end, under both autoreset modes; who acts; what is counted."""
 
 import operator
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sac_lightning import ActorConfig, Policy
 from sac_lightning.collector import Collector, Episode
 from sac_lightning.envs import action_spec, obs_spec
+from sac_lightning.envs.guard import EnvError
 from sac_lightning.heads import head_for
 from sac_lightning.networks import Actor
 from sac_lightning.replay import ReplayBuffer
@@ -33,9 +35,11 @@ class Run:
         learning_starts: int = 0,
         discrete: bool = True,
         seed: int = 0,
+        overlap: bool = False,
+        make: type[Clock] = Clock,
     ) -> None:
         kwargs = {"length": length, "truncates": truncates, "discrete": discrete}
-        config = env_config(Clock, autoreset=autoreset, kwargs=kwargs)
+        config = env_config(make, autoreset=autoreset, kwargs=kwargs)
         self.envs = config.build_vector(num_envs)
         obs = obs_spec(self.envs.single_observation_space)
         action = action_spec(self.envs.single_action_space)
@@ -51,6 +55,7 @@ class Run:
             action_seed=2,
             learning_starts=learning_starts,
             next_step_autoreset=autoreset == "next_step",
+            overlap=overlap,
         )
 
     def collect(self, steps: int) -> list[Episode]:
@@ -184,17 +189,96 @@ def test_a_bad_learning_starts_is_refused() -> None:
         Run(learning_starts=-1)
 
 
-def test_the_state_of_a_collector_is_plain_and_complete(tmp_path: Any) -> None:
-    run = Run("next_step", 2, learning_starts=4, length=1000)
+@both_modes
+@widths
+def test_overlap_changes_when_the_envs_step_and_nothing_of_what_is_stored(
+    autoreset: str, num_envs: int
+) -> None:
+    runs = [
+        Run(autoreset, num_envs, learning_starts=5, discrete=False, overlap=overlap)
+        for overlap in (False, True)
+    ]
+    told = [[run.collect(1) for _ in range(20)] for run in runs]
+    assert told[0] == told[1]
+    assert runs[0].collector.env_steps == runs[1].collector.env_steps == 20 * num_envs
+    for one, other in zip(*(run.replay.store for run in runs), strict=True):
+        assert torch.equal(one.nan_to_num(9.0), other.nan_to_num(9.0))
+    runs[1].collector.close()
+
+
+@pytest.mark.parametrize(("overlap", "expected"), [(False, [1.0, -1.0, -1.0]), (True, [1.0, 1.0, -1.0])])
+def test_with_overlap_an_action_is_that_of_the_policy_one_turn_before(
+    overlap: bool, expected: list[float]
+) -> None:
+    run = Run(discrete=False, length=1000, overlap=overlap)
+    last = run.policy.actor.layers[-1]
+    for bias in (20.0, -20.0, -20.0):  # what the updates of each turn make of the policy
+        with torch.no_grad():
+            last.weight.zero_()
+            last.bias.copy_(torch.tensor([bias, -20.0]))
+        run.collect(1)
+    assert run.replay.store.action[:3, 0].tolist() == expected
+    run.collector.close()
+
+
+class Waits(Clock):
+    """From its second step on, it ends a step only when it is told to."""
+
+    told = threading.Event()
+
+    def step(self, action: Any) -> Any:
+        if self.count >= 1 and not self.told.wait(timeout=20):
+            raise TimeoutError("nothing went on beside this step")
+        return super().step(action)
+
+
+def test_with_overlap_the_envs_step_while_the_caller_goes_on() -> None:
+    run = Run(length=1000, overlap=True, make=Waits)
+    run.collect(1)  # returns, though the second step has begun and waits for what follows
+    Waits.told.set()
+    run.collect(1)
+    assert run.collector.env_steps == 2
+    run.collector.close()
+
+
+class Breaks(Clock):
+    """Its second step fails."""
+
+    def step(self, action: Any) -> Any:
+        if self.count == 1:
+            raise RuntimeError("the joint is broken")
+        return super().step(action)
+
+
+def test_a_step_that_fails_in_the_thread_is_told_by_the_turn_that_needs_it() -> None:
+    run = Run(overlap=True, make=Breaks)
+    run.collect(1)
+    with pytest.raises(EnvError, match="the joint is broken, at env step 2"):
+        run.collect(1)
+    run.collector.close()
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_state_of_a_collector_is_plain_and_complete(tmp_path: Any, overlap: bool) -> None:
+    run = Run("next_step", 2, learning_starts=4, length=1000, overlap=overlap)
     run.collect(7)
     torch.save(run.collector.state_dict(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     expected = run.collector.state_dict()
-    other = Run("next_step", 2, learning_starts=4, length=1000)
+    other = Run("next_step", 2, learning_starts=4, length=1000, overlap=overlap)
     other.collector.load_state_dict(state, torch.device("cpu"), episodes_go_on=True)
     assert other.collector.env_steps == 14
     restored = other.collector.state_dict()
     assert restored.keys() == expected.keys()
-    for key, value in expected.items():
+    for key, value in _flat(expected).items():
         equal = torch.equal if isinstance(value, torch.Tensor) else operator.eq
-        assert equal(restored[key], value), key
+        assert equal(_flat(restored)[key], value), key
+    assert (expected["underway"] is not None) == overlap
+    for each in (run, other):
+        each.collector.close()
+
+
+def _flat(state: dict[str, Any]) -> dict[str, Any]:
+    """A step that is under way, in a dict of its own, laid beside the rest; log_prob may be unknown."""
+    underway = {f"underway.{key}": value.nan_to_num(9.0) for key, value in (state["underway"] or {}).items()}
+    return {**{key: value for key, value in state.items() if key != "underway"}, **underway}

@@ -35,6 +35,7 @@ class Collection:
         seed: int,
         device: torch.device,
         journal_dir: Path | None,
+        overlap: bool = False,
     ) -> None:
         obs, action = specs
         streams = Streams.of(seed)
@@ -51,13 +52,14 @@ class Collection:
             action_seed=streams.action,
             learning_starts=learning_starts,
             next_step_autoreset=env.autoreset == "next_step",
+            overlap=overlap,
         )
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data from which `load_state_dict` continues."""
         return {
-            "collector": self.collector.state_dict(),
+            "collector": self.collector.state_dict(),  # first: it waits for a step that is under way
             "envs": capture(self.envs),
             "replay": self.replay.state_dict(),
             "journal": None if self.journal is None else list(self.journal.save(self.replay)),
@@ -72,8 +74,8 @@ class Collection:
             # The first reset would play the run's first episode again; this seed belongs to this moment.
             self.collector.restart_episodes(self._streams.env + collector["env_steps"])
             log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
+            self.envs.env_steps = collector["env_steps"]
         self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
-        self.envs.env_steps = self.collector.env_steps
         self._load_replay(state["replay"], state["journal"])
 
     def _load_replay(self, replay: dict[str, Any], manifest: list[Any] | None) -> None:
@@ -91,4 +93,5 @@ class Collection:
 
     def close(self) -> None:
         """Close the envs."""
+        self.collector.close()
         self.envs.close()

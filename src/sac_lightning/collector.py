@@ -1,7 +1,9 @@
 """Steps the envs with the newest policy and stores what happened."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -38,11 +40,32 @@ class Episode(NamedTuple):
     length: int
 
 
+class Landed(NamedTuple):
+    """What a step of all envs led to; `next_obs` is `obs`, save where `obs` begins another episode."""
+
+    obs: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    next_obs: Array
+
+
+class Underway(NamedTuple):
+    """Actions that were chosen, their log-densities, and the step that they are taken in."""
+
+    action: Array
+    log_prob: Array
+    landed: Callable[[], Landed]
+
+
 CollectorState = dict[str, Any]
 
 
 class Collector:
     """Acts in `envs` and writes transitions to `replay`.
+
+    With `overlap`, a step begins as soon as the one before has landed, in a thread, and goes on while the
+    updates of that turn run: its actions are those of the policy before these updates, one turn old.
 
     Truncation is not stored: only `terminated` ends a return. Under Gymnasium's two autoreset modes the
     last real observation is found where each keeps it: SAME_STEP in `info["final_obs"]`; NEXT_STEP in
@@ -59,6 +82,7 @@ class Collector:
         action_seed: int,
         learning_starts: int,
         next_step_autoreset: bool = False,
+        overlap: bool = False,
     ) -> None:
         require(
             learning_starts >= 0,
@@ -77,6 +101,8 @@ class Collector:
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._resetting = np.zeros(envs.num_envs, dtype=bool)
+        self._underway: Underway | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="envs") if overlap else None
 
     def collect(self, policy: Policy, steps: int) -> list[Episode]:
         """`steps` steps of every env; the episodes that ended in them.
@@ -85,11 +111,21 @@ class Collector:
         """
         finished: list[Episode] = []
         for _ in range(steps):
-            finished.extend(self._step(*self._choose(policy)))
+            underway = self._underway or self._begin(policy)
+            finished.extend(self._finish(underway))
+            self._underway = None if self._thread is None else self._begin(policy)
         return finished
 
+    def close(self) -> None:
+        """Wait for a step that is under way. Nothing of it is kept, nor an error that it met."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
     def state_dict(self) -> CollectorState:
-        """Counters, present observations, episode statistics and random streams, as plain data."""
+        """Counters, present observations, episode statistics and random streams, as plain data.
+
+        A step that is under way is waited for: the envs' own state is to be captured after this.
+        """
         generator = self._generator
         return {
             "env_steps": self.env_steps,
@@ -99,6 +135,7 @@ class Collector:
             "resetting": torch.from_numpy(self._resetting.copy()),
             "warm_up": json.dumps(self._warm_up.bit_generator.state),
             "generator": None if generator is None else generator.get_state(),
+            "underway": None if self._underway is None else _plain(self._underway),
         }
 
     def load_state_dict(self, state: CollectorState, device: torch.device, *, episodes_go_on: bool) -> None:
@@ -116,6 +153,8 @@ class Collector:
             kept = ("obs", "returns", "lengths", "resetting")
             arrays = [state[key].numpy().copy() for key in kept]
             self._obs, self._returns, self._lengths, self._resetting = arrays
+            underway = state.get("underway")
+            self._underway = None if underway is None else _underway(underway)
 
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""
@@ -134,18 +173,28 @@ class Collector:
             return policy.sample_with_log_prob(self._obs, self._generator)
         return policy.sample(self._obs, self._generator), np.full(self.envs.num_envs, np.nan, np.float32)
 
-    def _step(self, action: Array, log_prob: Array) -> Iterable[Episode]:
-        obs, reward, terminated, truncated, info = self.envs.step(self.action.to_env(action))
+    def _begin(self, policy: Policy) -> Underway:
+        action, log_prob = self._choose(policy)
+        step = partial(self._land, self.action.to_env(action))
+        landed = step if self._thread is None else self._thread.submit(step).result
+        return Underway(action, log_prob, landed)
+
+    def _land(self, env_action: Array) -> Landed:
+        obs, reward, terminated, truncated, info = self.envs.step(env_action)
         over = terminated | truncated
         next_obs = obs
         if not self.next_step_autoreset and over.any():
             next_obs = obs.copy()
             for i in np.flatnonzero(over):
                 next_obs[i] = info["final_obs"][i]
-        self._store(action, reward, next_obs, terminated, log_prob)
+        return Landed(obs, reward, terminated, truncated, next_obs)
+
+    def _finish(self, underway: Underway) -> Iterable[Episode]:
+        obs, reward, terminated, truncated, next_obs = underway.landed()
+        self._store(underway.action, reward, next_obs, terminated, underway.log_prob)
         self.env_steps += self.envs.num_envs
         self._obs = obs
-        return self._episodes(reward, over)
+        return self._episodes(reward, terminated | truncated)
 
     def _store(
         self, action: Array, reward: Array, next_obs: Array, terminated: Array, log_prob: Array
@@ -164,3 +213,17 @@ class Collector:
         self._lengths[over] = 0
         self._resetting = over if self.next_step_autoreset else self._resetting
         return ended
+
+
+def _plain(underway: Underway) -> dict[str, torch.Tensor]:
+    """As tensors, once it has landed."""
+    arrays = {"action": underway.action, "log_prob": underway.log_prob, **underway.landed()._asdict()}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def _underway(plain: dict[str, torch.Tensor]) -> Underway:
+    """What `_plain` was given."""
+    arrays = {name: tensor.numpy().copy() for name, tensor in plain.items()}
+    action, log_prob = arrays.pop("action"), arrays.pop("log_prob")
+    landed = Landed(**arrays)
+    return Underway(action, log_prob, lambda: landed)

@@ -31,6 +31,9 @@ class ReplayDataModule(LightningDataModule):
     works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
     millisecond a batch, does not count. With `total_env_steps` no multiple of `steps_per_epoch`, build the
     Trainer with `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
+
+    With `overlap` the envs step in a thread while the updates of the turn before run; the actions are then
+    those of the policy before these updates. That pays for envs that take long.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class ReplayDataModule(LightningDataModule):
         num_envs: int = 1,
         collect_steps: int = 1,
         turns_per_batch: int | None = None,
+        overlap: bool = False,
         utd_ratio: float = 1.0,
         batch_size: int = 256,
         capacity: int | None = None,
@@ -56,7 +60,7 @@ class ReplayDataModule(LightningDataModule):
         self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
         self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
         self.utd_ratio, self.batch_size = utd_ratio, batch_size
-        self.turns_per_batch = turns_per_batch
+        self.turns_per_batch, self.overlap = turns_per_batch, overlap
         self.eval_episodes, self.seed = eval_episodes, seed
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
@@ -115,7 +119,18 @@ class ReplayDataModule(LightningDataModule):
         told = "must be a whole number of at least 1, or null"
         turns = whole(self.turns_per_batch)
         require(turns >= 1, "collector.turns_per_batch", self.turns_per_batch, told)
+        self._check_overlap()
         self.env.check()
+
+    def _check_overlap(self) -> None:
+        overlap: object = self.overlap
+        require(isinstance(overlap, bool), "collector.overlap", overlap, "must be true or false")
+        require(
+            not overlap or self.collect_steps == 1,
+            "collector.collect_steps",
+            self.collect_steps,
+            "must be 1 with overlap: one step of the envs is under way while the updates of a turn run",
+        )
 
     # --- what a module needs to know -----------------------------------------------------------------
 
@@ -167,6 +182,7 @@ class ReplayDataModule(LightningDataModule):
                 seed=self.seed,
                 device=self.device,
                 journal_dir=self.journal_dir,
+                overlap=self.overlap,
             )
             log.info("resume: %s", self.collection.guarantee)
 

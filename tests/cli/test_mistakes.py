@@ -61,6 +61,8 @@ MISTAKES = {
     "critic.num_critics=1": ("critic.num_critics=1: must be a whole number of at least 2",),
     "critic.num_critics=abc": ("critic.num_critics=abc: must be a whole number",),
     "head=tanh_normal head.log_std_min=abc": ("head.log_std_min=abc: ", "log_std_max=2.0"),
+    "collector=overlap collector.collect_steps=2": ("collector.collect_steps=2: must be 1 with overlap",),
+    "collector.overlap=sometimes": ("collector.overlap=sometimes: must be true or false",),
     "collector.collect_steps=0": ("collect_steps=0: must be a whole number of at least 1",),
     "replay.capacity=0": ("replay.capacity=0: must be a whole number of at least num_envs=1",),
     "replay.capacity=1e12": ("replay.capacity=1000000000000.0: must be a whole number",),

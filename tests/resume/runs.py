@@ -45,6 +45,7 @@ class Run:
     lr_schedule: str | None = "linear"
     temperature: TemperatureRule | None = None
     env_options: dict[str, Any] = field(default_factory=dict)
+    overlap: bool = False
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -54,6 +55,7 @@ class Run:
             env,
             **{key: getattr(self, key) for key in counts},
             batch_size=16,
+            overlap=self.overlap,
             turns_per_batch=1,  # stops are counted in batches
             eval_episodes=1,
             seed=3,

@@ -57,6 +57,23 @@ def test_a_moving_target_goes_on_where_it_was(
     assert len(targets) >= 4  # it did move
 
 
+@pytest.mark.parametrize(
+    ("env", "vectorization", "num_envs"),
+    [("HalfCheetah-v5", "sync", 1), ("Pendulum-v1", "async", 4), ("CartPole-v1", "sync", 4)],
+)
+def test_a_step_that_is_under_way_is_saved_and_goes_on(
+    fit: Fit, tmp_path: Path, env: str, vectorization: str, num_envs: int
+) -> None:
+    run = Run(env, vectorization, num_envs, overlap=True)
+    fit(run, tmp_path / "whole")
+    for stop in (30, 97):  # in the warm-up, where actions are random, and after it
+        fit(run, tmp_path / "parts", StopAt(stop))
+    fit(run, tmp_path / "parts")
+    expected = left_behind(tmp_path / "whole", run.capacity)
+    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    assert "/collector/underway/action" in expected
+
+
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:
     fit(Run(), tmp_path / "a")
     fit(Run(learning_starts=41), tmp_path / "b")

@@ -144,6 +144,7 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         num_envs=cfg.num_envs,
         collect_steps=cfg.collector.collect_steps,
         turns_per_batch=cfg.collector.turns_per_batch,
+        overlap=cfg.collector.overlap,
         utd_ratio=cfg.utd_ratio,
         batch_size=cfg.batch_size,
         capacity=cfg.replay.capacity,
