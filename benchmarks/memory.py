@@ -2,14 +2,17 @@
 
     python benchmarks/memory.py                            50,000 env steps with the default networks
     python benchmarks/memory.py --small --env-steps 2500   seconds, for a test
+    python benchmarks/memory.py --small --compile --env-steps 100500    the same for 100,000 compiled updates
+    python benchmarks/memory.py --peak                     the most that an eager and a compiled run ever hold
 
-The bound is 30 MB beyond the buffer's own rows after a warm-up.
+The bound of the growth is 30 MB beyond the buffer's own rows after a warm-up.
 """
 
 import argparse
 import gc
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from sac_lightning.callbacks import LastCheckpoint
 from sac_lightning.loggers import MetricsCSV
 from sac_lightning.networks import ActorConfig, CriticConfig
 
+ROOT = Path(__file__).resolve().parents[1]
 MB = 1e6
 BOUND_MB = 30.0
 FULL_ENV_STEPS = 50_000
@@ -65,7 +69,7 @@ def _filled_bytes(replay: Any) -> int:
     return int(len(replay) * rows)
 
 
-def grow(env_steps: int, size: Size) -> dict[int, float]:
+def grow(env_steps: int, size: Size, compiled: bool = False) -> dict[int, float]:
     """Megabytes beyond the buffer by env steps, of one run on Pendulum."""
     data = ReplayDataModule(
         "Pendulum-v1",
@@ -78,7 +82,7 @@ def grow(env_steps: int, size: Size) -> dict[int, float]:
     hidden = (size.hidden, size.hidden)
     obs, action = data.specs
     actor, critic = ActorConfig(hidden_sizes=hidden), CriticConfig(hidden_sizes=hidden)
-    module = SACModule(obs, action, actor=actor, critic=critic)
+    module = SACModule(obs, action, actor=actor, critic=critic, compile=compiled)
     watch = Watch(max(env_steps // MEASURED_TIMES, 1))
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
@@ -103,16 +107,43 @@ def growth(beyond_buffer: dict[int, float], env_steps: int) -> float:
     return max(after.values()) - after[min(after)]
 
 
+def peak(compiled: bool) -> float:
+    """The most megabytes that a run with the default networks holds, its graph compiled from nothing."""
+    options = ["env=pendulum", "total_env_steps=1500", f"compile={compiled}".lower(), "logger=csv"]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/cache"}
+        line = [sys.executable, str(ROOT / "train.py"), *options, f"hydra.run.dir={folder}/run"]
+        process = subprocess.Popen(
+            line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"exit status {process.returncode}: {' '.join(line)}")
+    return used.ru_maxrss * 1024 / MB
+
+
+def peaks() -> dict[str, float]:
+    """Both modes, and their ratio."""
+    eager, compiled = peak(False), peak(True)
+    return {"eager_mb": eager, "compiled_mb": compiled, "ratio": compiled / eager}
+
+
 def main() -> int:
     """Tell the growth; 1 if it is beyond the bound."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--env-steps", type=int, default=FULL_ENV_STEPS)
     parser.add_argument("--small", action="store_true", help="networks of 16, mini-batches of 32")
+    parser.add_argument("--compile", action="store_true", help="measure the compiled update")
+    parser.add_argument("--peak", action="store_true", help="compare what an eager and a compiled run hold")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--bound-mb", type=float, default=BOUND_MB)
     arguments = parser.parse_args()
+    if arguments.peak:
+        print(json.dumps(peaks()))
+        return 0
     torch.set_num_threads(arguments.threads)
-    beyond = grow(arguments.env_steps, SMALL if arguments.small else FULL)
+    beyond = grow(arguments.env_steps, SMALL if arguments.small else FULL, arguments.compile)
     grown = growth(beyond, arguments.env_steps)
     print(json.dumps({"growth_mb": grown, "bound_mb": arguments.bound_mb, "beyond_buffer_mb": beyond}))
     return int(grown > arguments.bound_mb)

@@ -29,6 +29,7 @@ def overrides(arguments: argparse.Namespace, folder: str) -> list[str]:
         f"+callbacks.segments={{_target_:segments.Segments,learning_starts:{arguments.learning_starts}}}",
         "allowed_prefixes=[segments]",
         f"hydra.run.dir={folder}",
+        *arguments.overrides,
     ]
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", default="32-true")
+    parser.add_argument("--overrides", nargs="*", default=[], help="more arguments of train.py")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sys.argv = [sys.argv[0], *overrides(arguments, folder)]

@@ -106,6 +106,11 @@ class Learner:
         self._lr_now = float(self._group["lr"])
         self._lr = torch.tensor(self._lr_now, device=self._means[0].device)
 
+    @property
+    def state(self) -> list[Tensor]:
+        """All tensors that `descend` reads and writes in place, at addresses that never change."""
+        return [*self.gradient.weights, *self._means, *self._squares, *self._steps, self._lr]
+
     def follow_schedule(self) -> None:
         """Take over the learning rate that a schedule has left in the optimizer."""
         if self._group["lr"] != self._lr_now:

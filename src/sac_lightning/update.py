@@ -1,7 +1,7 @@
 """One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from types import FunctionType
@@ -66,13 +66,31 @@ class Update:
         self._learners = [each for each in (self.critic, self.actor, self.alpha) if each is not None]
         self._log_alpha = alias(parts.log_alpha)
         self._targets = [alias(weight) for weight in parts.target_critic.parameters()]
+        self._replayed = compiled and parts.log_alpha.device.type == "cuda"
         run = partial(Update._step, self)
-        self._run = one_graph(run) if compiled else run
+        self._run = one_graph(run, self._in_place if self._replayed else None) if compiled else run
+
+    @property
+    def _in_place(self) -> list[Tensor]:
+        """What a step changes where it lies."""
+        parts = self._parts
+        lasting = [
+            parts.target_entropy,
+            parts.target_memory,
+            parts.env_steps,
+            self._log_alpha,
+            *self._targets,
+        ]
+        return [*lasting, *(each for learner in self._learners for each in learner.state)]
 
     def __call__(self, batch: Batch, noise: Float[Tensor, "2 B noise"]) -> Mapping[str, Tensor]:
         for learner in self._learners:
             learner.follow_schedule()
-        return self._run(batch, noise)
+        if not self._replayed:
+            return self._run(batch, noise)
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch's
+        # The next replay writes its metrics over these.
+        return {name: metric.clone() for name, metric in self._run(batch, noise).items()}
 
     def _step(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
         rule = self._parts.temperature
@@ -108,8 +126,13 @@ class Update:
         return moved
 
 
-def one_graph(step: "partial[dict[str, Tensor]]") -> Callable[..., dict[str, Tensor]]:
+def one_graph(
+    step: "partial[dict[str, Tensor]]", replayed: Iterable[Tensor] | None = None
+) -> Callable[..., dict[str, Tensor]]:
     """`step` as a single compiled graph, for the shapes of its first call and for no others.
+
+    With `replayed`, the tensors that it changes in place, it is recorded as a CUDA graph and replayed: one
+    launch for a whole update. Recording needs to know that these tensors stay where they are.
 
     Its inputs are always the same tensors in the same shapes, so the checks of them before each call, a tenth
     of an update, are left out. Graphs are kept with a function's code: unchecked, one Update would be given
@@ -123,5 +146,9 @@ def one_graph(step: "partial[dict[str, Tensor]]") -> Callable[..., dict[str, Ten
     unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
     if unchecked is not None:
         options["guard_filter_fn"] = unchecked
+    if replayed is not None:
+        options["triton.cudagraphs"] = True
+        for tensor in replayed:
+            torch._dynamo.mark_static_address(tensor)
     graph = torch.compile(own, fullgraph=True, dynamic=False, options=options)
     return partial(graph, *step.args)
