@@ -1,11 +1,15 @@
 """Soft Actor-Critic as a PyTorch Lightning plugin."""
 
-from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.envs import EnvConfig
-from sac_lightning.errors import ConfigError
-from sac_lightning.module import SACModule
-from sac_lightning.networks import ActorConfig, CriticConfig
-from sac_lightning.policy import Policy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sac_lightning.datamodule import ReplayDataModule
+    from sac_lightning.envs import EnvConfig
+    from sac_lightning.errors import ConfigError
+    from sac_lightning.module import SACModule
+    from sac_lightning.networks import ActorConfig, CriticConfig
+    from sac_lightning.policy import Policy
 
 __all__ = [
     "ActorConfig",
@@ -17,3 +21,25 @@ __all__ = [
     "SACModule",
 ]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ActorConfig": "networks",
+    "ConfigError": "errors",
+    "CriticConfig": "networks",
+    "EnvConfig": "envs",
+    "Policy": "policy",
+    "ReplayDataModule": "datamodule",
+    "SACModule": "module",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: PyTorch and Lightning take seconds, which `--help` saves."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

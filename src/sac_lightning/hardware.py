@@ -5,10 +5,12 @@ import logging
 import os
 import shutil
 import sys
-
-import torch
+from typing import TYPE_CHECKING
 
 from sac_lightning.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 # Of malloc.h.
@@ -18,8 +20,10 @@ COMPILE = (True, False, "auto")
 WORTH_COMPILING = 8_000
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str) -> "torch.device":
     """`auto` is a GPU where there is one. Raises ConfigError for a device that is not here."""
+    import torch  # here, since a sweep counts its CPUs without it
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
