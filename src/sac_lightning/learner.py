@@ -1,6 +1,7 @@
 """One network's descent: the gradient of its objective, and Adam's step on its weights, in place."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -59,7 +60,7 @@ class GradientOf:
         return self._run(*inputs)
 
     def _eager(self, *inputs: Any) -> Gradient:
-        with self._precision(inputs):
+        with self._precision():
             loss, told = self._objective(*inputs)
         found = torch.autograd.grad(loss, list(self.parameters.values()))
         return Gradient(loss.detach(), found, told.detach())
@@ -69,13 +70,16 @@ class GradientOf:
         return Gradient(loss, list(found.values()), told)
 
     def _of_weights(self, weights: dict[str, Tensor], inputs: Any) -> tuple[Scalar, Alpha]:
-        with self._precision(inputs):
+        with self._precision():
             loss, told = functional_call(self._objective, {**self._constants, **weights}, inputs)
         return loss, told.detach()
 
-    def _precision(self, inputs: Any) -> torch.autocast:
-        device = next(iter(self._weights.values())).device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self._autocast)
+    def _precision(self) -> AbstractContextManager[object]:
+        if (
+            not self._autocast
+        ):  # PyTorch's cache takes no graph with an autocast in it, not even a disabled one
+            return nullcontext()
+        return torch.autocast(next(iter(self._weights.values())).device.type, torch.bfloat16)
 
 
 class Learner:
