@@ -3,8 +3,8 @@
     python benchmarks/diagnostics.py [--rounds 40]
 
 Times one look at a mini-batch, one update, and one action with and without its log-density, in turn; the
-share is that of a look every 250 env steps and a density every env step, at one update an env step. Writes
-results/diagnostics.csv.
+share is that of a look every 250 env steps and of a density for every eighth (the collector's), at one
+update an env step. Writes results/diagnostics.csv.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 from tables import Table
 
 from sac_lightning import ReplayDataModule, SACModule
+from sac_lightning.collector import DENSITY_EVERY
 
 RESULTS = Path(__file__).parent / "results" / "diagnostics.csv"
 ROW = 250  # env steps between two looks
@@ -76,8 +77,8 @@ def main() -> None:
     )
     trainer.fit(SACModule(*data.specs), data)
     times = clock.seconds
-    density = times["action_and_density"] - times["action"]
-    step = times["update"] + times["action_and_density"] + times["look"] / ROW
+    density = (times["action_and_density"] - times["action"]) / DENSITY_EVERY
+    step = times["update"] + times["action"] + density + times["look"] / ROW
     numbers = {f"{name}_ms": 1000 * seconds for name, seconds in times.items()}
     numbers["density_percent"] = 100 * density / step
     numbers["looks_percent"] = 100 * times["look"] / ROW / step

@@ -163,15 +163,16 @@ class Collector:
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
         """Actions, and their log-density under the policy that chose them; NaN for most, to save time."""
-        if self.env_steps < self.learning_starts:
-            count = self.envs.num_envs
-            density = np.full(count, self.action.random_log_prob, np.float32)
+        count = self.envs.num_envs
+        known = self.env_steps // count % DENSITY_EVERY == 0
+        if self.env_steps < self.learning_starts:  # as few known, or they would weigh more than later ones
+            density = np.full(count, self.action.random_log_prob if known else np.nan, np.float32)
             return self.action.random(self._warm_up, count), density
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
-        if self.env_steps // self.envs.num_envs % DENSITY_EVERY == 0:
+        if known:
             return policy.sample_with_log_prob(self._obs, self._generator)
-        return policy.sample(self._obs, self._generator), np.full(self.envs.num_envs, np.nan, np.float32)
+        return policy.sample(self._obs, self._generator), np.full(count, np.nan, np.float32)
 
     def _begin(self, policy: Policy) -> Underway:
         action, log_prob = self._choose(policy)

@@ -54,6 +54,16 @@ def test_sum_over_all_actions_has_no_noise_and_samples_fall_with_their_root() ->
     assert KNOWN["g.score.32"] / KNOWN["g.score.1"] == pytest.approx(0.177, rel=0.25)
 
 
+def test_return_rises_on_old_data_of_another_policy_and_less_on_the_newest_alone() -> None:
+    assert KNOWN["h.age_low.all"] > 5 * KNOWN["h.age_high.newest"]
+    assert KNOWN["h.shift_high.all"] < -3.0
+    assert KNOWN["h.shift_high.all"] < KNOWN["h.shift_low.newest"] < KNOWN["h.shift_high.newest"] < 0.0
+    assert KNOWN["h.rarer.all"] == pytest.approx(math.exp(-KNOWN["h.shift.all"]), rel=1e-4)
+    assert KNOWN["h.return_low.all"] > KNOWN["h.first.all"] + 1000
+    assert KNOWN["h.return_low.all"] > KNOWN["h.return_high.newest"]
+    assert KNOWN["h.return_low.newest"] > KNOWN["h.first.newest"]
+
+
 @pytest.mark.parametrize("task", ["cartpole", "acrobot"])
 def test_discrete_default_beats_the_classic_rule_beyond_the_interval(task: str) -> None:
     ours, classic = f"t.{task}.max_ratio-0.5", f"t.{task}.max_ratio-0.98"

@@ -35,11 +35,15 @@ def test_two_processes_and_one_write_the_same_files(
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("only=a,z", "only=a,z: must be letters of a, b, c, d, e, f, g, such as only=a,d"),
+        ("only=a,z", "only=a,z: must be letters of a, b, c, d, e, f, g, h, such as only=a,d"),
         ("budget=2", "budget=2: must be a number in (0, 1]"),
         ("jobs=0", "jobs=0: must be auto or a whole number of at least 1"),
         ("-m", "-m: the lab has seeds of its own; call it once for each first seed"),
         ("seed=-1", "seed=-1: must be a whole number of at least 0"),
+        (
+            "out=/proc/nope",
+            "out=/proc/nope: cannot be written (No such file or directory): name another folder",
+        ),
         ("measure=false", "measure=false: there is no docs/lab/a_thermostat.csv: run with measure=true"),
     ],
 )

@@ -89,6 +89,14 @@ def test_every_figure_is_in_the_documents_and_readme_leads_to_them() -> None:
     assert all(f"(docs/{name})" in readme for name in (*QUOTING, "algorithm.md", "lab.html"))
 
 
+@pytest.mark.parametrize("name", QUOTING)
+def test_every_question_has_a_formula_a_function_a_figure_and_a_correction(name: str) -> None:
+    sections = re.split(r"^## ", text_of(name), flags=re.MULTILINE)[1:]
+    assert [text.partition(". ")[0] for text in sections] == list("123456789")
+    for part in ("```\n", r"\.\./src/\w+", r"!\[.+\]\(figures/\w+\.png\)", r"\*\*(Where|常見說法)"):
+        assert [text[:40] for text in sections if not re.search(part, text)] == []
+
+
 def test_page_is_complete_and_needs_nothing_from_outside() -> None:
     page = text_of("lab.html")
     assert page.count("data:image/png;base64,") == len(EXPERIMENTS)

@@ -1,6 +1,7 @@
 """The experiments measure what they say: known answers, and short real runs."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from sac_lightning.datamodule import ReplayDataModule
+from sac_lightning.entropy import Auto
 from sac_lightning.heads import TanhNormal
-from sac_lightning.lab import EXPERIMENTS, gradients, squashed, targets, thermostat, two_peaks
+from sac_lightning.lab import EXPERIMENTS, gradients, old_data, squashed, targets, thermostat, two_peaks
+from sac_lightning.lab.agents import train
 from sac_lightning.lab.experiment import Experiment, Job
 from sac_lightning.lab.runner import JobFailed, run
 from sac_lightning.lab.table import Table
+from sac_lightning.module import SACModule
 
 BY_LETTER = {each.letter: each for each in EXPERIMENTS}
 
@@ -100,7 +105,7 @@ def test_bandit_theory_is_the_optimum_of_reward_and_entropy() -> None:
 
 
 def test_every_compared_agent_has_three_seeds_and_draws_from_its_own_alone() -> None:
-    for letter in "bcg":
+    for letter in "bcgh":
         experiment = BY_LETTER[letter]
         jobs = experiment.jobs(0, 0.02)
         seeds = {job.told.rpartition(" ")[2] for job in jobs} if letter != "g" else {""}
@@ -109,6 +114,32 @@ def test_every_compared_agent_has_three_seeds_and_draws_from_its_own_alone() -> 
         assert len(first) > 5
         if letter == "b":
             assert Table.of(jobs[0].run()).rows == first.rows
+
+
+@pytest.mark.parametrize("pool", list(old_data.POOLS))
+def test_short_pool_holds_the_newest_data_and_the_distance_is_that_of_its_own_actions(pool: str) -> None:
+    kept = None if pool == "all" else 150
+    seen: list[tuple[int, float]] = []
+
+    def look(module: SACModule, data: ReplayDataModule, env_steps: int, row: dict[str, float]) -> None:
+        assert data.collection is not None
+        replay = data.collection.replay
+        assert len(replay) == min(env_steps, kept or env_steps)
+        # One at a time, from the newest back to the first that a policy chose.
+        own = range(max(100, env_steps - len(replay)), env_steps)
+        gone = []
+        for number in own:
+            obs, action, *_, then = (field[[number % replay.capacity]] for field in replay.store)
+            with torch.no_grad():
+                gone.append(float(module.head.log_prob(module.actor(obs), action) - then))
+        expected = float(np.nanmean(gone)) if gone else math.nan
+        assert old_data.shift(module, data) == pytest.approx(expected, abs=1e-4, nan_ok=True)
+        seen.append((env_steps, expected))
+
+    given = replace(old_data.recipe(pool, 0.02), learning_starts=100, capacity=kept, evaluates=False)
+    train(given, Auto(), 0, after_row=look)
+    assert seen[-1][0] == 400
+    assert sum(math.isfinite(value) for _, value in seen) > 5
 
 
 @pytest.mark.parametrize("letter", [each.letter for each in EXPERIMENTS])

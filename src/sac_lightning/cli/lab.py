@@ -51,6 +51,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     chosen, outputs = _chosen(cfg.only), Outputs(Path(str(cfg.out)))
     try:
         if cfg.measure:
+            _make_folders(outputs)
             _measure(chosen, outputs, cfg)
         _write(chosen, outputs)
     except JobFailed as error:
@@ -82,6 +83,15 @@ def _chosen(only: Any) -> "list[Experiment]":
         bool(asked) and not wrong, "only", only, f"must be letters of {', '.join(known)}, such as only=a,d"
     )
     return [each for each in EXPERIMENTS if each.letter in asked]
+
+
+def _make_folders(outputs: "Outputs") -> None:
+    """Before minutes of training whose rows could not be kept."""
+    try:
+        outputs.make_folders()
+    except OSError as error:
+        told = f"cannot be written ({error.strerror}): name another folder"
+        raise ConfigError("out", outputs.folder, told) from None
 
 
 def _measure(chosen: "list[Experiment]", outputs: "Outputs", cfg: "DictConfig") -> None:

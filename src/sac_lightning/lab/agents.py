@@ -31,6 +31,7 @@ class Recipe:
     num_envs: int = 1
     utd_ratio: float = 1.0
     batch_size: int = 128
+    capacity: int | None = None  # of the replay buffer; None: everything is kept
     gamma: float = 0.98
     tau: float = 0.02
     lr: float = 1e-3
@@ -107,6 +108,7 @@ def train(
         num_envs=recipe.num_envs,
         utd_ratio=recipe.utd_ratio,
         batch_size=recipe.batch_size,
+        capacity=recipe.capacity,
         eval_episodes=recipe.eval_episodes,
         seed=seed,
     )

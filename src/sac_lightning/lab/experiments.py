@@ -1,6 +1,15 @@
 """The experiments of the lab, in order."""
 
-from sac_lightning.lab import expectation, gradients, schedules, squashed, targets, thermostat, two_peaks
+from sac_lightning.lab import (
+    expectation,
+    gradients,
+    old_data,
+    schedules,
+    squashed,
+    targets,
+    thermostat,
+    two_peaks,
+)
 from sac_lightning.lab.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -11,4 +20,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     gradients.EXPERIMENT,
     two_peaks.EXPERIMENT,
     expectation.EXPERIMENT,
+    old_data.EXPERIMENT,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sac_lightning.files import write_atomically
 from sac_lightning.lab.experiment import Experiment
@@ -22,6 +23,13 @@ class Outputs:
     """Files below one folder, `docs` in a checkout."""
 
     folder: Path
+
+    def make_folders(self) -> None:
+        """What the files lie in; an OSError where that cannot be written."""
+        for name in ("lab", "figures"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder / name):
+                pass
 
     def csv(self, experiment: Experiment) -> Path:
         """The experiment's table."""

@@ -98,4 +98,22 @@ STORIES = {
         "values in one pass anyway. Only where actions cannot be listed is a sample needed, and "
         "then rsample (figure e).",
     ),
+    "h": Story(
+        title="Old data, another policy's",
+        done="A Pendulum agent learns from all data that it has ever gathered, and the same agent from "
+        "the newest {h.newest .0f} env steps alone; three seeds each, lines are means, bands go "
+        "from the lowest seed to the highest. The middle is the mean of log π(a|s) over the pool's "
+        "actions, by the present policy, less what it was when they were taken; the random warm-up "
+        "is left out.",
+        see="With the whole pool the data are {h.age.all .0f} env steps old at the end, and the "
+        "present policy holds their actions for e^{h.gone.all .1f} = {h.rarer.all .0f} times rarer "
+        "than the policies that took them. The return rises all the same, to {h.return.all .0f}. "
+        "The newest data are {h.age.newest .0f} env steps old and closer to the policy "
+        "({h.shift.newest .1f} against {h.shift.all .1f} nats), and the return is "
+        "{h.return.newest .0f}.",
+        follows="Whose actions fill the pool does not matter to the critic's target, for the next action "
+        "is drawn from the present policy; no ratio of densities is needed. What the pool covers "
+        "does matter: Q is only right where there are data. On this task the wide old pool is worth "
+        "more than the narrow new one.",
+    ),
 }

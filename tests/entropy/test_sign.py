@@ -1,0 +1,70 @@
+"""Entropy below its target raises α and above lowers it, whatever rule sets the target."""
+
+import pytest
+import torch
+
+from sac_lightning import losses
+from sac_lightning.entropy import (
+    Auto,
+    Constant,
+    EpsPeaked,
+    HeadDefault,
+    MaxEntropy,
+    MaxRatio,
+    NegDim,
+    NegHalfDim,
+    Schedule,
+    Sigma,
+    TargetEntropyRule,
+    Tes,
+)
+from sac_lightning.heads import ActionHead, Categorical, TanhNormal
+
+BOX, CHOICE = TanhNormal(3), Categorical(4)
+RULES: list[tuple[TargetEntropyRule, ActionHead]] = [
+    (HeadDefault(), BOX),
+    (HeadDefault(), CHOICE),
+    (NegDim(), BOX),
+    (NegHalfDim(), BOX),
+    (Sigma(), BOX),
+    (MaxRatio(), CHOICE),
+    (MaxRatio(0.5), BOX),
+    (MaxEntropy(), CHOICE),
+    (EpsPeaked(), CHOICE),
+    (Constant(-2.5), BOX),
+    (Constant(0.7), CHOICE),
+    (Schedule(start=1.0, end=-3.0, steps=1000), BOX),
+    (Schedule(start=1.0, end=0.2, steps=1000), CHOICE),
+    (Tes(start=1.0), BOX),
+    (Tes(), CHOICE),
+]
+
+
+def alpha_after_one_update(
+    rule: TargetEntropyRule, head: ActionHead, form: losses.LossForm, above: float
+) -> float:
+    """α, 1 before, of a policy whose entropy is that far above the rule's present target."""
+    auto = Auto(lr=0.1, loss_form=form, target_entropy=rule)
+    log_alpha = torch.tensor(auto.initial).log().requires_grad_()
+    optimizer = auto.optimizer([log_alpha])
+    target, memory = torch.tensor(rule.value(head)), torch.tensor(rule.memory())
+    env_steps = torch.tensor(500)
+    moved, _ = rule.next(head, target, memory, target, env_steps)
+    entropy = moved + above
+    target, _ = rule.next(head, target, memory, entropy, env_steps)
+    losses.alpha_loss(log_alpha, entropy, target, auto.loss_form).backward()
+    optimizer.step()
+    return float(auto.alpha(log_alpha, env_steps))
+
+
+@pytest.mark.parametrize("form", ["log_alpha", "alpha"])
+@pytest.mark.parametrize(("rule", "head"), RULES, ids=lambda each: type(each).__name__)
+def test_entropy_below_target_raises_alpha_and_above_lowers_it(
+    rule: TargetEntropyRule, head: ActionHead, form: losses.LossForm
+) -> None:
+    assert alpha_after_one_update(rule, head, form, above=-0.3) > 1.0
+    assert alpha_after_one_update(rule, head, form, above=0.3) < 1.0
+
+
+def test_no_rule_is_left_out() -> None:
+    assert {type(rule) for rule, _ in RULES} == set(TargetEntropyRule.__subclasses__())
