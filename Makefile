@@ -37,7 +37,7 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## throughput against Stable-Baselines3, alternating in one run
+bench: install ## throughput against other libraries, alternating in one run
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install -q -r benchmarks/requirements-peers.txt
 	$(BIN)/python benchmarks/throughput.py

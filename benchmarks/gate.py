@@ -49,23 +49,29 @@ class Gate:
         self._packages = packages
         self._order: Order | None = None
         self._began = 0.0
-        self._updates_before = 0
+        self._env_steps_before = self._updates_before = 0
+
+    def due(self, env_steps: int) -> bool:
+        """Whether a segment is over: for loops whose count of updates is too costly to take at every step."""
+        return env_steps >= self._ends
 
     def passed(self, env_steps: int, updates: int, parts: dict[str, float] | None = None) -> Order | None:
         """None within a segment; at its end, the next order, once it has come. `parts` go into the answer."""
-        if env_steps < self._ends:
+        if not self.due(env_steps):
             return None
         seconds = time.perf_counter() - self._began
         if self._order is None:
             self._channel.answer(versions=versions(self._packages))
         else:
-            done = updates - self._updates_before
-            self._channel.answer(
-                env_steps=self._order.env_steps, updates=done, seconds=seconds, parts=parts or {}
-            )
+            # What was done, which a loop that takes several steps at a time rounds up from what was ordered.
+            done = {
+                "env_steps": env_steps - self._env_steps_before,
+                "updates": updates - self._updates_before,
+            }
+            self._channel.answer(**done, seconds=seconds, parts=parts or {})
         self._order = self._channel.next_order()
         self._ends = env_steps + self._order.env_steps
-        self._updates_before = updates
+        self._env_steps_before, self._updates_before = env_steps, updates
         self._began = time.perf_counter()
         return self._order
 

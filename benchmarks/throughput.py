@@ -1,9 +1,10 @@
-"""Env steps a second of the whole training loop, beside Stable-Baselines3 and the matrix products' limit.
+"""Env steps a second of the whole training loop, beside other libraries and the matrix products' limit.
 
-    make bench    or    python benchmarks/throughput.py --env Pendulum-v1 --with compiled bf16
+    make bench    or    python benchmarks/throughput.py --env HalfCheetah-v5 --peers sb3 sbx
 
 Everyone runs batch 256, networks 256×256, one update an env step, on all cores. A machine's speed drifts,
-so short segments alternate: one contestant computes while the others wait.
+so short segments alternate: one contestant computes while the others wait. A peer that does not start, or
+does not do one update an env step, is left out and named.
 """
 
 import argparse
@@ -14,11 +15,12 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from contestants import ALL, BASELINE, HERE, LIMIT, PEER_PYTHON, Worker
+from contestants import ALL, HERE, LIMIT, PEER_PYTHON, PEERS, VARIANTS, Worker, WorkerEndedError, chosen
 from rich.console import Console
-from rich.table import Table as Screen
 from tables import Table
+from throughput_tables import WIDTH, Speeds, show_limits, show_parts, show_speeds
 
 COLUMNS = (
     "env",
@@ -34,40 +36,72 @@ COLUMNS = (
 )
 # The driver itself and the system's own processes stay below this.
 QUIET_CORES = 0.15
-Speeds = dict[str, list[float]]
+# Part of a segment's env steps: an update may fall on the other side of a segment's end.
+MAY_DIFFER = 0.02
 
 
-def measure(workers: Sequence[Worker], env: str, segments: int, env_steps: int, table: Table) -> Speeds:
-    """Alternate the segments, each round beginning with another contestant; updates per second of each."""
-    speeds: Speeds = {worker.contestant.name: [] for worker in workers}
-    for segment in range(segments):
-        turn = segment % len(workers)
-        for worker in (*workers[turn:], *workers[:turn]):
-            name = worker.contestant.name
+class Contest:
+    """The workers that are in it, and `left_out`, one line on each that is not any more."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.workers: list[Worker] = []
+        self.left_out: list[str] = []
+
+    def start(self, key: str, env: str, learning_starts: int, threads: int) -> None:
+        """Start one of ALL; only a peer may fail to."""
+        print(f"starting {ALL[key].name}", file=sys.stderr)
+        try:
+            worker = Worker(ALL[key], env, learning_starts, threads)
+        except WorkerEndedError as error:
+            if key not in PEERS:
+                raise
+            self._leave_out(f"did not start: {error.why}")
+        else:
+            self.workers.append(worker)
+            self._stack.callback(worker.close)
+
+    def measure(self, env: str, segments: int, env_steps: int, table: Table) -> Speeds:
+        """Alternate segments, each round beginning with another contestant: updates a second of each."""
+        speeds: Speeds = {worker.contestant.name: [] for worker in self.workers}
+        for segment in range(segments):
+            turn = segment % len(self.workers)
+            for worker in (*self.workers[turn:], *self.workers[:turn]):
+                name = worker.contestant.name
+                done = self._run(worker, env_steps)
+                if done is None:
+                    table.add([], replacing=lambda row, name=name: row["contestant"] == name)
+                    del speeds[name]
+                    continue
+                speed = done["updates"] / done["seconds"]
+                speeds[name].append(speed)
+                row = {key: done[key] for key in ("env_steps", "updates", "seconds", "other_cores")}
+                row |= {"env": env, "contestant": name, "segment": segment, "versions": worker.versions}
+                row |= {"env_steps_per_s": done["env_steps"] / done["seconds"], "updates_per_s": speed}
+                table.add([row])
+                print(f"segment {segment + 1}/{segments}: {name}: {speed:.1f} updates/s", file=sys.stderr)
+        return speeds
+
+    def _run(self, worker: Worker, env_steps: int) -> dict[str, Any] | None:
+        """One segment; None where a peer has failed in it and is out."""
+        name = worker.contestant.name
+        try:
             done = worker.run(env_steps)
-            speed = done["updates"] / done["seconds"]
-            speeds[name].append(speed)
-            row = {key: done[key] for key in ("env_steps", "updates", "seconds", "other_cores")}
-            row |= {"env": env, "contestant": name, "segment": segment, "versions": worker.versions}
-            row |= {"env_steps_per_s": done["env_steps"] / done["seconds"], "updates_per_s": speed}
-            table.add([row])
-            print(f"segment {segment + 1}/{segments}: {name}: {speed:.1f} updates/s", file=sys.stderr)
-    return speeds
+            why = f"{name}: {done['updates']} updates in {done['env_steps']} env steps"
+            if abs(done["updates"] - done["env_steps"]) <= MAY_DIFFER * done["env_steps"]:
+                return done
+            error = RuntimeError(why)
+        except WorkerEndedError as ended:
+            why, error = ended.why, ended
+        if worker.contestant.python != PEER_PYTHON:
+            raise error
+        self.workers.remove(worker)
+        self._leave_out(f"failed: {why}")
+        return None
 
-
-def show_speeds(speeds: Speeds, env: str, console: Console) -> None:
-    """Medians, ranges, and the ratio to the peer: the median of the ratios within each round."""
-    screen = Screen(title=f"{env}, batch 256, networks 256×256, one update an env step")
-    screen.add_column("contestant")
-    for head in ("updates/s, median", "range", "× peer, median", "range"):
-        screen.add_column(head, justify="right")
-    for name, values in speeds.items():
-        cells = [f"{statistics.median(values):.1f}", f"{min(values):.1f} to {max(values):.1f}"]
-        if BASELINE in speeds:
-            ratios = [mine / peer for mine, peer in zip(values, speeds[BASELINE], strict=True)]
-            cells += [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
-        screen.add_row(name, *cells)
-    console.print(screen)
+    def _leave_out(self, line: str) -> None:
+        self.left_out.append(f"left out, {line}")
+        print(self.left_out[-1], file=sys.stderr)
 
 
 def warn_of_others(table: Table, console: Console) -> None:
@@ -79,59 +113,37 @@ def warn_of_others(table: Table, console: Console) -> None:
         )
 
 
-def show_parts(worker: Worker, env_steps: int, console: Console) -> None:
-    """Where a step of ours goes, from one segment with clocks in it."""
-    seconds = worker.profile(env_steps)
-    parts = {key: seconds[key] for key in ("collecting", "sampling", "logging")}
-    parts["Lightning"] = seconds["total"] - sum(seconds[key] for key in ("collecting", "sampling"))
-    parts["Lightning"] -= seconds["updating"]
-    updates = seconds["updating"] - seconds["logging"]
-    around = sum(parts[key] for key in ("collecting", "logging", "Lightning"))
-    screen = Screen(title=f"A step of {worker.contestant.name}")
-    screen.add_column("part")
-    for head in ("ms a step", "share"):
-        screen.add_column(head, justify="right")
-    told = {**parts, "updates": updates, "collecting + logging + Lightning": around}
-    for part, spent in told.items():
-        if part.startswith("collecting +"):
-            screen.add_section()
-        screen.add_row(part, f"{1e3 * spent / env_steps:.3f}", f"{spent / seconds['total']:.1%}")
-    console.print(screen)
-
-
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Start everyone, alternate, tell."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(given)
     segments, env_steps, learning_starts = arguments.segments, arguments.env_steps, 1_000
     results = arguments.results
     if arguments.smoke:
         segments, env_steps, learning_starts = 2, 60, 300
         results = Path(tempfile.mkdtemp(prefix="throughput_"))
-    names = ["eager", *arguments.with_variants, "peer", "products"]
-    if "bf16" in arguments.with_variants:
-        names.append("products-bf16")
-    if not PEER_PYTHON.exists():
+    if arguments.peers and not PEER_PYTHON.exists():
         sys.exit(f"error: {PEER_PYTHON} is not there; `make bench` makes it from requirements-peers.txt")
     stem = "throughput" if arguments.env == "Pendulum-v1" else f"throughput_{arguments.env}"
     path = results / f"{stem}.csv"
     path.unlink(missing_ok=True)
-    console = Console(width=100)
+    table, console = Table(path, COLUMNS), Console(width=WIDTH)
     with ExitStack() as stack:
-        workers = []
-        for name in names:
-            print(f"starting {ALL[name].name}", file=sys.stderr)
-            workers.append(Worker(ALL[name], arguments.env, learning_starts, arguments.threads))
-            stack.callback(workers[-1].close)
-        speeds = measure(workers, arguments.env, segments, env_steps, Table(path, COLUMNS))
+        contest = Contest(stack)
+        for key in chosen(arguments.with_variants, arguments.peers):
+            contest.start(key, arguments.env, learning_starts, arguments.threads)
+        speeds = contest.measure(arguments.env, segments, env_steps, table)
         show_speeds(speeds, arguments.env, console)
-        warn_of_others(Table(path, COLUMNS), console)
-        for worker in workers:
-            if worker.contestant.is_ours:
-                show_parts(worker, env_steps, console)
+        show_limits(speeds, console)
+        warn_of_others(table, console)
+        for worker in contest.workers:
+            if worker.contestant.has_parts:
+                show_parts(worker.contestant.name, worker.profile(env_steps), console)
     from throughput_plot import draw
 
     draw(speeds, arguments.env, LIMIT, path.with_suffix(".png"))
-    console.print(f"segments and picture: {path.parent}/{stem}.csv, .png")
+    console.print(f"segments and picture: {path.parent}/{stem}.csv, .png", soft_wrap=True)
+    for line in contest.left_out:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,9 +153,12 @@ def _parser() -> argparse.ArgumentParser:
         "--with",
         dest="with_variants",
         nargs="*",
-        default=[],
-        choices=["compiled", "bf16"],
-        help="more variants of ours; bf16 is compiled too",
+        default=list(VARIANTS),
+        choices=VARIANTS,
+        help="variants of ours beside the eager one, each with its update alone; bf16 is compiled too",
+    )
+    parser.add_argument(
+        "--peers", nargs="*", default=list(PEERS), choices=PEERS, help="other libraries; all by default"
     )
     parser.add_argument("--segments", type=int, default=5, help="of each contestant")
     parser.add_argument("--env-steps", type=int, default=1_000, help="of one segment")
