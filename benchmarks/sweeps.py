@@ -1,6 +1,6 @@
 """Two Pendulum jobs side by side (launcher=joblib) against one after another (launcher=basic).
 
-    python benchmarks/sweeps.py [--rounds 3] [--env-steps 5000]
+    python benchmarks/sweeps.py [--rounds 3] [--env-steps 20000]
 
 Each round times both commands whole, start-up included, alternating; every job has the CPU threads that its
 launcher gives it. Writes results/sweeps.csv, one row a command, and prints the ratio of each round.
@@ -43,7 +43,7 @@ def main() -> None:
     """All rounds, the table, the ratios."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--env-steps", type=int, default=5000)
+    arguments.add_argument("--env-steps", type=int, default=20_000)
     given = arguments.parse_args()
     cpus = len(os.sched_getaffinity(0))
     rows = []

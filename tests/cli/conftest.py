@@ -64,11 +64,14 @@ def wait_for_update(process: subprocess.Popen[str], folder: Path, timeout_s: flo
         time.sleep(0.05)
 
 
-def start(command: str, *arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Popen[str]:
+def start(
+    command: str, *arguments: str, cwd: Path, env: dict[str, str], start_new_session: bool = False
+) -> subprocess.Popen[str]:
     """`python train.py …` in `cwd`."""
     line = [sys.executable, str(ROOT / command), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(line, cwd=cwd, env=env, text=True, **pipes)
+    alone = start_new_session
+    return subprocess.Popen(line, cwd=cwd, env=env, text=True, start_new_session=alone, **pipes)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Server, everything, told
+from tests.report.folders import config, make_run
 
 
 def summary(folder: Path, name: str, **content: object) -> None:
@@ -52,6 +53,15 @@ def test_unknown_key_to_group_by_is_a_mistake_in_one_line(
 ) -> None:
     assert told(server.call("report", tmp_path, (f"runs={finished_run}", "out=.", argument))).startswith(said)
     assert everything(tmp_path) == set()
+
+
+def test_runs_with_no_common_metric_are_a_mistake_in_one_line(tmp_path: Path, server: Server) -> None:
+    make_run(tmp_path / "a", config(), "env_steps,eval/return_mean\n100,1\n")
+    make_run(tmp_path / "b", config(), "env_steps,loss\n100,1\n")
+    line = told(server.call("report", tmp_path, ("runs=.",)))
+    assert line.startswith("runs=")
+    assert "its runs share no metric: a has eval/return_mean; b has loss. Report them apart" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
 def test_one_report_at_a_time(tmp_path: Path, server: Server) -> None:

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from tests.cli.conftest import TINY, Command, Server, everything, told
+from tests.cli.conftest import ROOT, TINY, Command, Server, everything, told
 from tests.cli.sweeps import summary
 
 from sac_lightning.cli.search import MEASURES
@@ -116,9 +118,91 @@ def test_trial_behind_the_median_is_pruned(train: Command, tmp_path: Path) -> No
     assert list(study(tmp_path).trials[number].intermediate_values) == [30, 60, 90]
 
 
-def test_every_measure_is_a_number_of_the_summary(searched: Path) -> None:
-    best = json.loads((searched / "best.json").read_text())["run"]
-    assert set(MEASURES) <= set(summary(searched / best))
+def test_search_prunes_the_trials_behind_the_median_of_those_that_are_done(
+    train: Command, tmp_path: Path
+) -> None:
+    named = ("env=gym", "env.id=Steady-v0", "env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]")
+    longer = [each for each in FIXED if not each.startswith("total_env_steps")]
+    rewards = (
+        "+env.kwargs.reward=interval(0,1)",
+        "alpha=fixed",
+        "target_entropy=auto",
+        "lr=3e-4",
+        "tau=0.005",
+    )
+    asked = ("hydra.sweeper.prune=true", "hydra.sweeper.trials=8", "hydra.sweeper.startup_trials=8")
+    given = (*asked, *rewards, *named, *longer, "batch_size=16", "total_env_steps=120")
+    ended = train("-m", "hparams_search=optuna", *given)
+    assert ended.code == 0, ended.err
+    done: list[float] = []
+    expected = []
+    for _, _, params in outcomes(tmp_path / "sweep"):
+        reward = params["+env.kwargs.reward"]
+        expected.append(len(done) >= 3 and reward < median(done))  # a return is 20 times the reward
+        done += [] if expected[-1] else [reward]
+    assert {True, False} == set(expected)
+    assert [state == TrialState.PRUNED for state, _, _ in outcomes(tmp_path / "sweep")] == expected
+    found = [summary(tmp_path / "sweep" / str(number)) for number in range(8)]
+    ends = [("pruned", 90) if pruned else ("done", 120) for pruned in expected]
+    assert [(each["status"], each["env_steps"]) for each in found] == ends
+
+
+def test_measures_are_the_numbers_of_the_summary(searched: Path) -> None:
+    # A run with alpha=fixed has no target entropy, and null in its place.
+    jobs = [summary(searched / str(number)) for number in range(6)]
+    numbers = {key for job in jobs for key, value in job.items() if isinstance(value, int | float)}
+    assert numbers - set(MEASURES) == set()
+    assert set(MEASURES) - {"target_entropy"} <= numbers
+
+
+def test_search_that_was_killed_while_it_wrote_goes_on_and_a_damaged_one_is_told(
+    server: Server, tmp_path: Path
+) -> None:
+    search = (*SEARCH, "gamma=choice(0.8,0.9)", "sweep.resume=true")
+    assert server.call("train", tmp_path, (*search, "hydra.sweeper.trials=1")).code == 0
+    journal = tmp_path / "sweep" / "search.log"
+    whole = journal.read_text()
+    journal.write_text(whole + '{"op_code":4,"worker_id":"a')
+    again = server.call("train", tmp_path, (*search, "hydra.sweeper.trials=1"))
+    assert again.code == 0, again.err
+    assert journal.read_text().startswith(whole)
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+    journal.write_text(whole.replace("op_code", "opcode", 1))
+    line = told(server.call("train", tmp_path, (*search, "hydra.sweeper.trials=2")))
+    assert line.startswith(f"{journal}: is damaged (KeyError): name another folder")
+
+
+@pytest.mark.parametrize(
+    ("option", "envs"),
+    [("optuna", "pendulum,cartpole"), ("optuna_continuous", "pendulum"), ("optuna_discrete", "cartpole")],
+)
+def test_target_rules_of_a_search_fit_its_envs(option: str, envs: str, train: Command) -> None:
+    params = yaml.safe_load((ROOT / "conf" / "hparams_search" / f"{option}.yaml").read_text())
+    choices = params["hydra"]["sweeper"]["params"]["target_entropy"].removeprefix("choice(").rstrip(")")
+    ended = train("-m", f"target_entropy={choices.replace(' ', '')}", f"env={envs}", *FIXED)
+    assert ended.code == 0, ended.err
+    assert ended.out.rpartition("overrides")[2].count(" done ") == len(choices.split(",")) * len(
+        envs.split(",")
+    )
+
+
+def test_trial_without_a_finite_metric_is_a_failed_one_and_the_search_goes_on(
+    train: Command, tmp_path: Path
+) -> None:
+    # alpha=fixed has no target entropy: null in its summary.
+    asked = (
+        "hydra.sweeper.metric=target_entropy",
+        "hydra.sweeper.trials=6",
+        "hydra.sweeper.startup_trials=6",
+    )
+    ended = train("-m", "hparams_search=optuna", *asked, *FIXED)
+    assert ended.code == 0, ended.err
+    found = outcomes(tmp_path / "sweep")
+    assert len(found) == 6
+    fixed = [params["alpha"] == "fixed" for _, _, params in found]
+    assert {True, False} == set(fixed)
+    assert [state == TrialState.FAIL for state, _, _ in found] == fixed
+    assert all(summary(tmp_path / "sweep" / str(number))["status"] == "done" for number in range(6))
 
 
 MISTAKES = {

@@ -53,6 +53,19 @@ def test_all_six_are_told_at_the_end(sweep: tuple[Path, Finished]) -> None:
     assert f"job {FAILS}: EnvError: Picky-v0 raised KeyError" in table
 
 
+def test_all_six_are_reported(sweep: tuple[Path, Finished], tmp_path: Path, server: Server) -> None:
+    ended = server.call("report", tmp_path, (f"runs='{sweep[0]}'", "out=.", "by=alpha"))
+    assert ended.code == 0, ended.err
+    assert "6 runs: 5 done, 1 failed" in ended.out
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith("# 6 runs: 5 done, 1 failed\n")
+    rows = [line for line in text.partition("## All runs")[2].splitlines() if line[2:3].isdigit()]
+    assert [row.split(" | ")[1].partition(":")[0] for row in rows] == [
+        "failed" if job == FAILS else "done" for job in range(6)
+    ]
+    assert "KeyError in step: 'wheel'" in rows[FAILS]
+
+
 def test_job_after_a_failed_one_is_the_same_as_alone(
     sweep: tuple[Path, Finished], train: Command, tmp_path: Path
 ) -> None:
@@ -122,6 +135,7 @@ MISTAKES = {
     "launcher=rey": ("Could not find 'launcher/rey'", "joblib"),
     "launcher=submitit": ("launcher=submitit: needs SLURM", "submitit_local"),
     "sweep.resum=true": ("Could not override 'sweep.resum'",),
+    "swep.resume=true": ("Could not override 'swep.resume'", "Did you mean sweep?"),
     "sweep.resume=maybe": ("sweep.resume=maybe: ", "true or false"),
     "sweep.at_once=none": ("sweep.at_once=none: must be auto", "all"),
     "sweep.threads=0": ("sweep.threads=0: must be auto",),

@@ -80,6 +80,17 @@ def test_result_is_that_of_a_sweep_that_was_never_stopped(job: str, killed: Kill
     assert_same_result(killed.folder / job, whole / job)
 
 
+def test_report_is_that_of_a_sweep_that_was_never_stopped(
+    killed: Killed, whole: Path, tmp_path: Path, server: Server
+) -> None:
+    for name, folder in (("killed", killed.folder), ("whole", whole)):
+        ended = server.call("report", tmp_path, (f"runs='{folder}'", f"out={name}"))
+        assert ended.code == 0, ended.err
+    table, other = ((tmp_path / name / "report" / "groups.csv").read_text() for name in ("killed", "whole"))
+    assert table == other
+    assert table.count("\n") == 2  # the head, and three seeds of one group
+
+
 def test_sweep_grows_at_its_end_and_nowhere_else(server: Server, whole: Path) -> None:
     more = ("sweep.resume=true", "hydra.sweep.dir=sweep", "total_env_steps=300")
     rest = ("env=cartpole", "callbacks.plots=null", *LONGER)

@@ -185,6 +185,18 @@ def test_group_without_a_done_run_is_shown_as_far_as_it_is(tmp_path: Path) -> No
     assert "no run is done, so unfinished ones are shown as far as they are: lr=0.1." in text
 
 
+def test_pruned_trial_is_no_result_however_high_its_score(tmp_path: Path) -> None:
+    make_run(tmp_path / "0", config(0, lr=0.1), metrics({1000: 90.0}), status="pruned")
+    scored(tmp_path / "1", config(0, lr=0.2), [1.0, 2.0])
+    text = report(tmp_path)
+    assert "# 2 runs: 1 done, 1 pruned" in text
+    assert "| 0 | pruned | lr=0.1 | ended early by the search |" in text
+    best = next(line for line in text.splitlines() if line.startswith("Best:"))
+    assert "2.000" in best
+    assert "`lr=0.2`" in best
+    assert "| lr=0.1 | 0 of 1 | – | – |" in text
+
+
 def test_runs_without_any_evaluation_are_listed(tmp_path: Path) -> None:
     make_run(tmp_path / "0", config(0), "env_steps,eval/return_mean\n100,\n", "failed", error="it broke")
     text = report(tmp_path)
@@ -222,6 +234,12 @@ def test_runs_with_partly_different_metrics_are_reported_and_the_gaps_told(tmp_p
     text = report(tmp_path)
     assert "Not all runs log the same metrics: b without train/alpha; its figures show the others." in text
     assert "| all runs | 2 | – | 4.000 [3.000, 5.000] |" in text
+
+
+def test_metric_that_no_run_has_is_no_gap(tmp_path: Path) -> None:
+    for name in ("a", "b"):  # as with alpha=fixed, which has no target entropy
+        make_run(tmp_path / name, config(), metrics({1000: 1.0}, **{"train/alpha": 0.2}))
+    assert "Not all runs log the same metrics" not in report(tmp_path)
 
 
 def test_many_groups_are_all_in_the_table_and_the_best_are_drawn(tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ def run_grid(multirun: Multirun, arguments: list[str]) -> list[dict[str, Any]]:
         raise ConfigError("hydra.sweep.subdir", places[0], told)
     folder = multirun.open_folder({"jobs": [told_apart(job) for job in jobs]})
 
+    paths = [folder.path / place for place in places]
+
     def results() -> list[JobResult]:
-        named = enumerate(zip(jobs, places, strict=True))
-        return [JobResult.read(number, job, folder.path / place) for number, (job, place) in named]
+        named = enumerate(zip(jobs, paths, strict=True))
+        return [JobResult.read(number, job, path) for number, (job, path) in named]
 
     try:
-        code = multirun.launch(jobs, first=0)
+        code = multirun.launch(jobs, 0, paths)
     finally:
         tell(results(), folder.path)
     code = max(code, worst(results()))

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import plan
+from sac_lightning.cli.launchers import is_pool
 from sac_lightning.cli.mistakes import tell_mistake
 from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import open_run, resumed_config
@@ -26,7 +27,8 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
     overrides = list(hydra_cfg.overrides.task)
     directory = RunDirectory(Path(hydra_cfg.runtime.output_dir))
     if hydra_cfg.mode == RunMode.MULTIRUN:
-        outcome = run_sweep_job(cfg, directory, told_apart(overrides), Path(str(hydra_cfg.sweep.dir)))
+        sweep, in_pool = Path(str(hydra_cfg.sweep.dir)), is_pool(hydra_cfg.launcher)
+        outcome = run_sweep_job(cfg, directory, told_apart(overrides), sweep, in_pool)
     else:
         try:
             outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, overrides)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from sac_lightning.errors import ConfigError
 
 SLURM = "SlurmLauncher"
+POOLS = ("JoblibLauncher", "RayLauncher")
 
 
 def check_launcher(config: DictConfig) -> None:
@@ -18,6 +19,11 @@ def check_launcher(config: DictConfig) -> None:
             "needs SLURM, and srun is not found here; launcher=submitit_local runs the jobs on this machine"
         )
         raise ConfigError("launcher", "submitit", told)
+
+
+def is_pool(launcher: DictConfig) -> bool:
+    """Whether the jobs of hydra.launcher end with it, and an exception of one of them ends the others."""
+    return str(launcher.get("_target_", "")).endswith(POOLS)
 
 
 def left_behind() -> None:

@@ -55,7 +55,7 @@ def _missing_extra(text: str) -> str:
 
 
 def _near_key(text: str, conf: Path) -> str:
-    unknown = re.match(r"Could not override '(\w+)'", text)
+    unknown = re.match(r"Could not override '(\w+)[\w.]*'", text)
     if unknown is None:
         return ""
     files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]

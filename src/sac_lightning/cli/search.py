@@ -19,7 +19,7 @@ from sac_lightning.files import write_json
 # The numbers of summary.json.
 MEASURES = (
     *("best_return_mean", "eval_return_mean", "eval_return_std", "alpha", "entropy", "target_entropy"),
-    *("env_steps", "grad_steps", "env_steps_per_s", "wall_time_s"),
+    *("env_steps", "grad_steps", "env_steps_per_s", "wall_time_s", "eval_episodes", "seed", "exit_status"),
 )
 DIRECTIONS = ("maximize", "minimize")
 PRUNABLE = ("best_return_mean", "eval_return_mean")
@@ -88,7 +88,8 @@ class _Trials:
 
     def _run(self, numbers: Sequence[int]) -> None:
         jobs = [self._job(number) for number in numbers]
-        code = self.multirun.launch(jobs, first=numbers[0])
+        paths = [self._path(number, job) for number, job in zip(numbers, jobs, strict=True)]
+        code = self.multirun.launch(jobs, numbers[0], paths)
         for number in numbers:
             self.study.tell(number, *self._outcome(number))
         if code != DONE:
@@ -110,7 +111,10 @@ class _Trials:
 
     def _result(self, number: int) -> JobResult:
         job = self._job(number)
-        return JobResult.read(number, job, self.folder.path / self.multirun.subfolder(number, job))
+        return JobResult.read(number, job, self._path(number, job))
+
+    def _path(self, number: int, job: Sequence[str]) -> Path:
+        return self.folder.path / self.multirun.subfolder(number, job)
 
     def _results(self) -> list[JobResult]:
         return [self._result(number) for number in self.study.numbers()]

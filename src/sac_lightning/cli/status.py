@@ -1,6 +1,8 @@
 """How a command ends: its exit statuses."""
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+# What summary.json says of a run that needs no going on.
+ENDED = ("done", "pruned")
 
 
 class SweepEnded(Exception):

@@ -1,5 +1,6 @@
 """Optuna's study in a journal file: what was asked for and what came of it outlive the process."""
 
+import os
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sac_lightning.cli.space import Space
+from sac_lightning.files import DamagedFile
 
 NAME = "search"
 STATES = {"done": TrialState.COMPLETE, "failed": TrialState.FAIL, "pruned": TrialState.PRUNED}
@@ -22,12 +24,17 @@ class Study:
     def __init__(self, journal: Path, direction: str, seed: int, startup_trials: int, at_once: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.journal, self.seed, self.startup_trials, self.at_once = journal, seed, startup_trials, at_once
-        self._study = optuna.create_study(
-            study_name=NAME,
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            direction=StudyDirection[direction.upper()],
-            load_if_exists=True,
-        )
+        _drop_torn_line(journal)
+        try:
+            self._study = optuna.create_study(
+                study_name=NAME,
+                storage=JournalStorage(JournalFileBackend(str(journal))),
+                direction=StudyDirection[direction.upper()],
+                load_if_exists=True,
+            )
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+            told = f"is damaged ({type(error).__name__}): name another folder for a new search"
+            raise DamagedFile(journal, told) from error
 
     def next_batch(self, space: Space, trials: int) -> list[int]:
         """The numbers of the trials to run next, in a row: first those that a stop has left half-done."""
@@ -80,3 +87,12 @@ class Study:
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._study.trials[number]
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """What follows the last line's end was being written when the process was killed: nobody relies on it."""
+    if journal.is_file():
+        data = journal.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(journal, whole)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sac_lightning.cli.launchers import check_launcher, left_behind
+from sac_lightning.cli.launchers import check_launcher, is_pool, left_behind
+from sac_lightning.cli.launching import Launched, LauncherFailed, launch_all
 from sac_lightning.cli.status import DONE, FAILED, MISTAKE
+from sac_lightning.cli.stopping import Interruption
 from sac_lightning.cli.sweepfolder import SweepFolder
 from sac_lightning.errors import ConfigError, require, whole
 from sac_lightning.hardware import resolve_threads
@@ -93,21 +96,38 @@ class Multirun:
         finally:
             HydraConfig.instance().cfg = before
 
-    def launch(self, jobs: Jobs, first: int) -> int:
-        """Run `jobs`, numbered from `first`, to their ends: DONE, FAILED if the launcher itself did.
+    def launch(self, jobs: Jobs, first: int, paths: Sequence[Path]) -> int:
+        """Run `jobs`, numbered from `first`, in `paths` to their ends; FAILED if the launcher itself did.
 
-        MISTAKE if a job was not begun, because its folder holds something else.
+        MISTAKE if a job was not begun, because its folder holds something else. Raises KeyboardInterrupt
+        after Ctrl-C, once the jobs have stopped in good order.
         """
+        launched = [
+            Launched(first + place, *each) for place, each in enumerate(zip(jobs, paths, strict=True))
+        ]
+        if not is_pool(self.config.hydra.launcher):  # jobs of submitit go on without it
+            try:
+                return self._launch(launched)
+            except LauncherFailed as error:
+                print(f"error: the launcher failed: {error}", file=sys.stderr)
+                return FAILED
+        with Interruption(Path(str(self.config.hydra.sweep.dir))) as interruption:
+            return launch_all(partial(self._launch, interruption=interruption), launched)
+
+    def _launch(self, jobs: Sequence[Launched], interruption: Interruption | None = None) -> int:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task, config=self.config
         )
         try:
-            returned = launcher.launch(jobs, initial_job_idx=first)
+            returned = launcher.launch([job.overrides for job in jobs], initial_job_idx=jobs[0].number)
         except Exception as error:  # a worker that died, a cluster that does not answer
-            print(f"error: the launcher failed: {' '.join(str(error).split())}", file=sys.stderr)
-            return FAILED
+            if interruption is not None and interruption.asked:
+                raise KeyboardInterrupt from None
+            raise LauncherFailed(" ".join(str(error).split())) from None
         finally:
             left_behind()
+        if interruption is not None and interruption.asked:
+            raise KeyboardInterrupt
         refused = [each for each in returned if each.status != JobStatus.COMPLETED]
         for each in refused:
             print(f"error: {' '.join(str(each._return_value).split())}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +16,50 @@ from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import FREE, Resumption, open_run
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable
-from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED, MISTAKE
+from sac_lightning.cli.status import DONE, ENDED, FAILED, INTERRUPTED, MISTAKE
+from sac_lightning.cli.stopping import told_to_stop
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
 ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads"}
 
-ENDED = ("done", "pruned")
-
 
 class ForeignRun(Exception):
     """A job's folder holds the run of another config, which must stay as it is."""
 
 
-def run_sweep_job(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
-    """The job's outcome. Raises KeyboardInterrupt, which ends the whole sweep, and ForeignRun."""
-    with directory.held():
-        try:
-            outcome = _train(cfg, directory, overrides, sweep)
-        except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
-            tell_mistake(error)
-            outcome = _failed(MISTAKE, error, cfg, directory, overrides)
-        except ForeignRun:
+def run_sweep_job(
+    cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path, in_pool: bool = False
+) -> Outcome:
+    """The job's outcome. Raises KeyboardInterrupt, which ends the whole sweep, and ForeignRun.
+
+    In a pool an exception would end the other jobs at once: there an interruption is an outcome too.
+    """
+    try:
+        with told_to_stop(sweep) if in_pool else nullcontext(), directory.held():
+            outcome = _train_or_fail(cfg, directory, overrides, sweep)
+    except KeyboardInterrupt:
+        if not in_pool:
             raise
-        except Exception as error:
-            print(f"error: {_one_line(error)}", file=sys.stderr)
-            outcome = _failed(FAILED, error, cfg, directory, overrides)
-    if outcome.code == INTERRUPTED:
+        directory.forget_if_empty()
+        return Outcome(INTERRUPTED, {})
+    if outcome.code == INTERRUPTED and not in_pool:
         raise KeyboardInterrupt
     return outcome
+
+
+def _train_or_fail(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
+    try:
+        return _train(cfg, directory, overrides, sweep)
+    except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
+        tell_mistake(error)
+        return _failed(MISTAKE, error, cfg, directory, overrides)
+    except ForeignRun:
+        raise
+    except Exception as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return _failed(FAILED, error, cfg, directory, overrides)
 
 
 def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:

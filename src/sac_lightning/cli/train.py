@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sac_lightning.cli.mistakes import no_option, tell_mistake
 from sac_lightning.cli.status import INTERRUPTED, SweepEnded
 from sac_lightning.errors import ConfigError, require
+from sac_lightning.files import DamagedFile
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -72,7 +73,7 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
         main_job()
     except SweepEnded as ended:
         return ended.code
-    except (HydraException, OmegaConfBaseException, ConfigError) as error:
+    except (HydraException, OmegaConfBaseException, ConfigError, DamagedFile) as error:
         return tell_mistake(error, conf)
     except OSError as error:  # Hydra makes the run's folder
         if composed:

@@ -14,8 +14,10 @@ from sac_lightning.errors import ConfigError
 from sac_lightning.report.curves import NO_CURVES, Curves, read_curves
 
 MARKS = frozenset({"config.yaml", "summary.json", "metrics.csv", "train.log"})
-DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
+DONE, FAILED, PRUNED, UNFINISHED = "done", "failed", "pruned", "unfinished"
 STOPPED = ("interrupted", "paused")
+# A pruned trial was ended because it was behind: its score is that of a shorter training than the others'.
+WITHOUT_RESULT = (FAILED, PRUNED)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 
 
@@ -110,6 +112,8 @@ def _reason(path: Path, summary: Mapping[str, Any], status: str) -> str:
         return "" if damaged else "has no summary.json: it still runs, or it was killed"
     if status in STOPPED:
         return f"stopped before its end: resume={path} goes on with it"
+    if status == PRUNED:
+        return "ended early by the search"
     if status != FAILED:
         return ""
     told = str(summary.get("error") or "") or _last_error(path / "train.log")

@@ -9,7 +9,7 @@ from sac_lightning.errors import ConfigError
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
 from sac_lightning.report.differences import Options
 from sac_lightning.report.grouping import Group, Grouping, group_runs
-from sac_lightning.report.reading import DONE, FAILED, Run
+from sac_lightning.report.reading import DONE, WITHOUT_RESULT, Run
 from sac_lightning.report.statistics import (
     Band,
     Estimate,
@@ -132,7 +132,7 @@ def _env(env_id: str, groups: Sequence[Group]) -> EnvResult:
 
 
 def _group(group: Group) -> GroupResult:
-    scored = [run for run in group.runs if run.status != FAILED and len(run.curves[SCORE])]
+    scored = [run for run in group.runs if run.status not in WITHOUT_RESULT and len(run.curves[SCORE])]
     counted = tuple(run for run in scored if run.status == DONE) or tuple(scored)
     finals = tuple(float(run.curves[SCORE].values[-1]) for run in counted)
     areas = tuple(area_under(run.curves[SCORE]) for run in counted)
@@ -157,15 +157,18 @@ def _notes(runs: Sequence[Run], grouping: Grouping, envs: Sequence[EnvResult]) -
     if grouping.along:
         along = ", ".join(grouping.along)
         notes.append(f"These settings differ too, but only along with those that are shown: {along}.")
+    logged = [run for run in runs if run.curves.keys]
     gaps = {
-        key: [run.name for run in runs if run.curves.keys and key not in run.curves.keys] for key in WANTED
+        key: [run.name for run in logged if key not in run.curves.keys]
+        for key in WANTED
+        if any(key in run.curves.keys for run in logged)
     }
     notes += [
         f"Not all runs log the same metrics: {_some(names)} without {key}; its figures show the others."
         for key, names in gaps.items()
         if names
     ]
-    unscored = [run.name for run in runs if run.status != FAILED and not len(run.curves[SCORE])]
+    unscored = [run.name for run in runs if run.status not in WITHOUT_RESULT and not len(run.curves[SCORE])]
     if unscored:
         notes.append(f"Without a score, since metrics.csv holds no {SCORE}: {_some(unscored)}.")
     for env in envs:

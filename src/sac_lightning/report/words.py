@@ -38,8 +38,8 @@ METHODS = tuple(
             last evaluation.
         """,
         "Which runs count": """
-            Runs that ended as done. Failed ones are listed and counted nowhere else. A group without any done
-            run is shown by its unfinished ones, and a note says so.
+            Runs that ended as done. Failed ones, and trials that a search ended early, are listed and counted
+            nowhere else. A group without any done run is shown by its unfinished ones, and a note says so.
         """,
         "Groups": """
             Runs whose configs differ in nothing but the seed and where they are recorded, or in nothing that

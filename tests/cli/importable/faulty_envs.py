@@ -1,9 +1,10 @@
-"""Envs that a command imports by name: one leaves a mark when it is made, the others fail in mid-run.
+"""Envs that a command imports by name: one leaves a mark when it is made, others fail in mid-run.
 
-Importing this registers Marker-v0, Faulty-v0 and Picky-v0.
+Importing this registers Marker-v0, Faulty-v0, Picky-v0, Deadly-v0 and Steady-v0.
 """
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,32 @@ class Picky(Walk):
         super().__init__("raise" if chosen else "", 45)
 
 
-for name, made in {"Marker-v0": Marker, "Faulty-v0": Walk, "Picky-v0": Picky}.items():
+class Deadly(Walk):
+    """Kills its own process at step 25 for one seed, as a system without memory does."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.chosen = seed == 1
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.chosen and self.steps == 24:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+class Steady(Walk):
+    """The same reward whatever is done: no run can be better than its `reward` says."""
+
+    def __init__(self, reward: float) -> None:
+        super().__init__()
+        self.reward = reward
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, self.reward, terminated, truncated, info
+
+
+ENVS = {"Marker-v0": Marker, "Faulty-v0": Walk, "Picky-v0": Picky, "Deadly-v0": Deadly, "Steady-v0": Steady}
+for name, made in ENVS.items():
     if name not in gym.registry:
         gym.register(name, made)

@@ -1,0 +1,105 @@
+"""Ctrl-C over a pool of workers: a file in the sweep's folder tells each job to stop in good order.
+
+The signal itself is held from the workers: a pool ends all of them as soon as one has died of it.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+NAME = ".interrupted"
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class Interruption:
+    """Within the block, the first SIGINT to this process becomes the file; a second one ends everything."""
+
+    def __init__(self, sweep: Path) -> None:
+        self.asked = False
+        self._file = sweep / NAME
+        self._over = threading.Event()
+        self._waiting = threading.Thread(target=self._wait, daemon=True)
+
+    def __enter__(self) -> "Interruption":
+        self._file.unlink(missing_ok=True)
+        _start_what_unblocks_signals()
+        self._handler = signal.signal(signal.SIGINT, self._signalled)
+        # Blocked, not ignored: workers inherit it, and the handlers that a training sets stay silent.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._waiting.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        assert self._waiting.ident is not None
+        with suppress(ProcessLookupError):
+            signal.pthread_kill(self._waiting.ident, signal.SIGINT)
+        self._waiting.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        signal.signal(signal.SIGINT, self._handler)
+        self._file.unlink(missing_ok=True)
+
+    def _wait(self) -> None:
+        while not self._over.is_set():
+            signal.sigwait({signal.SIGINT})
+            if not self._over.is_set():
+                self._signalled()
+
+    def _signalled(self, number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
+        if self.asked:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            os._exit(128 + signal.SIGINT)
+        self.asked = True
+        self._file.touch()
+        told = "interrupted: the present jobs save a checkpoint, no other begins (again: at once)"
+        print(told, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_to_stop(sweep: Path) -> Iterator[None]:
+    """In a worker: SIGTERM to itself once the sweep is interrupted; a training then saves a checkpoint.
+
+    Raises KeyboardInterrupt where nothing is trained yet.
+    """
+    file, over = sweep / NAME, threading.Event()
+
+    def signalled(number: int, frame: FrameType | None) -> None:
+        if not over.is_set():
+            raise KeyboardInterrupt
+
+    def look() -> None:
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
+            if file.exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    if file.exists():
+        raise KeyboardInterrupt
+    before = signal.signal(signal.SIGTERM, signalled)
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start_what_unblocks_signals() -> None:
+    """The trackers of shared memory unblock SIGINT in this thread when they start: before, not after."""
+    resource_tracker.ensure_running()
+    with suppress(ImportError):
+        from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+        loky_tracker.ensure_running()
