@@ -1,6 +1,7 @@
 """Gradients of one update: each objective moves its own network and nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -205,6 +206,34 @@ def test_compiled_and_eager_updates_agree_and_nothing_compiles_twice() -> None:
     assert max(gap for gap, _ in found.values()) < 1e-5, found
     losses_of = [loss for _, loss in found.values()]
     assert len(set(losses_of)) == 4
+
+
+CACHED = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    from torch._dynamo.utils import counters
+    from test_update import *
+
+    torch.set_num_threads(1)
+    module = module_of("tanh_normal")
+    owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
+    update = Update(module._parts(), [torch.optim.Adam(each) for each in owned], compiled=True)
+    update(batch_of("tanh_normal"), torch.stack((noise_of("tanh_normal"), noise_of("tanh_normal"))))
+    print(counters["aot_autograd"]["autograd_cache_hit"])
+"""
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+def test_a_graph_that_was_compiled_before_is_read_from_the_cache(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", textwrap.dedent(CACHED), str(Path(__file__).parent)]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    hits = []
+    for _ in range(2):
+        ran = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+        assert ran.returncode == 0, ran.stderr
+        hits.append(ran.stdout.splitlines()[-1])
+    assert hits == ["0", "1"]
 
 
 class Waits(TorchDispatchMode):
