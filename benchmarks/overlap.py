@@ -73,7 +73,7 @@ def compare(env: str, segments: int, env_steps: int, threads: int, table: Table)
 def main() -> None:
     """All envs, one after the other."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--segments", type=int, default=5)
+    parser.add_argument("--segments", type=int, default=3)
     parser.add_argument("--env-steps", type=int, default=320, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=HERE / "results")

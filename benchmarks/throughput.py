@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         "--peers", nargs="*", default=list(PEERS), choices=PEERS, help="other libraries; all by default"
     )
     parser.add_argument("--segments", type=int, default=5, help="of each contestant")
-    parser.add_argument("--env-steps", type=int, default=1_000, help="of one segment")
+    parser.add_argument("--env-steps", type=int, default=320, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each contestant")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument(
