@@ -20,7 +20,7 @@ from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 log = logging.getLogger(__name__)
-UPDATES_PER_BATCH = 32
+UPDATES_PER_BATCH = 16
 
 
 class ReplayDataModule(LightningDataModule):
@@ -28,7 +28,7 @@ class ReplayDataModule(LightningDataModule):
 
     One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
     is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
-    works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
+    works through them; by default as many as hold about 16 updates, so that Lightning's own work, a
     millisecond a batch, does not count. With `total_env_steps` no multiple of `steps_per_epoch`, build the
     Trainer with `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
 

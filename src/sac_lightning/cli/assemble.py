@@ -82,6 +82,7 @@ class Plan:
             max_time=None,  # GracefulStop keeps it
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter
             num_sanity_val_steps=0,  # the sanity check would roll out the env
+            log_every_n_steps=1,  # rows are due by env steps; Lightning would warn of short epochs
             enable_model_summary=False,
             inference_mode=False,
         )
