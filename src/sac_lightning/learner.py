@@ -75,9 +75,8 @@ class GradientOf:
         return loss, told.detach()
 
     def _precision(self) -> AbstractContextManager[object]:
-        if (
-            not self._autocast
-        ):  # PyTorch's cache takes no graph with an autocast in it, not even a disabled one
+        # PyTorch's cache takes no graph with an autocast in it, not even a disabled one.
+        if not self._autocast:
             return nullcontext()
         return torch.autocast(next(iter(self._weights.values())).device.type, torch.bfloat16)
 

@@ -6,6 +6,7 @@ only `to_env` and `from_env` know the env's own bounds.
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,13 +46,13 @@ class ActionSpec(Described):
         """The log-density of each action of `random`; NaN where it is not known."""
         return math.nan
 
+    @abstractmethod
     def to_env(self, action: Array) -> Array:
         """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abstractmethod
     def random(self, rng: np.random.Generator, batch: int) -> Array:
         """`batch` uniformly random actions in the actor's own form: the warm-up policy."""
-        raise NotImplementedError(type(self).__name__)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Update:
             learner.follow_schedule()
         if not self._replayed:
             return self._run(batch, noise)
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch's
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch has not typed it
         # The next replay writes its metrics over these.
         return {name: metric.clone() for name, metric in self._run(batch, noise).items()}
 

@@ -34,7 +34,7 @@ def process_env(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable[[str], Path]:  # noqa: F811
+def run_of(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable[[str], Path]:  # noqa: F811 - asks for the fixture
     """`run_of("normal")`: the directory of a finished run with that policy."""
     made: dict[str, Path] = {}
 
@@ -50,6 +50,6 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable
 
 
 @pytest.fixture
-def export(tmp_path: Path, server: Server) -> Command:  # noqa: F811
+def export(tmp_path: Path, server: Server) -> Command:  # noqa: F811 - asks for the fixture
     """The export command."""
     return lambda *arguments, **told: server.call("export", tmp_path, arguments, **told)

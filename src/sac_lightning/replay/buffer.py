@@ -49,7 +49,7 @@ class ReplayBuffer:
             terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),
             log_prob=torch.zeros(capacity, device=self.device),
         )
-        # On the CPU rows are written through NumPy: a tenth of the price of PyTorch's assignment.
+        # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
         self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
         self._drawn = torch.zeros(0, 0, dtype=torch.int64)
