@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule
 from sac_lightning.entropy import Fixed
+from sac_lightning.heads import MultiCategorical, SampledMultiCategorical
 from tasks import Chain, OneState, env_config, fit
 
 ONE = torch.ones(1, 1)  # the obs of OneState
@@ -133,3 +134,57 @@ def test_a_small_mdp_is_solved_as_soft_value_iteration_solves_it() -> None:
     np.testing.assert_allclose(q.detach().numpy(), np.broadcast_to(best_q, (2, 4, 2)), atol=0.05)
     found = torch.softmax(learner.actor(states), -1).detach().numpy()
     assert (0.5 * np.abs(found - best_policy).sum(1)).max() < 0.03
+
+
+def test_each_of_several_choices_finds_the_softmax_of_its_rewards() -> None:
+    # r = r₁(a) + r₂(b) needs no dependence: π = softmax(r₁/α) · softmax(r₂/α).
+    rewards, alpha = ([1.0, 0.0], [0.5, 0.0, -0.5]), 0.5
+
+    def make() -> OneState:
+        return OneState(spaces.MultiDiscrete([2, 3]), lambda a: rewards[0][a[0]] + rewards[1][a[1]])
+
+    learner = fit(
+        data_of(make, 900, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32)
+    )
+    assert isinstance(learner.head, MultiCategorical)
+    for logits, each in zip(learner.actor(ONE)[0].split([2, 3]), rewards, strict=True):
+        weights = np.exp(np.array(each) / alpha)
+        found = torch.softmax(logits, -1).detach().numpy()
+        assert 0.5 * np.abs(found - weights / weights.sum()).sum() < 0.03
+
+
+def test_choices_that_are_too_many_to_enumerate_find_the_softmax_of_their_rewards() -> None:
+    # Nine switches, 512 joint choices: r = Σ r_d a_d gives π_d(1) = 1 / (1 + exp(−r_d/α)).
+    rewards, alpha = np.linspace(-1.0, 1.0, 9), 0.5
+
+    def make() -> OneState:
+        return OneState(spaces.MultiDiscrete([2] * 9), lambda a: float(rewards @ a))
+
+    learner = fit(
+        data_of(make, 1400, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(64)
+    )
+    assert isinstance(learner.head, SampledMultiCategorical)
+    found = torch.softmax(learner.actor(ONE).view(9, 2), -1)[:, 1].detach().numpy()
+    assert np.abs(found - 1 / (1 + np.exp(-rewards / alpha))).max() < 0.05
+
+
+def test_a_choice_with_numbers_finds_the_numbers_of_each_choice() -> None:
+    # r = b_k − (x − c_k)²/2s²: π(x|k) is N(c_k, αs²), and as all are equally wide π(k) is softmax(b/α).
+    bonus, centres, width, alpha = [0.5, 0.0], [0.4, -0.3], 0.3, 0.2  # σ* = √0.2 · 0.3 = 0.134
+
+    def make() -> OneState:
+        space = spaces.Tuple((spaces.Discrete(2), spaces.Box(-1.0, 1.0, (1,))))
+        return OneState(space, lambda a: bonus[a[0]] - (float(a[1][0]) - centres[a[0]]) ** 2 / (2 * width**2))
+
+    learner = fit(
+        data_of(make, 2000, batch_size=128), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(64, 64)
+    )
+    features = learner.actor(ONE)
+    weights = np.exp(np.array(bonus) / alpha)
+    found = torch.softmax(features[0, :2], -1).detach().numpy()
+    assert np.abs(found - weights / weights.sum()).max() < 0.05
+    numbers = learner.head.numbers
+    assert numbers.mode(features[:, 2:])[0].tolist() == pytest.approx(centres, abs=0.05)
+    mean, log_std = (part[0].detach() for part in numbers.mean_and_log_std(features[:, 2:]))
+    spread = log_std.exp() * (1 - torch.tanh(mean).square())  # of tanh(u), to first order
+    assert spread.tolist() == pytest.approx([math.sqrt(alpha) * width] * 2, rel=0.15)

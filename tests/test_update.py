@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,11 +16,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule, losses
 from sac_lightning.hardware import has_compiler
-from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.heads import (
+    ActionHead,
+    Categorical,
+    Hybrid,
+    MultiCategorical,
+    Normal,
+    SampledMultiCategorical,
+    TanhNormal,
+)
 from sac_lightning.learner import GradientOf
 from sac_lightning.objectives import ActorObjective, CriticObjective
 from sac_lightning.seeding import Streams, torch_generator
-from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+from sac_lightning.spaces import (
+    ActionSpec,
+    BoxAction,
+    DiscreteAction,
+    HybridAction,
+    MultiDiscreteAction,
+    ObsSpec,
+)
 from sac_lightning.types import Batch
 from sac_lightning.update import Update
 from tasks import Clock, env_config, fit
@@ -29,6 +45,9 @@ SPACES: dict[str, tuple[ActionSpec, ActionHead]] = {
     "tanh_normal": (BoxAction((-1.0,) * 2, (1.0,) * 2, (2,)), TanhNormal(2)),
     "normal": (BoxAction((-float("inf"),) * 2, (float("inf"),) * 2, (2,)), Normal(2)),
     "categorical": (DiscreteAction(4), Categorical(4)),
+    "multi_categorical": (MultiDiscreteAction((2, 3), (0, 0), (2,)), MultiCategorical((2, 3))),
+    "sampled": (MultiDiscreteAction((17, 17), (0, 0), (2,)), SampledMultiCategorical((17, 17))),
+    "hybrid": (HybridAction(3, BoxAction((-1.0,) * 2, (1.0,) * 2, (2,))), Hybrid(3, 2)),
 }
 every_head = pytest.mark.parametrize("head", list(SPACES))
 
@@ -46,7 +65,8 @@ def module_of(head: str, gamma: float = 0.9, **options: Any) -> SACModule:
 
 
 def batch_of(head: str, size: int = 8) -> Batch:
-    action = torch.randint(4, (size,)) if head == "categorical" else torch.rand(size, 2) * 2 - 1
+    rng = np.random.default_rng(torch.randint(1000, (1,)).numpy())
+    action = torch.from_numpy(SPACES[head][0].random(rng, size))
     ends = torch.rand(size) < 0.3
     return Batch(torch.randn(size, 3), action, torch.randn(size), torch.randn(size, 3), ends)
 
@@ -181,7 +201,7 @@ COMPARE = """
     found = {}
     # The second and third share everything with the first but a number: each needs a graph of its own.
     for case in (("tanh_normal", 0.9, 1e-3), ("tanh_normal", 0.5, 1e-3), ("tanh_normal", 0.9, 1e-2),
-                 ("categorical", 0.9, 1e-3)):
+                 ("categorical", 0.9, 1e-3), ("sampled", 0.9, 1e-3), ("hybrid", 0.9, 1e-3)):
         rule = Auto(max_grad_norm=0.1, init=0.5, max=0.5)
         (rows, eager), (compiled_rows, compiled) = (updates(*case, flag, rule) for flag in (False, True))
         assert len(rows[0]) == 7
@@ -189,7 +209,7 @@ COMPARE = """
         gaps = [float((a.double() - b.double()).abs().max()) for a, b in zip(eager, compiled, strict=True)]
         gaps += [abs(a[key] - b[key]) for a, b in zip(rows, compiled_rows, strict=True) for key in a]
         found[" ".join(map(str, case))] = max(gaps), rows[-1]["train/critic_loss"]
-    found["recompiled"] = torch._dynamo.utils.counters["stats"]["unique_graphs"], 4
+    found["recompiled"] = torch._dynamo.utils.counters["stats"]["unique_graphs"], 6
     print(json.dumps(found))
 """
 
@@ -202,10 +222,10 @@ def test_compiled_and_eager_updates_agree_and_nothing_compiles_twice() -> None:
     found = json.loads(ran.stdout.splitlines()[-1])
     graphs, wanted = found.pop("recompiled")
     assert graphs == wanted
-    assert len(found) == 4
+    assert len(found) == 6
     assert max(gap for gap, _ in found.values()) < 1e-5, found
     losses_of = [loss for _, loss in found.values()]
-    assert len(set(losses_of)) == 4
+    assert len(set(losses_of)) == 6
 
 
 CACHED = """

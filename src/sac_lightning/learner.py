@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 from torch.optim.adam import adam
 
+from sac_lightning.adam import BETA_1, BETA_2, adam_step
 from sac_lightning.optim import Optimized
 from sac_lightning.types import Alpha, Scalar
 
@@ -123,33 +123,38 @@ class Learner:
     def descend(self, *inputs: Any) -> Gradient:
         """One step down the objective of `inputs`; what it was before the step."""
         gradient = self.gradient(*inputs)
-        with torch.no_grad():
-            adam(
-                self.gradient.weights,
-                self._clipped(list(gradient.gradients)),
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                fused=not self._for_graph,
-                foreach=self._for_graph,
-                capturable=self._for_graph,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self._lr,
-                weight_decay=0.0,
-                eps=self._config.adam_eps,
-                maximize=False,
+        weights, gradients = self.gradient.weights, self._clipped(list(gradient.gradients))
+        if self._for_graph:
+            adam_step(
+                weights, gradients, self._means, self._squares, self._steps, self._lr, self._config.adam_eps
             )
+        else:
+            with torch.no_grad():
+                adam(
+                    weights,
+                    gradients,
+                    self._means,
+                    self._squares,
+                    [],
+                    self._steps,
+                    fused=True,
+                    amsgrad=False,
+                    beta1=BETA_1,
+                    beta2=BETA_2,
+                    lr=self._lr,
+                    weight_decay=0.0,
+                    eps=self._config.adam_eps,
+                    maximize=False,
+                )
         return gradient
 
     def _clipped(self, gradients: list[Tensor]) -> list[Tensor]:
         """`gradients`, scaled together to a norm of at most `max_grad_norm`."""
         if self._config.max_grad_norm is None:
             return gradients
-        scale = self._config.max_grad_norm / (get_total_norm(gradients) + 1e-6)
-        return list(torch._foreach_mul(gradients, scale.clamp(max=1.0)))
+        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        scale = (self._config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        return [gradient * scale for gradient in gradients]
 
 
 def adam_state(optimizer: Adam, parameter: nn.Parameter) -> dict[str, Tensor]:

@@ -232,7 +232,7 @@ class SACModule(LightningModule):
             for g in range(iteration.updates):
                 self._window.add(self._learn(batches.at(g), noise[g]))
                 self._count_update()
-            self.grad_steps += iteration.updates
+            self.grad_steps.add_(iteration.updates)
             if not self._window.diagnosed:
                 self._diagnose(iteration, noise[-1, 1])
         self._window.add_episodes(iteration.finished)

@@ -70,8 +70,11 @@ class CriticConfig(NetworkConfig):
 
 def flat_obs(obs: Shaped[Tensor, "*batch_and_obs"], spec: ObsSpec) -> Float[Tensor, "*batch O"]:
     """Observations as the networks read them: float, flat, bytes scaled to [0, 1]."""
-    flat = obs.reshape(*obs.shape[: obs.ndim - len(spec.shape)], spec.size)
-    return flat / 255.0 if flat.dtype == torch.uint8 else flat.to(torch.float32)
+    # A call that would change nothing is left out: for one obs it costs as much as one that does something.
+    flat = obs if len(spec.shape) == 1 else obs.reshape(*obs.shape[: obs.ndim - len(spec.shape)], spec.size)
+    if flat.dtype == torch.uint8:
+        return flat / 255.0
+    return flat if flat.dtype == torch.float32 else flat.to(torch.float32)
 
 
 class Actor(nn.Module):
@@ -100,7 +103,8 @@ class Actor(nn.Module):
         *hidden, last = self.layers
         for layer in hidden:  # not `layer(x)`: acting on one obs, the calls would cost more than the products
             x = self.activation(F.linear(x, layer.weight, layer.bias))
-        return F.linear(x, last.weight, last.bias).float()
+        features = F.linear(x, last.weight, last.bias)
+        return features if features.dtype == torch.float32 else features.float()
 
 
 class CriticEnsemble(nn.Module):

@@ -68,7 +68,9 @@ class Update:
         self._targets = [alias(weight) for weight in parts.target_critic.parameters()]
         self._replayed = compiled and parts.log_alpha.device.type == "cuda"
         run = partial(Update._step, self)
-        self._run = one_graph(run, self._in_place if self._replayed else None) if compiled else run
+        self._run = (
+            one_graph(run, self._in_place if self._replayed else None, _ours(parts)) if compiled else run
+        )
 
     @property
     def _in_place(self) -> list[Tensor]:
@@ -126,23 +128,34 @@ class Update:
         return moved
 
 
+def _ours(parts: Parts) -> bool:
+    """Whether a step is made of this package's own rules and head alone."""
+    chosen = (parts.head, parts.temperature, parts.target_rule)
+    return all(each is None or type(each).__module__.startswith(f"{__package__}.") for each in chosen)
+
+
 def one_graph(
-    step: "partial[dict[str, Tensor]]", replayed: Iterable[Tensor] | None = None
+    step: "partial[dict[str, Tensor]]", replayed: Iterable[Tensor] | None = None, from_cpp: bool = False
 ) -> Callable[..., dict[str, Tensor]]:
     """`step` as a single compiled graph, for the shapes of its first call and for no others.
 
     With `replayed`, the tensors that it changes in place, it is recorded as a CUDA graph and replayed: one
     launch for a whole update. Recording needs to know that these tensors stay where they are.
 
-    Its inputs are always the same tensors in the same shapes, so the checks of them before each call, a tenth
-    of an update, are left out. Graphs are kept with a function's code: unchecked, one Update would be given
-    the graph of another, so each compiles code of its own.
+    Its inputs are always the same tensors in the same shapes, so the checks of them before and in each call,
+    a tenth of an update, are left out. Graphs are kept with a function's code: unchecked, one Update would
+    be given the graph of another, so each compiles code of its own.
+
+    With `from_cpp`, on the CPU, kernels and products are called from C++: calls from Python take a twentieth
+    of an update. That is for steps whose operations are known, since PyTorch's C++ calls end the process at
+    some (`aten._foreach_norm` in 2.13).
     """
     function = step.func
     assert isinstance(function, FunctionType)
     code = function.__code__.replace(co_name=f"update_{next(_GRAPHS)}")
     own = FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False}
+    options["cpp_wrapper"] = from_cpp and replayed is None
     unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
     if unchecked is not None:
         options["guard_filter_fn"] = unchecked

@@ -13,17 +13,29 @@ from sac_lightning.entropy import (
     MaxRatio,
     NegDim,
     NegHalfDim,
+    PerPart,
     Schedule,
     Sigma,
     TargetEntropyRule,
     Tes,
 )
-from sac_lightning.heads import ActionHead, Categorical, TanhNormal
+from sac_lightning.heads import (
+    ActionHead,
+    Categorical,
+    Hybrid,
+    MultiCategorical,
+    SampledMultiCategorical,
+    TanhNormal,
+)
 
-BOX, CHOICE = TanhNormal(3), Categorical(4)
+BOX, CHOICE, BOTH = TanhNormal(3), Categorical(4), Hybrid(3, 2)
 RULES: list[tuple[TargetEntropyRule, ActionHead]] = [
     (HeadDefault(), BOX),
     (HeadDefault(), CHOICE),
+    (HeadDefault(), BOTH),
+    (HeadDefault(), MultiCategorical((2, 3))),
+    (HeadDefault(), SampledMultiCategorical((20, 20))),
+    (PerPart(), BOTH),
     (NegDim(), BOX),
     (NegHalfDim(), BOX),
     (Sigma(), BOX),

@@ -69,7 +69,7 @@ def test_eps_peaked_is_the_entropy_of_the_policy_it_names(eps: float) -> None:
         (lambda: EpsPeaked(eps=math.nan), "target_entropy.eps=nan"),
         (lambda: Constant(math.nan), "target_entropy.nats=nan"),
         (lambda: Constant(-math.inf), "target_entropy.nats=-inf"),
-        (lambda: EpsPeaked().value(BOX), "target_entropy=eps_peaked: is for discrete actions"),
+        (lambda: EpsPeaked().value(BOX), "target_entropy=eps_peaked: is for choices alone"),
         (lambda: Sigma().value(CHOICE), "target_entropy=sigma: is for continuous actions"),
     ],
 )

@@ -11,6 +11,7 @@ from sac_lightning.entropy.target_entropy import (
     MaxRatio,
     NegDim,
     NegHalfDim,
+    PerPart,
     Sigma,
     TargetEntropyRule,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "MaxRatio",
     "NegDim",
     "NegHalfDim",
+    "PerPart",
     "Schedule",
     "Sigma",
     "TargetEntropyRule",

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
-from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule
+from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule, dims
 from sac_lightning.errors import ConfigError, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
@@ -139,13 +139,13 @@ class Tes(TargetEntropyRule):
         if _never_negative(head):
             lowered = target * self.factor
         else:
-            lowered = target + head.action_size * math.log(self.factor)
+            lowered = target + dims(head) * math.log(self.factor)
         lowest = self._lowest(head)
         return lowered if lowest is None else lowered.clamp(min=lowest)
 
     def _lowest(self, head: ActionHead) -> float | None:
         if self.floor is None and not _never_negative(head):
-            return -float(head.action_size)
+            return -float(dims(head))
         return self.floor
 
 

@@ -67,7 +67,7 @@ class NegDim(TargetEntropyRule):
     """H̄ = −dim(A)     (1812.05905 appendix D): the classic rule of continuous control."""
 
     def value(self, head: ActionHead) -> float:
-        return -float(head.action_size)
+        return -float(dims(head))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class NegHalfDim(TargetEntropyRule):
     """H̄ = −dim(A)/2: a softer policy than NegDim."""
 
     def value(self, head: ActionHead) -> float:
-        return -0.5 * head.action_size
+        return -0.5 * dims(head)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Sigma(TargetEntropyRule):
 
     def value(self, head: ActionHead) -> float:
         _continuous_only(self, head)
-        return head.action_size * (HALF_LOG_2PI_E + math.log(self.sigma))
+        return dims(head) * (HALF_LOG_2PI_E + math.log(self.sigma))
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,27 @@ class EpsPeaked(TargetEntropyRule):
         require(0.0 < number(self.eps) <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
-        n = head.num_actions
-        if n is None:
+        n = head.num_choices
+        if head.num_numbers:
+            other = "neg_dim" if n == 1 else "per_part"
             raise ConfigError(
-                KEY, "eps_peaked", f"is for discrete actions; {_name(head)} has none: use neg_dim"
+                KEY, "eps_peaked", f"is for choices alone; {_name(head)} gives numbers: use {other}"
             )
         peak, rest = 1.0 - self.eps + self.eps / n, self.eps / n
         return -peak * math.log(peak) - (n - 1) * rest * math.log(rest)
+
+
+@dataclass(frozen=True)
+class PerPart(TargetEntropyRule):
+    """H̄ = ratio · log n − A: MaxRatio for the choice of n and NegDim for the A numbers that come with it."""
+
+    ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(0.0 < number(self.ratio) <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
+
+    def value(self, head: ActionHead) -> float:
+        return self.ratio * math.log(head.num_choices) - head.num_numbers
 
 
 @dataclass(frozen=True)
@@ -158,25 +172,33 @@ class Constant(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class HeadDefault(TargetEntropyRule):
-    """The rule that fits the head: NegDim for continuous actions, MaxRatio(0.5) for discrete ones.
+    """The rule that fits the head: NegDim for numbers, MaxRatio(0.5) for choices, PerPart(0.5) for both.
 
     The discrete choice was measured against others: docs/entropy.md has the table.
     """
 
     def rule(self, head: ActionHead) -> TargetEntropyRule:
         """The rule chosen for `head`."""
-        return NegDim() if head.num_actions is None else MaxRatio(0.5)
+        if head.num_choices == 1:
+            return NegDim()
+        return PerPart(0.5) if head.num_numbers else MaxRatio(0.5)
 
     def value(self, head: ActionHead) -> float:
         return self.rule(head).value(head)
 
 
+def dims(head: ActionHead) -> int:
+    """The dim(A) of rules of continuous control: of the numbers, where an action has some."""
+    return head.num_numbers or head.action_size
+
+
 def _continuous_only(rule: TargetEntropyRule, head: ActionHead) -> None:
-    if head.num_actions is not None:
+    if head.num_choices > 1:
         raise ConfigError(
             KEY,
             rule.told.lower(),
-            f"is for continuous actions; {_name(head)} is discrete: use eps_peaked or max_ratio",
+            f"is for continuous actions; {_name(head)} makes choices: use "
+            + ("per_part" if head.num_numbers else "eps_peaked or max_ratio"),
         )
 
 

@@ -183,7 +183,7 @@ class Auto(Optimized, TemperatureRule):
             return ()
         told = f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
         require(head.independent_dims, "alpha.per_dim", self.per_dim, told)
-        return (head.action_size,)
+        return (head.num_numbers,)
 
     def project_(self, log_alpha: Tensor) -> None:
         """Move log_alpha into [log min, log max] in place."""

@@ -16,6 +16,7 @@ from sac_lightning.envs.catalogue import (
     missing_dependency,
 )
 from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
+from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
 from sac_lightning.envs.spaces import check_declared, declared_action
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
@@ -39,7 +40,8 @@ class EnvConfig:
     max_episode_steps: the time limit in steps; None keeps the registered one.
     make: your own factory, for use as a library.
     imports: modules imported first, so that they register their ids.
-    action: the declared action space, `{box: A}` or `{discrete: n}`, checked when the env is made.
+    action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
+        `{hybrid: [n, A]}`, checked when the env is made.
     allowed_prefixes: packages that `imports` and `wrappers` may name besides gymnasium and sac_lightning.
     """
 
@@ -125,8 +127,8 @@ class EnvConfig:
         env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
         for wrapper in self.wrappers:
             env = wrap(env, wrapper, self.allowed_prefixes)
+        env = flatten_observations(flatten_actions(env))
         check_declared(self.action, env.action_space)
-        env = flatten_observations(env)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that
         # does should be the same run each time.
         env.action_space.seed(0)

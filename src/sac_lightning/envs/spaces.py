@@ -1,17 +1,29 @@
 """From Gymnasium's spaces to the plain sizes that networks need."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from sac_lightning.envs.hybrid import ChoiceAndNumbers
 from sac_lightning.errors import ConfigError, require
-from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+from sac_lightning.spaces import (
+    ActionSpec,
+    BoxAction,
+    DiscreteAction,
+    HybridAction,
+    MultiDiscreteAction,
+    ObsSpec,
+)
 
-ACTIONS = "supported: Box of floats, and Discrete with at least two actions"
-DECLARED = "write {box: A} for A numbers, {discrete: n} for n choices (n at least 2), or null"
+ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
+DECLARED = (
+    "write {box: A} for A numbers, {discrete: n} for n choices (n at least 2), {multi_discrete: [n, m]} "
+    "for several choices, {hybrid: [n, A]} for a choice with A numbers, or null"
+)
 
 
 def obs_spec(space: gym.Space[Any]) -> ObsSpec:
@@ -26,12 +38,18 @@ def obs_spec(space: gym.Space[Any]) -> ObsSpec:
 
 
 def action_spec(space: gym.Space[Any]) -> ActionSpec:
-    """What one action is made of: Box -> BoxAction, Discrete -> DiscreteAction.
+    """What one action is made of, of an env whose actions are flat (`EnvConfig.build` sees to that).
 
-    Raises ConfigError naming any other space.
+    Raises ConfigError naming any space that is not supported.
     """
+    if isinstance(space, ChoiceAndNumbers):
+        low, high = (tuple(float(bound) for bound in ends[1:]) for ends in (space.low, space.high))
+        return HybridAction(space.n, BoxAction(low, high, (len(low),)))
     if isinstance(space, spaces.Discrete) and space.n >= 2:
         return DiscreteAction(int(space.n), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete) and math.prod(space.nvec.shape) and space.nvec.max() >= 2:
+        sizes, starts = (tuple(int(size) for size in each.ravel()) for each in (space.nvec, space.start))
+        return MultiDiscreteAction(sizes, starts, tuple(int(size) for size in space.shape))
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating) and space.low.size:
         require(bool((space.low < space.high).all()), "env.id", space, "every action needs low < high")
         low, high = (tuple(float(bound) for bound in ends.ravel()) for ends in (space.low, space.high))
@@ -42,18 +60,22 @@ def action_spec(space: gym.Space[Any]) -> ActionSpec:
 def declared_action(action: Mapping[str, Any] | None) -> ActionSpec | None:
     """The action space that a config declares, known before any env is made; None when it declares none.
 
-    `{box: A}` gives A numbers with the bounds -1 and 1 in place of the env's own; `{discrete: n}` gives
-    n choices. Raises ConfigError for anything else.
+    Numbers get the bounds -1 and 1 in place of the env's own. Raises ConfigError for what is no
+    declaration.
     """
     if action is None:
         return None
     if isinstance(action, Mapping) and len(action) == 1:
         kind, size = next(iter(action.items()))
-        whole = isinstance(size, int) and not isinstance(size, bool)
-        if kind == "box" and whole and size >= 1:
-            return BoxAction((-1.0,) * size, (1.0,) * size, (size,))
-        if kind == "discrete" and whole and size >= 2:
+        if kind == "box" and _counts(size, least=1):
+            return _unit_box(size)
+        if kind == "discrete" and _counts(size, least=2):
             return DiscreteAction(size)
+        several = isinstance(size, Sequence) and not isinstance(size, str)
+        if kind == "multi_discrete" and several and _counts(*size, least=1) and max(size, default=0) >= 2:
+            return MultiDiscreteAction(tuple(size), (0,) * len(size), (len(size),))
+        if kind == "hybrid" and several and len(size) == 2 and _counts(*size, least=1) and size[0] >= 2:
+            return HybridAction(size[0], _unit_box(size[1]))
     raise ConfigError("env.action", action, DECLARED)
 
 
@@ -62,16 +84,28 @@ def check_declared(action: Mapping[str, Any] | None, space: gym.Space[Any]) -> N
     declared = declared_action(action)
     if declared is None:
         return
-    real = action_spec(space)
-    if _kind_and_size(declared) != _kind_and_size(real):
-        kind, size = _kind_and_size(real)
+    real = _declaration(action_spec(space))
+    if _declaration(declared) != real:
+        (kind, size), *_ = real.items()
         raise ConfigError(
             "env.action", action, f"the env's action space is {space}; declare {{{kind}: {size}}} or null"
         )
 
 
-def _kind_and_size(spec: ActionSpec) -> tuple[str, int]:
+def _declaration(spec: ActionSpec) -> dict[str, Any]:
     if isinstance(spec, BoxAction):
-        return "box", spec.size
+        return {"box": spec.size}
+    if isinstance(spec, MultiDiscreteAction):
+        return {"multi_discrete": list(spec.sizes)}
+    if isinstance(spec, HybridAction):
+        return {"hybrid": [spec.n, spec.numbers.size]}
     assert isinstance(spec, DiscreteAction)
-    return "discrete", spec.n
+    return {"discrete": spec.n}
+
+
+def _counts(*sizes: Any, least: int) -> bool:
+    return all(isinstance(size, int) and not isinstance(size, bool) and size >= least for size in sizes)
+
+
+def _unit_box(size: int) -> BoxAction:
+    return BoxAction((-1.0,) * size, (1.0,) * size, (size,))

@@ -10,7 +10,10 @@ from sac_lightning.envs.state_plain import plain
 from sac_lightning.envs.state_random import generator_from, generator_state, restore_spaces, spaces_state
 
 # Wrappers that this package puts around every env; they hold nothing that outlives a process.
-OURS = ("sac_lightning.envs.guard.GuardEnv", "sac_lightning.envs.state_worker.ResumableEnv")
+OURS = tuple(
+    f"sac_lightning.envs.{name}"
+    for name in ("guard.GuardEnv", "hybrid.FlatActions", "state_worker.ResumableEnv")
+)
 
 
 def obstacle(env: gym.Env[Any, Any]) -> str | None:

@@ -1,13 +1,13 @@
 """Does an exported policy act as the policy does?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from sac_lightning.heads import Categorical
 from sac_lightning.policy import Policy
-from sac_lightning.spaces import Array, BoxAction, ObsSpec
+from sac_lightning.spaces import Array, BoxAction, HybridAction, MultiDiscreteAction, ObsSpec
 
 TOLERANCE = 1e-5
 ROWS = 256
@@ -57,29 +57,44 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
         return float("inf")
     action = policy.action
     if isinstance(action, BoxAction):
-        flat, wanted = (each.reshape(len(obs), -1).astype(np.float64) for each in (found, expected))
-        low, high = (np.asarray(ends, np.float32) for ends in (action.low, action.high))
-        if not ((flat >= low) & (flat <= high)).all():
-            return float("inf")
-        bounded = np.isfinite(low) & np.isfinite(high)
-        unit = np.where(bounded, action.scale, np.maximum(1.0, np.abs(wanted)))
-        apart = (np.abs(flat - wanted) / unit).max(-1)
+        apart = _numbers_apart(action, found, expected)
+    elif isinstance(action, HybridAction):
+        lost = _logits_lost(policy, obs, found[:, :1], (action.n,))
+        apart = np.where(
+            found[:, 0] == expected[:, 0], _numbers_apart(action.numbers, found[:, 1:], expected[:, 1:]), 0.0
+        )
+        apart = np.maximum(lost, apart)
+    elif isinstance(action, MultiDiscreteAction):
+        choices = found.reshape(len(obs), -1) - np.asarray(action.starts)
+        apart = _logits_lost(policy, obs, choices, action.sizes)
+    elif isinstance(policy.head, Categorical):
+        first = action.to_env(np.zeros(1, np.int64))[0]
+        apart = _logits_lost(policy, obs, found[:, None] - first, (policy.head.n,))
     else:
-        apart = _logits_lost(policy, obs, found, expected)
+        apart = np.where(found == expected, 0.0, np.inf)
     return float((apart / _magnitude(obs)).max())
 
 
-def _logits_lost(policy: Policy, obs: Array, found: Array, expected: Array) -> Array:
-    if not isinstance(policy.head, Categorical):
-        return np.where(found == expected, 0.0, np.inf)
-    with torch.inference_mode():
-        logits = policy.actor(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
-    first = policy.action.to_env(np.zeros(1, np.int64))[0]
-    index = found - first
-    if not ((index >= 0) & (index < policy.head.n)).all():
+def _numbers_apart(action: BoxAction, found: Array, expected: Array) -> Array:
+    flat, wanted = (each.reshape(len(found), -1).astype(np.float64) for each in (found, expected))
+    low, high = (np.asarray(ends, np.float32) for ends in (action.low, action.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    unit = np.where(bounded, action.scale, np.maximum(1.0, np.abs(wanted)))
+    apart = (np.abs(flat - wanted) / unit).max(-1)
+    within = ((flat >= low) & (flat <= high)).all(-1)
+    return np.where(within, apart, np.inf)
+
+
+def _logits_lost(policy: Policy, obs: Array, choices: Array, sizes: Sequence[int]) -> Array:
+    """By how much the logits of `choices` [B, D] fall short of the best; the actor says logits first."""
+    index = choices.astype(np.int64)
+    if not ((index >= 0) & (index < np.asarray(sizes))).all():
         return np.full(len(obs), np.inf)
-    taken = np.take_along_axis(logits, index[:, None], axis=-1)[:, 0]
-    lost: Array = logits.max(-1) - taken
+    with torch.inference_mode():
+        features = policy.actor(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
+    lost = np.zeros(len(obs))
+    for d, part in enumerate(np.split(features[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=-1)):
+        lost = np.maximum(lost, part.max(-1) - np.take_along_axis(part, index[:, d, None], axis=-1)[:, 0])
     return lost
 
 

@@ -16,7 +16,14 @@ from sac_lightning.errors import ConfigError, require
 from sac_lightning.export.episodes import Episode, Rows
 from sac_lightning.files import DamagedFile, sync_directory
 from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+from sac_lightning.spaces import (
+    ActionSpec,
+    BoxAction,
+    DiscreteAction,
+    HybridAction,
+    MultiDiscreteAction,
+    ObsSpec,
+)
 
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
 DATASET = re.compile(r"[A-Za-z0-9_-]+-v\d+")
@@ -151,6 +158,13 @@ def action_space(action: ActionSpec) -> spaces.Space[Any]:
     """The env's actions, as they were given to it: float32 for a Box."""
     if isinstance(action, DiscreteAction):
         return spaces.Discrete(action.n, start=action.start)
+    if isinstance(action, MultiDiscreteAction):
+        sizes, starts = (np.reshape(each, action.shape) for each in (action.sizes, action.starts))
+        return spaces.MultiDiscrete(sizes, start=starts)
+    if isinstance(action, HybridAction):  # flat: the env's own Tuple or Dict is not in a checkpoint
+        numbers = action.numbers
+        lowest = np.array((0.0, *numbers.low), np.float32)
+        return spaces.Box(lowest, np.array((action.n - 1, *numbers.high), np.float32), dtype=np.float32)
     if isinstance(action, BoxAction):
         low, high = (np.asarray(ends, np.float32).reshape(action.shape) for ends in (action.low, action.high))
         return spaces.Box(low, high, action.shape, np.float32)

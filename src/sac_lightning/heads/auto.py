@@ -3,15 +3,25 @@
 from sac_lightning.errors import ConfigError
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.categorical import Categorical
+from sac_lightning.heads.hybrid import Hybrid
+from sac_lightning.heads.multi_categorical import MultiCategorical
 from sac_lightning.heads.normal import Normal
+from sac_lightning.heads.sampled_multi_categorical import SampledMultiCategorical
 from sac_lightning.heads.tanh_normal import TanhNormal
 from sac_lightning.spaces import ActionSpec
 
-PREFERRED: tuple[type[ActionHead], ...] = (TanhNormal, Normal, Categorical)
+PREFERRED: tuple[type[ActionHead], ...] = (
+    TanhNormal,
+    Normal,
+    Categorical,
+    MultiCategorical,
+    SampledMultiCategorical,
+    Hybrid,
+)
 
 
 def head_for(action: ActionSpec) -> ActionHead:
-    """The first head made for `action`: bounded boxes tanh_normal, unbounded normal, choices categorical."""
+    """The head that fits `action`."""
     for head in PREFERRED:
         if head.fits(action):
             return head.for_action(action)

@@ -41,7 +41,7 @@ class ActionHead(Described):
 
     @classmethod
     @abstractmethod
-    def sized(cls, action: ActionSpec) -> dict[str, int]:
+    def sized(cls, action: ActionSpec) -> dict[str, Any]:
         """The constructor's sizes for an action space that fits."""
 
     @classmethod
@@ -77,6 +77,16 @@ class ActionHead(Described):
     @abstractmethod
     def action_size(self) -> int:
         """A, the numbers in one action that a critic reads (1 for an index)."""
+
+    @property
+    def num_choices(self) -> int:
+        """How many discrete choices an action makes one of; 1 where it makes none."""
+        return self.num_actions or 1
+
+    @property
+    def num_numbers(self) -> int:
+        """How many of an action's numbers have a density; 0 where all are choices."""
+        return self.action_size if self.num_choices == 1 else 0
 
     @property
     @abstractmethod

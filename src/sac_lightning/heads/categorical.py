@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sac_lightning.errors import require
 from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.choices import gumbel_argmax
 from sac_lightning.spaces import ActionSpec, DiscreteAction
 from sac_lightning.types import PolicyAtoms
 
@@ -62,9 +63,9 @@ class Categorical(ActionHead):
         return PolicyAtoms(index, log_prob, log_prob.exp())
 
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Int[Tensor, " B"]:
-        # Gumbel-max: argmax(features + g) is a draw from softmax(features), and cheaper than multinomial.
-        uniform = torch.rand(features.shape, generator=generator, device=features.device)
-        return (features - (-uniform.clamp_min(1e-20).log()).log()).argmax(dim=-1)
+        return gumbel_argmax(
+            features, torch.rand(features.shape, generator=generator, device=features.device)
+        )
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return torch.log_softmax(features, dim=-1).gather(-1, action[:, None])[:, 0]

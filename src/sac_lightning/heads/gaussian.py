@@ -13,6 +13,7 @@ from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec, BoxAction
 from sac_lightning.types import PolicyAtoms, Scalar
 
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
 
@@ -27,8 +28,8 @@ class Gaussian(ActionHead):
 
     independent_dims: ClassVar[bool] = True
     size: int
-    log_std_min: float = -5.0
-    log_std_max: float = 2.0
+    log_std_min: float = LOG_STD_MIN
+    log_std_max: float = LOG_STD_MAX
 
     def __post_init__(self) -> None:
         require(self.size >= 1, "size", self.size, "must be at least one action dimension")
@@ -66,7 +67,7 @@ class Gaussian(ActionHead):
         """μ and log σ of the Gaussian before any squashing."""
         mean, raw = features.chunk(2, dim=-1)
         half = 0.5 * (self.log_std_max - self.log_std_min)
-        return mean, self.log_std_min + half * (torch.tanh(raw) + 1.0)
+        return mean, torch.tanh(raw) * half + (self.log_std_min + half)
 
     def reparameterise(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
@@ -78,7 +79,7 @@ class Gaussian(ActionHead):
         for the gradient of the density itself.
         """
         mean, log_std = self.mean_and_log_std(features)
-        pre = mean + log_std.exp() * noise
+        pre = torch.addcmul(mean, log_std.exp(), noise)
         return pre, -0.5 * noise.square() - log_std - HALF_LOG_2PI
 
     def gaussian_entropy(self, features: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
@@ -100,7 +101,7 @@ class Gaussian(ActionHead):
     def _draw(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B A"]:
         noise = torch.randn(features.shape[0], self.size, generator=generator, device=features.device)
         mean, log_std = self.mean_and_log_std(features)
-        return mean + log_std.exp() * noise
+        return torch.addcmul(mean, log_std.exp(), noise)
 
 
 def single_sample(action: Float[Tensor, "B A"], log_prob_dims: Float[Tensor, "B A"]) -> PolicyAtoms:

@@ -46,9 +46,14 @@ class TanhNormal(Gaussian):
         return torch.tanh(self._draw(features, generator))
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
-        """An action that has rounded to ±1 is read as the largest one that has not quite."""
+        return self.log_prob_dims(features, action).sum(-1)
+
+    def log_prob_dims(
+        self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]
+    ) -> Float[Tensor, "B A"]:
+        """log π_d(a_d|s). An action that has rounded to ±1 is read as the largest one that has not quite."""
         pre = torch.atanh(action.clamp(-ALMOST_ONE, ALMOST_ONE))
-        return (self.gaussian_log_prob(features, pre) - log_one_minus_tanh_squared(pre)).sum(-1)
+        return self.gaussian_log_prob(features, pre) - log_one_minus_tanh_squared(pre)
 
     def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
         """The Gaussian's, and the share of action dimensions beyond ±0.97, where tanh is nearly flat."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.errors import ConfigError, require
-from sac_lightning.spaces import ActionSpec, Array, BoxAction, ObsSpec
+from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, Origin
 
 
@@ -37,13 +37,10 @@ class ReplayBuffer:
         self.device = torch.device(device)
         self.added = 0
         dtype = getattr(torch, obs.dtype)
-        if isinstance(action, BoxAction):
-            stored_action = torch.zeros(capacity, action.size, device=self.device)
-        else:
-            stored_action = torch.zeros(capacity, dtype=torch.int64, device=self.device)
+        shape, kind = action.row
         self.store = Ring(
             obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
-            action=stored_action,
+            action=torch.zeros(capacity, *shape, dtype=getattr(torch, kind), device=self.device),
             reward=torch.zeros(capacity, device=self.device),
             next_obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
             terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),

@@ -6,7 +6,7 @@ import psutil
 import torch
 
 from sac_lightning.errors import ConfigError
-from sac_lightning.spaces import ActionSpec, BoxAction, ObsSpec
+from sac_lightning.spaces import ActionSpec, ObsSpec
 
 GIB = 1024**3
 LEAVE_FREE = 0.05  # of the machine's memory, for everything else
@@ -14,9 +14,9 @@ LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 
 def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
     """Bytes of `capacity` transitions: obs, next_obs, action, reward, terminated, log_prob."""
-    obs_bytes = 2 * obs.size * torch.empty(0, dtype=getattr(torch, obs.dtype)).element_size()
-    action_bytes = 4 * action.size if isinstance(action, BoxAction) else 8
-    return capacity * (obs_bytes + action_bytes + 4 + 1 + 4)
+    shape, kind = action.row
+    row_bytes = 2 * obs.size * _bytes(obs.dtype) + math.prod(shape) * _bytes(kind)
+    return capacity * (row_bytes + 4 + 1 + 4)
 
 
 def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
@@ -35,3 +35,8 @@ def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.de
             f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free: use at most {fits}",
         )
     return planned
+
+
+def _bytes(dtype: str) -> int:
+    size: int = getattr(torch, dtype).itemsize
+    return size

@@ -1,0 +1,119 @@
+"""The head of a choice together with numbers: all choices at once, each with a sample of its numbers."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sac_lightning.errors import require
+from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.choices import gumbel_argmax
+from sac_lightning.heads.gaussian import LOG_STD_MAX, LOG_STD_MIN
+from sac_lightning.heads.tanh_normal import LOG_2, TanhNormal
+from sac_lightning.spaces import ActionSpec, HybridAction
+from sac_lightning.types import PolicyAtoms, Scalar
+
+
+@dataclass(frozen=True)
+class Hybrid(ActionHead):
+    """π(k, x|s) = π(k|s) · N_tanh(x; μ_k(s), σ_k(s)): the numbers depend on the choice.
+
+    Atoms are the n choices, weighted by π(k|s), each with one reparameterised sample of its numbers: exact
+    in the choice, a sample in the numbers, as in 1912.11077. The gradient reaches the actor through both.
+    An action is `[n + A]`, the choice's one-hot vector and the numbers, which the critic reads.
+    """
+
+    made_for: ClassVar[str] = "Tuple or Dict actions of one Discrete and bounded Boxes"
+    n: int
+    size: int
+    log_std_min: float = LOG_STD_MIN
+    log_std_max: float = LOG_STD_MAX
+
+    def __post_init__(self) -> None:
+        require(self.n >= 2, "n", self.n, "a choice needs at least two actions")
+        TanhNormal(self.size, self.log_std_min, self.log_std_max)  # refuses what it cannot take
+
+    @classmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        return isinstance(action, HybridAction)
+
+    @classmethod
+    def sized(cls, action: ActionSpec) -> dict[str, Any]:
+        assert isinstance(action, HybridAction)
+        return {"n": action.n, "size": action.numbers.size}
+
+    @property
+    def numbers(self) -> TanhNormal:
+        """The head of the numbers of all choices, side by side."""
+        return TanhNormal(self.n * self.size, self.log_std_min, self.log_std_max)
+
+    @property
+    def feature_size(self) -> int:
+        return self.n + self.numbers.feature_size
+
+    @property
+    def noise_size(self) -> int:
+        return self.n * self.size
+
+    @property
+    def num_actions(self) -> None:
+        return None
+
+    @property
+    def action_size(self) -> int:
+        return self.n + self.size
+
+    @property
+    def num_choices(self) -> int:
+        return self.n
+
+    @property
+    def num_numbers(self) -> int:
+        return self.size
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(-math.inf, math.log(self.n) + self.size * LOG_2)
+
+    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> PolicyAtoms:
+        choice = torch.log_softmax(features[:, : self.n], dim=-1).T  # [K, B]
+        sample = self.numbers.atoms(features[:, self.n :], noise)
+        assert sample.log_prob_dims is not None
+        numbers = self._by_choice(sample.action[0])  # [K, B, A]
+        density = self._by_choice(sample.log_prob_dims[0]).sum(-1)
+        every = torch.eye(self.n, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
+        return PolicyAtoms(torch.cat((every, numbers), dim=-1), choice + density, choice.exp())
+
+    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
+        logits = features[:, : self.n]
+        uniform = torch.rand(logits.shape, generator=generator, device=features.device)
+        numbers = self.numbers.sample(features[:, self.n :], generator)
+        return self._of_choice(gumbel_argmax(logits, uniform), numbers)
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        choice, numbers = action[:, : self.n], action[:, self.n :]
+        dims = self.numbers.log_prob_dims(features[:, self.n :], numbers.repeat(1, self.n))
+        density = self._by_choice(dims).sum(-1).T  # [B, n]
+        return ((torch.log_softmax(features[:, : self.n], dim=-1) + density) * choice).sum(-1)
+
+    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+        """The mean σ over all choices, and the entropy of the choice, which is exact."""
+        log_prob = torch.log_softmax(features[:, : self.n], dim=-1)
+        sigma = self.numbers.mean_and_log_std(features[:, self.n :])[1].exp().mean()
+        return {"sigma": sigma, "entropy_choice": -(log_prob.exp() * log_prob).sum(-1).mean()}
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+        """The most likely choice, and the median of its numbers."""
+        choice = features[:, : self.n].argmax(dim=-1)
+        return self._of_choice(choice, self.numbers.mode(features[:, self.n :]))
+
+    def _by_choice(self, numbers: Float[Tensor, "B M"]) -> Float[Tensor, "K B A"]:
+        return numbers.view(-1, self.n, self.size).movedim(1, 0)
+
+    def _of_choice(self, choice: Tensor, numbers: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
+        one_hot = torch.nn.functional.one_hot(choice, self.n).to(numbers.dtype)  # [B, n]
+        own = (one_hot[..., None] * numbers.view(-1, self.n, self.size)).sum(1)
+        return torch.cat((one_hot, own), dim=-1)

@@ -1,0 +1,108 @@
+"""The head of MultiDiscrete with many joint choices: each choice enumerated while the others are drawn."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.choices import by_choice, gumbel_argmax
+from sac_lightning.spaces import ActionSpec, MultiDiscreteAction
+from sac_lightning.types import PolicyAtoms
+
+
+@dataclass(frozen=True)
+class SampledMultiCategorical(ActionHead):
+    """π(a|s) = Π_d π_d(a_d|s) over too many joint choices to enumerate.
+
+    One joint choice a is drawn. Atom (d, v) is a with choice d replaced by v: K = Σ sizes atoms. As D
+    estimates of the same expectation, V = E[ 1/D Σ_d Σ_v π_d(v) f(v, a_−d) ]; and the gradient of choice d
+    comes from its own estimate alone, ∇V = E[ Σ_d Σ_v ∇π_d(v) f(v, a_−d) ], the local expectation gradient
+    of Titsias and Lázaro-Gredilla (2015): unbiased, with the variance of the other choices only. So `prob`
+    has the value π_d(v)/D and the gradient of π_d(v), and `log_prob` is a constant: the part of the
+    gradient that it leaves out, E[∇ log π], is zero.
+
+    An action is its choices' one-hot vectors, one after the other, which the critic reads.
+    """
+
+    made_for: ClassVar[str] = "MultiDiscrete actions of more than 256 joint choices"
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        return isinstance(action, MultiDiscreteAction) and not action.enumerable
+
+    @classmethod
+    def sized(cls, action: ActionSpec) -> dict[str, tuple[int, ...]]:
+        assert isinstance(action, MultiDiscreteAction)
+        return {"sizes": action.sizes}
+
+    @property
+    def feature_size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def noise_size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def num_actions(self) -> None:
+        return None
+
+    @property
+    def action_size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def num_choices(self) -> int:
+        return math.prod(self.sizes)
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(0.0, math.fsum(math.log(size) for size in self.sizes))
+
+    def choice_log_probs(self, features: Float[Tensor, "B F"]) -> list[Float[Tensor, "B V"]]:
+        """log π_d of every choice."""
+        return [torch.log_softmax(choice, dim=-1) for choice in by_choice(features, self.sizes)]
+
+    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> PolicyAtoms:
+        """`noise` is standard normal; Φ makes it uniform, and that draws the joint choice."""
+        # Φ rounds to 0 or 1 in the tails.
+        uniform = (0.5 * (1.0 + torch.erf(noise / math.sqrt(2.0)))).clamp(1e-7, 1.0 - 1e-7)
+        drawn = self._drawn(features, uniform)  # one-hot, [B, V] each
+        log_probs = self.choice_log_probs(features)
+        taken = torch.stack(
+            [(one * each).sum(-1) for one, each in zip(drawn, log_probs, strict=True)]
+        )  # [D, B]
+        actions, log_prob, prob = [], [], []
+        for d, (size, each) in enumerate(zip(self.sizes, log_probs, strict=True)):
+            every = torch.eye(size, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
+            others = [one.expand(size, -1, -1) for one in drawn]
+            actions.append(torch.cat((*others[:d], every, *others[d + 1 :]), dim=-1))  # [V, B, F]
+            log_prob.append(taken.sum(0) - taken[d] + each.T)
+            own = each.T.exp()
+            prob.append(own - own.detach() * (1.0 - 1.0 / len(self.sizes)))
+        return PolicyAtoms(torch.cat(actions), torch.cat(log_prob).detach(), torch.cat(prob))
+
+    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B F"]:
+        uniform = torch.rand(features.shape, generator=generator, device=features.device)
+        return torch.cat(self._drawn(features, uniform), dim=-1)
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+        return (torch.cat(self.choice_log_probs(features), dim=-1) * action).sum(-1)
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        parts = by_choice(features, self.sizes)
+        return torch.cat([_one_hot(part.argmax(dim=-1), part) for part in parts], dim=-1)
+
+    def _drawn(self, features: Float[Tensor, "B F"], uniform: Float[Tensor, "B F"]) -> list[Tensor]:
+        parts = zip(by_choice(features, self.sizes), by_choice(uniform, self.sizes), strict=True)
+        return [_one_hot(gumbel_argmax(logits, drawn), logits) for logits, drawn in parts]
+
+
+def _one_hot(index: Tensor, like: Tensor) -> Tensor:
+    return F.one_hot(index, like.shape[-1]).to(like.dtype)

@@ -1,0 +1,79 @@
+"""A Box of numbers, each between two ends or without them."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sac_lightning.errors import require
+from sac_lightning.spaces.base import ActionSpec, Array
+
+
+@dataclass(frozen=True)
+class BoxAction(ActionSpec):
+    """A Box: `low` and `high` are flat; an infinite bound leaves its dimension unscaled."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        size = math.prod(self.shape)
+        require(len(self.low) == len(self.high) == size, "low", self.low, f"must give {size} bounds")
+
+    @property
+    def size(self) -> int:
+        """A, the numbers in one action."""
+        return len(self.low)
+
+    def __str__(self) -> str:
+        ends = "bounded" if self.bounded else "unbounded"
+        return f"a Box of {self.size} ({ends})"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every dimension has two finite ends."""
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    @cached_property
+    def scale(self) -> Array:
+        """[A]: half the width of each bounded dimension, 1 of an unbounded one."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        finite = np.isfinite(low) & np.isfinite(high)
+        return np.where(finite, (np.where(finite, high, 1.0) - np.where(finite, low, -1.0)) / 2, 1.0)
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        return np.asarray(self.low), np.asarray(self.high)
+
+    @cached_property
+    def centre(self) -> Array:
+        """[A]: the middle of each bounded dimension, 0 of an unbounded one."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        finite = np.isfinite(low) & np.isfinite(high)
+        return np.where(finite, (np.where(finite, high, 1.0) + np.where(finite, low, -1.0)) / 2, 0.0)
+
+    @property
+    def row(self) -> tuple[tuple[int, ...], str]:
+        return (self.size,), "float32"
+
+    @property
+    def log_scale(self) -> float:
+        """Σ_d log(scale_d): 0 for a dimension that is not scaled, −∞ for one without width."""
+        return math.fsum(math.log(scale) if scale > 0.0 else -math.inf for scale in self.scale)
+
+    @property
+    def random_log_prob(self) -> float:
+        return -self.size * math.log(2.0)
+
+    def to_env(self, action: Array) -> Array:
+        """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
+        low, high = self._ends
+        scaled = np.minimum(np.maximum(action * self.scale + self.centre, low), high)
+        env_action: Array = scaled.astype(np.float32).reshape(-1, *self.shape)
+        return env_action
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B, A], uniform in the unit box."""
+        return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
