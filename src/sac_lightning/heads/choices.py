@@ -15,3 +15,8 @@ def gumbel_argmax(logits: Float[Tensor, "B n"], uniform: Float[Tensor, "B n"]) -
 def by_choice(numbers: Float[Tensor, "B F"], sizes: Sequence[int]) -> list[Float[Tensor, "B V"]]:
     """The numbers of each of D choices, in views."""
     return list(torch.split(numbers, list(sizes), dim=-1))
+
+
+def one_hot(index: Int[Tensor, " B"], size: int) -> Float[Tensor, "B n"]:
+    """A 1 at each index, and zeros: unlike PyTorch's own it looks at no index, for which a GPU would wait."""
+    return (index[:, None] == torch.arange(size, device=index.device)).float()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.errors import require
 from sac_lightning.heads.base import ActionHead, Interval
-from sac_lightning.heads.choices import gumbel_argmax
+from sac_lightning.heads.choices import gumbel_argmax, one_hot
 from sac_lightning.heads.gaussian import LOG_STD_MAX, LOG_STD_MIN
 from sac_lightning.heads.tanh_normal import LOG_2, TanhNormal
 from sac_lightning.spaces import ActionSpec, HybridAction
@@ -114,6 +114,6 @@ class Hybrid(ActionHead):
         return numbers.view(-1, self.n, self.size).movedim(1, 0)
 
     def _of_choice(self, choice: Tensor, numbers: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
-        one_hot = torch.nn.functional.one_hot(choice, self.n).to(numbers.dtype)  # [B, n]
-        own = (one_hot[..., None] * numbers.view(-1, self.n, self.size)).sum(1)
-        return torch.cat((one_hot, own), dim=-1)
+        chosen = one_hot(choice, self.n)
+        own = (chosen[..., None] * numbers.view(-1, self.n, self.size)).sum(1)
+        return torch.cat((chosen, own), dim=-1)

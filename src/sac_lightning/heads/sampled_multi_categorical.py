@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.heads.base import ActionHead, Interval
-from sac_lightning.heads.choices import by_choice, gumbel_argmax
+from sac_lightning.heads.choices import by_choice, gumbel_argmax, one_hot
 from sac_lightning.spaces import ActionSpec, MultiDiscreteAction
 from sac_lightning.types import PolicyAtoms
 
@@ -97,12 +96,8 @@ class SampledMultiCategorical(ActionHead):
 
     def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
         parts = by_choice(features, self.sizes)
-        return torch.cat([_one_hot(part.argmax(dim=-1), part) for part in parts], dim=-1)
+        return torch.cat([one_hot(part.argmax(dim=-1), part.shape[-1]) for part in parts], dim=-1)
 
     def _drawn(self, features: Float[Tensor, "B F"], uniform: Float[Tensor, "B F"]) -> list[Tensor]:
         parts = zip(by_choice(features, self.sizes), by_choice(uniform, self.sizes), strict=True)
-        return [_one_hot(gumbel_argmax(logits, drawn), logits) for logits, drawn in parts]
-
-
-def _one_hot(index: Tensor, like: Tensor) -> Tensor:
-    return F.one_hot(index, like.shape[-1]).to(like.dtype)
+        return [one_hot(gumbel_argmax(logits, drawn), logits.shape[-1]) for logits, drawn in parts]
