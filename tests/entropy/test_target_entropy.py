@@ -13,13 +13,22 @@ from sac_lightning.entropy import (
     MaxRatio,
     NegDim,
     NegHalfDim,
+    PerPart,
     Sigma,
     TargetEntropyRule,
     check_reachable,
 )
-from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.heads import (
+    ActionHead,
+    Categorical,
+    Hybrid,
+    MultiCategorical,
+    Normal,
+    SampledMultiCategorical,
+    TanhNormal,
+)
 
-BOX, CHOICE = TanhNormal(3), Categorical(4)
+BOX, CHOICE, BOTH = TanhNormal(3), Categorical(4), Hybrid(3, 2)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +51,12 @@ BOX, CHOICE = TanhNormal(3), Categorical(4)
         (HeadDefault(), BOX, -3.0),  # NegDim
         (HeadDefault(), Normal(2), -2.0),  # NegDim
         (HeadDefault(), CHOICE, 0.6931472),  # MaxRatio(0.5): ½ log 4
+        (PerPart(), BOTH, -1.4506939),  # ½ · log 3 − 2
+        (PerPart(ratio=1.0), CHOICE, 1.3862944),  # log 4 − 0
+        (HeadDefault(), BOTH, -1.4506939),  # PerPart(0.5)
+        (HeadDefault(), MultiCategorical((2, 3)), 0.8958797),  # MaxRatio(0.5): ½ log 6
+        (HeadDefault(), SampledMultiCategorical((20, 20)), 2.9957323),  # ½ log 400
+        (NegDim(), BOTH, -2.0),  # of the numbers alone
     ],
 )
 def test_rule_gives_the_number_worked_out_by_hand(
@@ -70,6 +85,9 @@ def test_eps_peaked_is_the_entropy_of_the_policy_it_names(eps: float) -> None:
         (lambda: Constant(math.nan), "target_entropy.nats=nan"),
         (lambda: Constant(-math.inf), "target_entropy.nats=-inf"),
         (lambda: EpsPeaked().value(BOX), "target_entropy=eps_peaked: is for choices alone"),
+        (lambda: EpsPeaked().value(BOTH), "target_entropy=eps_peaked: is for choices alone; the Hybrid head"),
+        (lambda: PerPart(ratio=2.0), "target_entropy.ratio=2.0"),
+        (lambda: Sigma().value(BOTH), "target_entropy=sigma: is for continuous actions"),
         (lambda: Sigma().value(CHOICE), "target_entropy=sigma: is for continuous actions"),
     ],
 )

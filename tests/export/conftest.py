@@ -15,6 +15,9 @@ RUNS = {
     "normal": ("env=gym", "env.id=Unbounded-v0", "num_envs=2", "env.autoreset=next_step", *_ALLOW),
     "categorical": ("env=cartpole", "num_envs=2", "replay.capacity=24"),
     "pixels": ("env=gym", "env.id=Pixels-v0", *_ALLOW),
+    "several": ("env=gym", "env.id=Several-v0", "num_envs=2", *_ALLOW),
+    "many": ("env=gym", "env.id=Many-v0", "head=sampled_multi_categorical", *_ALLOW),
+    "mixed": ("env=gym", "env.id=Mixed-v0", "head=hybrid", "num_envs=2", *_ALLOW),
 }
 
 

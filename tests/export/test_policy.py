@@ -16,6 +16,7 @@ from tests.export.conftest import OWN, RUNS
 
 from sac_lightning import export
 from sac_lightning.cli.export import command
+from sac_lightning.heads.auto import PREFERRED
 from sac_lightning.module import SACModule
 from sac_lightning.spaces import Array, BoxAction
 
@@ -101,11 +102,11 @@ def test_onnx_model_gives_the_same_actions_to_1e5(
 
 def test_kinds_are_the_heads_they_stand_for(modules: dict[str, SACModule]) -> None:
     heads = {kind: module.head.name() for kind, module in modules.items()}
-    assert set(heads.values()) == {"tanh_normal", "normal", "categorical"}
+    assert set(heads.values()) == {head.name() for head in PREFERRED}
     assert modules["pixels"].obs_spec.dtype == "uint8"
 
 
-@pytest.mark.parametrize("kind", ["uneven", "pixels", "normal"])
+@pytest.mark.parametrize("kind", ["uneven", "pixels", "normal", "several", "mixed"])
 def test_file_describes_itself(kind: str, outside: Outside) -> None:
     folder = Path(str(outside["folder", ""]["path"]))
     extra = {"policy.json": ""}
@@ -116,6 +117,8 @@ def test_file_describes_itself(kind: str, outside: Outside) -> None:
     action = {
         "uneven": {"kind": "box", "shape": [2, 2], "high": pytest.approx([0.1, 9.0, 6.0, 0.7])},
         "pixels": {"kind": "discrete", "n": 3, "start": 5},
+        "several": {"kind": "multi_discrete", "shape": [2], "sizes": [2, 3], "starts": [0, 5]},
+        "mixed": {"kind": "hybrid", "n": 3, "low": [-2.0, -2.0], "high": [5.0, 5.0]},
         "normal": {"kind": "box", "shape": [2], "low": [None, -1.0], "high": [None, 3.0]},
     }[kind]
     assert action.items() <= about["action"].items()

@@ -5,8 +5,23 @@ import math
 import pytest
 
 from sac_lightning import ConfigError
-from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal, head_for
-from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction
+from sac_lightning.heads import (
+    ActionHead,
+    Categorical,
+    Hybrid,
+    MultiCategorical,
+    Normal,
+    SampledMultiCategorical,
+    TanhNormal,
+    head_for,
+)
+from sac_lightning.spaces import (
+    ActionSpec,
+    BoxAction,
+    DiscreteAction,
+    HybridAction,
+    MultiDiscreteAction,
+)
 
 BOUNDED = BoxAction((-2.0, 0.0), (2.0, 1.0), (2,))
 UNBOUNDED = BoxAction((-math.inf, -math.inf), (math.inf, math.inf), (2,))
@@ -21,6 +36,9 @@ CHOICE = DiscreteAction(4)
         (UNBOUNDED, Normal(2)),
         (HALF_BOUNDED, Normal(2)),
         (CHOICE, Categorical(4)),
+        (MultiDiscreteAction((4, 64), (0, 0), (2,)), MultiCategorical((4, 64))),
+        (MultiDiscreteAction((4, 65), (0, 0), (2,)), SampledMultiCategorical((4, 65))),
+        (HybridAction(3, BOUNDED), Hybrid(3, 2)),
     ],
 )
 def test_the_head_follows_from_the_action_space(action: ActionSpec, head: ActionHead) -> None:
@@ -33,6 +51,8 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
         (TanhNormal, UNBOUNDED, "head=tanh_normal: is for bounded Box actions; the env has a Box of 2 (unb"),
         (TanhNormal, CHOICE, "head=tanh_normal: is for bounded Box actions; the env has Discrete(4)"),
         (Normal, BOUNDED, "head=normal: is for unbounded Box actions; the env has a Box of 2 (bounded)"),
+        (MultiCategorical, CHOICE, "head=multi_categorical: is for MultiDiscrete actions of at most 256 joint"),
+        (Hybrid, BOUNDED, "head=hybrid: is for Tuple or Dict actions of one Discrete and bounded Boxes"),
         (Categorical, BOUNDED, "head=categorical: is for Discrete actions; the env has a Box of 2 (bounded)"),
     ],
 )

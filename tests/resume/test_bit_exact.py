@@ -1,11 +1,13 @@
 """A run that was stopped and continued leaves the same bits as one that never was."""
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import pytest
 from commands import TINY, Fit, start, train
+from mixed import Drift, many, mixed, several
 from runs import Run, StopAt, differences, left_behind, metric_rows
 
 from sac_lightning.entropy import Auto, Schedule, TemperatureRule, Tes
@@ -72,6 +74,19 @@ def test_a_step_that_is_under_way_is_saved_and_goes_on(
     expected = left_behind(tmp_path / "whole", run.capacity)
     assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
     assert "/collector/underway/action" in expected
+
+
+@pytest.mark.parametrize("make", [several, many, mixed])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_actions_of_several_parts_go_on(
+    fit: Fit, tmp_path: Path, make: Callable[[], Drift], vectorization: str
+) -> None:
+    run = Run("Drift", vectorization, 2, env_options={"make": make})
+    fit(run, tmp_path / "whole")
+    fit(run, tmp_path / "parts", StopAt(98))
+    fit(run, tmp_path / "parts")
+    expected = left_behind(tmp_path / "whole", run.capacity)
+    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
 
 
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:

@@ -46,6 +46,24 @@ def pixels() -> Noise:
     return Noise(spaces.Box(0, 255, (6, 5, 3), np.uint8), spaces.Discrete(3, start=5))
 
 
-for name, make in {"Unbounded-v0": unbounded, "Uneven-v0": uneven, "Pixels-v0": pixels}.items():
+def several() -> Noise:
+    """Two choices, 6 joint ones: the `multi_categorical` head."""
+    return Noise(spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.MultiDiscrete([2, 3], start=[0, 5]))
+
+
+def many() -> Noise:
+    """Two choices, 400 joint ones: the `sampled_multi_categorical` head."""
+    return Noise(spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.MultiDiscrete([20, 20]))
+
+
+def mixed() -> Noise:
+    """A choice with numbers: the `hybrid` head."""
+    action = spaces.Dict({"what": spaces.Discrete(3, start=1), "how": spaces.Box(-2.0, 5.0, (2,))})
+    return Noise(spaces.Box(-np.inf, np.inf, (3,), np.float32), action)
+
+
+MAKERS = {"Unbounded": unbounded, "Uneven": uneven, "Pixels": pixels}
+MAKERS |= {"Several": several, "Many": many, "Mixed": mixed}
+for name, make in ((f"{kind}-v0", make) for kind, make in MAKERS.items()):
     if name not in gym.registry:
         gym.register(name, make)
