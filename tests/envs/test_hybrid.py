@@ -37,8 +37,8 @@ class Keeps(gym.Env[Any, Any]):
         return np.zeros(1, np.float32), 0.0, False, False, {}
 
 
-def config(action: gym.Space[Any], **options: Any) -> EnvConfig:
-    return EnvConfig(id="keeps", make=lambda: Keeps(action), **options)
+def config(space: gym.Space[Any], **options: Any) -> EnvConfig:
+    return EnvConfig(id="keeps", make=lambda: Keeps(space), **options)
 
 
 def test_a_row_is_the_choice_and_then_the_numbers() -> None:
@@ -86,7 +86,10 @@ def test_random_actions_reach_many_envs(space: gym.Space[Any], vectorization: st
     [
         (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), "one Discrete and at least one bounded Box"),
         (spaces.Tuple((spaces.Box(-1, 1, (1,)),)), "one Discrete and at least one bounded Box"),
-        (spaces.Tuple((spaces.Discrete(2), spaces.Box(-np.inf, 1, (1,)))), "every number needs finite bounds"),
+        (
+            spaces.Tuple((spaces.Discrete(2), spaces.Box(-np.inf, 1, (1,)))),
+            "every number needs finite bounds",
+        ),
         (spaces.Dict({"k": spaces.Discrete(2), "t": spaces.Text(3)}), "one Discrete and at least one"),
     ],
 )

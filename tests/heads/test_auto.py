@@ -51,7 +51,11 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
         (TanhNormal, UNBOUNDED, "head=tanh_normal: is for bounded Box actions; the env has a Box of 2 (unb"),
         (TanhNormal, CHOICE, "head=tanh_normal: is for bounded Box actions; the env has Discrete(4)"),
         (Normal, BOUNDED, "head=normal: is for unbounded Box actions; the env has a Box of 2 (bounded)"),
-        (MultiCategorical, CHOICE, "head=multi_categorical: is for MultiDiscrete actions of at most 256 joint"),
+        (
+            MultiCategorical,
+            CHOICE,
+            "head=multi_categorical: is for MultiDiscrete actions of at most 256 joint",
+        ),
         (Hybrid, BOUNDED, "head=hybrid: is for Tuple or Dict actions of one Discrete and bounded Boxes"),
         (Categorical, BOUNDED, "head=categorical: is for Discrete actions; the env has a Box of 2 (bounded)"),
     ],
