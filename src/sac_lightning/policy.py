@@ -24,8 +24,9 @@ class Policy:
     def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`.
 
-        `deterministic` takes the mode. A sampled action is drawn from `generator`, or from PyTorch's
-        global one. Raises ValueError for an obs of another shape.
+        Of a Tuple or Dict of actions it is a flat row, which `envs.FlatActions(env)` takes. `deterministic`
+        takes the mode. A sampled action is drawn from `generator`, or from PyTorch's global one. Raises
+        ValueError for an obs of another shape.
         """
         array = np.asarray(obs)
         single = array.shape == self.obs.shape
