@@ -42,7 +42,7 @@ from tasks import Clock, env_config, fit
 
 
 class Scaled(TanhNormal):
-    """A head from outside, with an operation at which PyTorch 2.13 would end the process if called from C++."""
+    """A head from outside, with an operation at which PyTorch 2.13 ends the process if called from C++."""
 
     def atoms(self, features: Tensor, noise: Tensor) -> PolicyAtoms:
         (norm,) = torch._foreach_norm([features.mean()])
@@ -215,8 +215,9 @@ COMPARE = """
 
     found = {}
     # The second and third share everything with the first but a number: each needs a graph of its own.
+    others = ("categorical", "sampled", "hybrid", "scaled")
     for case in (("tanh_normal", 0.9, 1e-3), ("tanh_normal", 0.5, 1e-3), ("tanh_normal", 0.9, 1e-2),
-                 ("categorical", 0.9, 1e-3), ("sampled", 0.9, 1e-3), ("hybrid", 0.9, 1e-3), ("scaled", 0.9, 1e-3)):
+                 *((head, 0.9, 1e-3) for head in others)):
         rule = Auto(max_grad_norm=0.1, init=0.5, max=0.5)
         (rows, eager), (compiled_rows, compiled) = (updates(*case, flag, rule) for flag in (False, True))
         assert len(rows[0]) == 7
