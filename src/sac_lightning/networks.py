@@ -18,8 +18,8 @@ from sac_lightning.optim import Optimized
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import PolicyAtoms
 
-# In place where the gradient needs the result alone: a block of memory that is not in the caches yet costs a
-# layer's activation ten times as much as the one that the product has just written.
+# In place where the gradient needs the result alone: writing to memory that is not in the caches yet takes
+# several times as long as writing to what the product has just left there.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "elu": partial(F.elu, inplace=True),
