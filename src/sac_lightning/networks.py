@@ -170,7 +170,9 @@ def _batched(x: Float[Tensor, "N B I"], layer: BatchedLinear) -> Float[Tensor, "
     if layer.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
         return (x * layer.weight.mT).sum(dim=-1, keepdim=True) + layer.bias
     # Not baddbmm: that copies the bias first, where a graph adds it while it applies the activation.
-    return torch.bmm(x, layer.weight).add_(layer.bias)
+    product = torch.bmm(x, layer.weight)
+    # A product in bfloat16 is not added to in place: the sum would be rounded to bfloat16 as well.
+    return product.add_(layer.bias) if product.dtype == layer.bias.dtype else product + layer.bias
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from sac_lightning.heads import Categorical
+from sac_lightning.heads import Categorical, Hybrid
+from sac_lightning.heads.several_choices import SeveralChoices
 from sac_lightning.policy import Policy
 from sac_lightning.spaces import Array, BoxAction, HybridAction, MultiDiscreteAction, ObsSpec
 
@@ -58,20 +59,20 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
     action = policy.action
     if isinstance(action, BoxAction):
         apart = _numbers_apart(action, found, expected)
-    elif isinstance(action, HybridAction):
+    elif isinstance(action, HybridAction) and isinstance(policy.head, Hybrid):
+        numbers = _numbers_apart(action.numbers, found[:, 1:], expected[:, 1:])
+        # Where two choices tie, each has numbers of its own; out of bounds none may be.
+        compared = (found[:, 0] == expected[:, 0]) | np.isinf(numbers)
         lost = _logits_lost(policy, obs, found[:, :1], (action.n,))
-        apart = np.where(
-            found[:, 0] == expected[:, 0], _numbers_apart(action.numbers, found[:, 1:], expected[:, 1:]), 0.0
-        )
-        apart = np.maximum(lost, apart)
-    elif isinstance(action, MultiDiscreteAction):
+        apart = np.maximum(lost, np.where(compared, numbers, 0.0))
+    elif isinstance(action, MultiDiscreteAction) and isinstance(policy.head, SeveralChoices):
         choices = found.reshape(len(obs), -1) - np.asarray(action.starts)
         apart = _logits_lost(policy, obs, choices, action.sizes)
     elif isinstance(policy.head, Categorical):
         first = action.to_env(np.zeros(1, np.int64))[0]
         apart = _logits_lost(policy, obs, found[:, None] - first, (policy.head.n,))
     else:
-        apart = np.where(found == expected, 0.0, np.inf)
+        apart = np.where((found == expected).reshape(len(obs), -1).all(-1), 0.0, np.inf)
     return float((apart / _magnitude(obs)).max())
 
 

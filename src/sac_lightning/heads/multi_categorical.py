@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.heads.choices import by_choice, gumbel_argmax
+from sac_lightning.heads.several_choices import SeveralChoices
 from sac_lightning.spaces import ActionSpec, MultiDiscreteAction
 from sac_lightning.types import PolicyAtoms
 
 
 @dataclass(frozen=True)
-class MultiCategorical(ActionHead):
+class MultiCategorical(SeveralChoices):
     """π(a|s) = Π_d π_d(a_d|s), each π_d a softmax; atoms are all ∏ sizes joint choices, weighted by π.
 
     An action is the index of a joint choice, the last choice running fastest. The actor says Σ sizes
@@ -23,20 +23,10 @@ class MultiCategorical(ActionHead):
     """
 
     made_for: ClassVar[str] = "MultiDiscrete actions of at most 256 joint choices"
-    sizes: tuple[int, ...]
 
     @classmethod
     def fits(cls, action: ActionSpec) -> bool:
         return isinstance(action, MultiDiscreteAction) and action.enumerable
-
-    @classmethod
-    def sized(cls, action: ActionSpec) -> dict[str, tuple[int, ...]]:
-        assert isinstance(action, MultiDiscreteAction)
-        return {"sizes": action.sizes}
-
-    @property
-    def feature_size(self) -> int:
-        return sum(self.sizes)
 
     @property
     def noise_size(self) -> int:
@@ -49,10 +39,6 @@ class MultiCategorical(ActionHead):
     @property
     def action_size(self) -> int:
         return 1
-
-    @property
-    def entropy_interval(self) -> Interval:
-        return Interval(0.0, math.fsum(math.log(size) for size in self.sizes))
 
     def joint_log_prob(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
         """log π of every joint choice."""

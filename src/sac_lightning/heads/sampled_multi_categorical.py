@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.heads.choices import by_choice, gumbel_argmax, one_hot
+from sac_lightning.heads.several_choices import SeveralChoices
 from sac_lightning.spaces import ActionSpec, MultiDiscreteAction
 from sac_lightning.types import PolicyAtoms
 
 
 @dataclass(frozen=True)
-class SampledMultiCategorical(ActionHead):
+class SampledMultiCategorical(SeveralChoices):
     """π(a|s) = Π_d π_d(a_d|s) over too many joint choices to enumerate.
 
     One joint choice a is drawn. Atom (d, v) is a with choice d replaced by v: K = Σ sizes atoms. As D
@@ -29,20 +29,10 @@ class SampledMultiCategorical(ActionHead):
     """
 
     made_for: ClassVar[str] = "MultiDiscrete actions of more than 256 joint choices"
-    sizes: tuple[int, ...]
 
     @classmethod
     def fits(cls, action: ActionSpec) -> bool:
         return isinstance(action, MultiDiscreteAction) and not action.enumerable
-
-    @classmethod
-    def sized(cls, action: ActionSpec) -> dict[str, tuple[int, ...]]:
-        assert isinstance(action, MultiDiscreteAction)
-        return {"sizes": action.sizes}
-
-    @property
-    def feature_size(self) -> int:
-        return sum(self.sizes)
 
     @property
     def noise_size(self) -> int:
@@ -55,14 +45,6 @@ class SampledMultiCategorical(ActionHead):
     @property
     def action_size(self) -> int:
         return sum(self.sizes)
-
-    @property
-    def num_choices(self) -> int:
-        return math.prod(self.sizes)
-
-    @property
-    def entropy_interval(self) -> Interval:
-        return Interval(0.0, math.fsum(math.log(size) for size in self.sizes))
 
     def choice_log_probs(self, features: Float[Tensor, "B F"]) -> list[Float[Tensor, "B V"]]:
         """log π_d of every choice."""
