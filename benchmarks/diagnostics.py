@@ -36,12 +36,12 @@ class Clock(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """In turn, so that a slow moment of the machine slows all alike."""
         replay = trainer.datamodule.collection.replay
-        batches, noise = replay.sample(1, 256), torch.randn(2, 256, pl_module.head.noise_size)
+        samples, noise = replay.draw(1, 256), torch.randn(2, 256, pl_module.head.noise_size)
         obs, generator = np.zeros((1, 3), np.float32), torch.Generator()
         iteration = trainer.datamodule._turn()
         policy = pl_module.policy
         parts: dict[str, Callable[[], object]] = {
-            "update": lambda: pl_module._learn(batches.at(0), noise),
+            "update": lambda: pl_module._learn(samples.at(0), noise),
             "look": lambda: pl_module._diagnose(iteration, noise[1]),
             "action": lambda: policy.sample(obs, generator),
             "action_and_density": lambda: policy.sample_with_log_prob(obs, generator),

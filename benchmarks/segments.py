@@ -67,8 +67,8 @@ class Segments(pl.Callback):
 def _clocks(data: Any, module: Any) -> Clocks:
     clocks = Clocks(
         {
-            "collecting": [(data.collection.collector, "collect")],
-            "sampling": [(data.collection.replay, "sample")],
+            "collecting": [(data.collection.collector, "collect"), (data.collection.collector, "ahead")],
+            "sampling": [(data.collection.replay, "draw")],
             "updating": [(module, "_turn")],
             "logging": [(module, "tell"), (module._window, "close")],
         }

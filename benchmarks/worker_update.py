@@ -1,4 +1,4 @@
-"""sac_lightning's compiled update and nothing else: random batches of the env's sizes, made once.
+"""sac_lightning's compiled update and nothing else: random transitions of the env's sizes, made once.
 
 Beside the matrix products of the same round it tells how near to them the update comes by itself.
 """
@@ -14,7 +14,7 @@ from gate import WARM_UP_UPDATES, Channel, versions
 from sac_lightning import SACModule
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.hardware import keep_freed_memory
-from sac_lightning.types import Batch
+from sac_lightning.types import Batch, Sample
 from sac_lightning.update import Update
 
 PACKAGES = ("sac-lightning", "torch", "numpy")
@@ -32,12 +32,13 @@ def update_of(module: SACModule, autocast: bool) -> Update:
     return Update(module._parts(), optimizers, compiled=True, autocast=autocast)
 
 
-def random_batches(module: SACModule) -> Batch:
-    """`[BATCHES, BATCH, ...]` transitions; a few of them end an episode."""
-    shape = (BATCHES, BATCH)
-    obs, next_obs = (torch.randn(*shape, *module.obs_spec.shape) for _ in range(2))
-    action = torch.rand(*shape, module.action_spec.size) * 2 - 1
-    return Batch(obs, action, torch.randn(shape), next_obs, torch.rand(shape) < 0.01)
+def random_samples(module: SACModule) -> Sample:
+    """`[BATCHES, BATCH]` transitions; a few of them end an episode."""
+    rows = BATCHES * BATCH
+    obs, next_obs = (torch.randn(rows, *module.obs_spec.shape) for _ in range(2))
+    action = torch.rand(rows, module.action_spec.size) * 2 - 1
+    buffer = Batch(obs, action, torch.randn(rows), next_obs, torch.rand(rows) < 0.01)
+    return Sample(buffer, torch.randint(rows, (BATCHES, BATCH)))
 
 
 def main() -> None:
@@ -54,14 +55,14 @@ def main() -> None:
     with gym.make(arguments.env) as env:
         module = SACModule(obs_spec(env.observation_space), action_spec(env.action_space))
     update = update_of(module, arguments.bf16)
-    batches = random_batches(module)
+    samples = random_samples(module)
     noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
     turns = itertools.cycle(range(BATCHES))
 
     def run(updates: int) -> float:
         began = time.perf_counter()
         for g in itertools.islice(turns, updates):
-            update(batches.at(g), noise[g])
+            update(samples.at(g), noise[g])
         return time.perf_counter() - began
 
     run(WARM_UP_UPDATES)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sac_lightning import ActorConfig, Policy
+from sac_lightning.ahead import Ahead
 from sac_lightning.collector import Collector, Episode
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.envs.guard import EnvError
@@ -282,3 +283,50 @@ def _flat(state: dict[str, Any]) -> dict[str, Any]:
     """A step that is under way, in a dict of its own, laid beside the rest; log_prob may be unknown."""
     underway = {f"underway.{key}": value.nan_to_num(9.0) for key, value in (state["underway"] or {}).items()}
     return {**{key: value for key, value in state.items() if key != "underway"}, **underway}
+
+
+def acted_ahead(run: Run) -> Ahead:
+    """The next actions of `run`, chosen as an update would."""
+    ahead = run.collector.ahead(run.policy)
+    with torch.no_grad():
+        features = run.policy.actor(ahead.obs)
+        action = run.policy.head.act(features, ahead.noise)
+        ahead.choose(action, run.policy.head.log_prob(features, action))
+    return ahead
+
+
+@widths
+@pytest.mark.parametrize("discrete", [False, True])
+def test_acting_ahead_takes_the_same_actions_as_acting_when_they_are_due(
+    num_envs: int, discrete: bool
+) -> None:
+    due, ahead = (Run(num_envs=num_envs, discrete=discrete) for _ in range(2))
+    due.collect(12)
+    for _ in range(12):
+        acted_ahead(ahead)
+        ahead.collect(1)
+    for one, other in zip(due.replay.store, ahead.replay.store, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert len(due.replay.store.action[:12].unique()) > 1
+
+
+def test_actions_chosen_ahead_are_saved_and_taken_by_the_run_that_goes_on() -> None:
+    run, other = Run(discrete=False), Run(discrete=False, seed=1)
+    run.collect(5)
+    action, log_prob = acted_ahead(run).chosen or ()
+    other.collector.load_state_dict(run.collector.state_dict(), torch.device("cpu"), episodes_go_on=True)
+    for each in (run, other):
+        each.collector.env_steps = 8  # a step whose density is kept
+        each.collect(1)
+        row = (each.replay.added - 1) % 1000
+        np.testing.assert_array_equal(each.replay.store.action[row].numpy(), action[0])
+        assert float(each.replay.store.log_prob[row]) == float(log_prob[0])
+        assert each.collector.state_dict()["ahead"] is None
+
+
+def test_a_fresh_episode_forgets_an_action_for_the_old_one() -> None:
+    run = Run(discrete=False)
+    run.collect(2)
+    acted_ahead(run)
+    run.collector.restart_episodes(7)
+    assert run.collector.state_dict()["ahead"] is None

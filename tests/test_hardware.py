@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sac_lightning.hardware import has_compiler
-from test_update import batch_of, module_of, noise_of
+from test_update import module_of, noise_of, sample_of
 
 # In a process of its own, for the allocator's setting lasts as long as its process.
 FAULTS = """
@@ -18,7 +18,7 @@ FAULTS = """
     from sac_lightning import SACModule
     from sac_lightning.spaces import BoxAction, ObsSpec
     from sac_lightning.hardware import keep_freed_memory
-    from sac_lightning.types import Batch
+    from sac_lightning.types import Batch, Sample
     from sac_lightning.update import Update
 
     torch.set_num_threads(1)
@@ -32,7 +32,7 @@ FAULTS = """
         for _ in range(updates):
             obs, ends = torch.randn(2, 256, 3), torch.zeros(256, dtype=torch.bool)
             batch = Batch(obs[0], torch.rand(256, 1), torch.randn(256), obs[1], ends)
-            update(batch, torch.randn(2, 256, 1))
+            update(Sample(batch, torch.randint(256, (256,))), torch.randn(2, 256, 1))
         return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / updates
 
     faults(10)
@@ -52,17 +52,21 @@ def test_an_update_takes_no_page_faults() -> None:
 @pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 @pytest.mark.parametrize("head", ["tanh_normal", "categorical"])
 def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> None:
+    from sac_lightning.types import Batch, Sample
     from sac_lightning.update import Update
 
     found = []
     for compiled in (False, True):
         torch.manual_seed(0)
-        batches = [(batch_of(head), torch.stack((noise_of(head), noise_of(head)))) for _ in range(6)]
+        samples = [(sample_of(head), torch.stack((noise_of(head), noise_of(head)))) for _ in range(6)]
         module = module_of(head).cuda()
         owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
         optimizers = [torch.optim.Adam(each, lr=1e-3) for each in owned]
         update = Update(module._parts(), optimizers, compiled=compiled)
-        rows = [update(type(b)(*(each.cuda() for each in b)), noise.cuda()) for b, noise in batches]
+        rows = [
+            update(Sample(Batch(*(each.cuda() for each in sample.rows)), sample.drawn.cuda()), noise.cuda())
+            for sample, noise in samples
+        ]
         metrics = torch.stack([value for row in rows for value in row.values()])
         found.append([metrics, *module.state_dict().values()])
     for eager, graph in zip(*found, strict=True):

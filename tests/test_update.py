@@ -36,7 +36,7 @@ from sac_lightning.spaces import (
     MultiDiscreteAction,
     ObsSpec,
 )
-from sac_lightning.types import Batch, PolicyAtoms
+from sac_lightning.types import Batch, PolicyAtoms, Sample
 from sac_lightning.update import Update
 from tasks import Clock, env_config, fit
 
@@ -84,6 +84,11 @@ def batch_of(head: str, size: int = 8) -> Batch:
     action = torch.from_numpy(SPACES[head][0].random(rng, size))
     ends = torch.rand(size) < 0.3
     return Batch(torch.randn(size, 3), action, torch.randn(size), torch.randn(size, 3), ends)
+
+
+def sample_of(head: str, size: int = 8) -> Sample:
+    """Some of more transitions, one of them perhaps twice."""
+    return Sample(batch_of(head, 3 * size), torch.randint(3 * size, (size,)))
 
 
 def noise_of(head: str, size: int = 8) -> Tensor:
@@ -195,8 +200,26 @@ COMPARE = """
     from torch.optim import Adam
     torch.set_num_threads(1)
     from test_update import *
+    from sac_lightning.ahead import Ahead
     from sac_lightning.entropy import Auto
     from sac_lightning.update import Update
+
+    def stepped(module, update, *given):
+        # Metrics, and the actions of two obs under the policy that has been stepped.
+        obs, noise = torch.randn(2, 3), module.head.draw_acting_noise(2, torch.default_generator)
+        if update.acts_ahead:
+            ahead = Ahead(obs, noise)
+            metrics = update(*given, ahead)
+            action, log_prob = map(torch.from_numpy, ahead.chosen)
+        else:
+            metrics = update(*given)
+            with torch.no_grad():
+                features = module.actor(obs)
+                action = module.head.act(features, noise)
+                log_prob = module.head.log_prob(features, action)
+        told = {**metrics, "log_prob": log_prob.sum()}
+        told |= {f"action_{i}": each for i, each in enumerate(action.flatten())}
+        return {key: float(value) for key, value in told.items()}
 
     def updates(head, gamma, lr, compiled, rule):
         torch.manual_seed(0)
@@ -208,8 +231,9 @@ COMPARE = """
         for step in range(4):
             if step == 2:
                 optimizers[0].param_groups[0]["lr"] = lr
-            rows.append({key: float(value) for key, value in update(
-                batch_of(head), torch.stack((noise_of(head), noise_of(head)))).items()})
+            noise = torch.stack((noise_of(head), noise_of(head)))
+            rows.append(stepped(module, update, sample_of(head), noise))
+        assert update.acts_ahead == (compiled and head != "scaled")
         slots = [slot for optimizer in optimizers for slot in optimizer.state.values()]
         return rows, [*module.state_dict().values(), *(each for slot in slots for each in slot.values())]
 
@@ -220,7 +244,7 @@ COMPARE = """
                  *((head, 0.9, 1e-3) for head in others)):
         rule = Auto(max_grad_norm=0.1, init=0.5, max=0.5)
         (rows, eager), (compiled_rows, compiled) = (updates(*case, flag, rule) for flag in (False, True))
-        assert len(rows[0]) == 7
+        assert len(rows[0]) > 7
         assert len(eager) == len(compiled) > 40
         gaps = [float((a.double() - b.double()).abs().max()) for a, b in zip(eager, compiled, strict=True)]
         gaps += [abs(a[key] - b[key]) for a, b in zip(rows, compiled_rows, strict=True) for key in a]
@@ -255,7 +279,7 @@ CACHED = """
     module = module_of("tanh_normal")
     owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
     update = Update(module._parts(), [torch.optim.Adam(each) for each in owned], compiled=True)
-    update(batch_of("tanh_normal"), torch.stack((noise_of("tanh_normal"), noise_of("tanh_normal"))))
+    update(sample_of("tanh_normal"), torch.stack((noise_of("tanh_normal"), noise_of("tanh_normal"))))
     print(counters["aot_autograd"]["autograd_cache_hit"])
 """
 
@@ -289,6 +313,6 @@ def test_an_update_never_waits_for_the_device(head: str) -> None:
     update = Update(module._parts(), [torch.optim.Adam(each) for each in owned])
     with Waits():
         for _ in range(2):
-            update(batch_of(head), torch.stack((noise_of(head), noise_of(head))))
+            update(sample_of(head), torch.stack((noise_of(head), noise_of(head))))
         with pytest.raises(AssertionError):
             float(torch.ones(()))  # the mode sees it

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from sac_lightning.ahead import Ahead
 from sac_lightning.errors import require
 from sac_lightning.policy import Policy
 from sac_lightning.replay import ReplayBuffer
@@ -101,7 +102,9 @@ class Collector:
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._resetting = np.zeros(envs.num_envs, dtype=bool)
+        self._unknown = np.full(envs.num_envs, np.nan, np.float32)
         self._underway: Underway | None = None
+        self._ahead: Ahead | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="envs") if overlap else None
 
     def collect(self, policy: Policy, steps: int) -> list[Episode]:
@@ -115,6 +118,13 @@ class Collector:
             finished.extend(self._finish(underway))
             self._underway = None if self._thread is None else self._begin(policy)
         return finished
+
+    def ahead(self, policy: Policy) -> Ahead:
+        """The next step of every env, for an update to choose its actions."""
+        obs = torch.from_numpy(self._obs.astype(policy.obs.dtype, copy=False))
+        noise = policy.head.draw_acting_noise(len(obs), self._stream(policy))
+        self._ahead = Ahead(obs, noise)
+        return self._ahead
 
     def close(self) -> None:
         """Wait for a step that is under way. Nothing of it is kept, nor an error that it met."""
@@ -135,6 +145,7 @@ class Collector:
             "resetting": torch.from_numpy(self._resetting.copy()),
             "warm_up": json.dumps(self._warm_up.bit_generator.state),
             "generator": None if generator is None else generator.get_state(),
+            "ahead": None if self._ahead is None else self._ahead.state_dict(),
             "underway": None if self._underway is None else _plain(self._underway),
         }
 
@@ -155,10 +166,13 @@ class Collector:
             self._obs, self._returns, self._lengths, self._resetting = arrays
             underway = state.get("underway")
             self._underway = None if underway is None else _underway(underway)
+            ahead = state.get("ahead")
+            self._ahead = None if ahead is None else Ahead.of_state(ahead)
 
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""
         self._obs, _ = self.envs.reset(seed=seed % 2**31)
+        self._ahead = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
@@ -166,13 +180,20 @@ class Collector:
         count = self.envs.num_envs
         known = self.env_steps // count % DENSITY_EVERY == 0
         if self.env_steps < self.learning_starts:  # as few known, or they would weigh more than later ones
-            density = np.full(count, self.action.random_log_prob if known else np.nan, np.float32)
-            return self.action.random(self._warm_up, count), density
+            density = np.full(count, self.action.random_log_prob, np.float32)
+            return self.action.random(self._warm_up, count), density if known else self._unknown
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.chosen is not None:
+            action, log_prob = ahead.chosen
+            return action, log_prob if known else self._unknown
+        if known:
+            return policy.sample_with_log_prob(self._obs, self._stream(policy))
+        return policy.sample(self._obs, self._stream(policy)), self._unknown
+
+    def _stream(self, policy: Policy) -> torch.Generator:
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
-        if known:
-            return policy.sample_with_log_prob(self._obs, self._generator)
-        return policy.sample(self._obs, self._generator), np.full(count, np.nan, np.float32)
+        return self._generator
 
     def _begin(self, policy: Policy) -> Underway:
         action, log_prob = self._choose(policy)
@@ -209,10 +230,13 @@ class Collector:
     def _episodes(self, reward: Array, over: Array) -> list[Episode]:
         self._returns += reward
         self._lengths += ~self._resetting
+        if self.next_step_autoreset:
+            self._resetting = over
+        if not over.any():  # most steps
+            return []
         ended = [Episode(float(self._returns[i]), int(self._lengths[i])) for i in np.flatnonzero(over)]
         self._returns[over] = 0.0
         self._lengths[over] = 0
-        self._resetting = over if self.next_step_autoreset else self._resetting
         return ended
 
 

@@ -20,7 +20,7 @@ from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 log = logging.getLogger(__name__)
-UPDATES_PER_BATCH = 16
+UPDATES_PER_BATCH = 32
 
 
 class ReplayDataModule(LightningDataModule):
@@ -28,7 +28,7 @@ class ReplayDataModule(LightningDataModule):
 
     One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
     is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
-    works through them; by default as many as hold about 16 updates, so that Lightning's own work, a
+    works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
     millisecond a batch, does not count. With `total_env_steps` no multiple of `steps_per_epoch`, build the
     Trainer with `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
 
@@ -242,12 +242,20 @@ class ReplayDataModule(LightningDataModule):
         finished = collector.collect(self._policy, self.collect_steps)
         env_steps = collector.env_steps
         updates = self.updates_due(env_steps) - self.updates_due(before)
-        batch = self.collection.replay.sample(updates, self.batch_size) if updates else None
-        return Iteration(env_steps, finished, updates, batch, self.collection.replay.origin)
+        sample = self.collection.replay.draw(updates, self.batch_size) if updates else None
+        ahead = collector.ahead(self._policy) if updates and self._acts_ahead else None
+        return Iteration(env_steps, finished, updates, sample, ahead, self.collection.replay.origin)
 
     def _evaluate(self) -> Evaluation:
         assert self.evaluator is not None
         return self.evaluator.run(self._policy)
+
+    @property
+    def _acts_ahead(self) -> bool:
+        """Whether updates choose the next action: one a turn at most, or all but the last would in vain."""
+        assert self.trainer is not None
+        one = self.utd_ratio * self.num_envs * self.collect_steps <= 1.0 and not self.overlap
+        return one and getattr(self.trainer.lightning_module, "acts_ahead", False)
 
     @property
     def _policy(self) -> Policy:

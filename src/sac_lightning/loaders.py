@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from sac_lightning.ahead import Ahead
 from sac_lightning.collector import Episode
-from sac_lightning.types import Batch, Origin
+from sac_lightning.types import Origin, Sample
 
 T = TypeVar("T")
 
@@ -16,8 +17,9 @@ class Iteration(NamedTuple):
     env_steps: int  # of the whole run, after this turn
     finished: list[Episode]
     updates: int  # G
-    batch: Batch | None  # [G, B, ...]; None where no update is due
-    origin: Callable[[], Origin] | None = None  # of that batch, for diagnostics
+    sample: Sample | None  # [G, B]; None where no update is due
+    ahead: Ahead | None = None  # the next actions, where the update is to choose them
+    origin: Callable[[], Origin] | None = None  # of that sample, for diagnostics
 
 
 class SizedLoader(Generic[T]):

@@ -115,6 +115,11 @@ class SACModule(LightningModule):
         """The present policy; it shares this module's weights."""
         return Policy(self.actor, self.head, self.obs_spec, self.action_spec)
 
+    @property
+    def acts_ahead(self) -> bool:
+        """Whether an update of this fit can choose the next action as well."""
+        return self._learn.acts_ahead
+
     def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`: see Policy.act."""
         return self.policy.act(obs, deterministic, generator)
@@ -185,6 +190,7 @@ class SACModule(LightningModule):
             self.target_entropy,
             self.target_memory,
             self.env_steps,
+            self.grad_steps,
             self.actor_config,
             self.critic_config,
             self.gamma,
@@ -224,15 +230,14 @@ class SACModule(LightningModule):
     def _turn(self, iteration: Iteration) -> None:
         """G updates."""
         self.env_steps.fill_(iteration.env_steps)
-        if iteration.batch is not None:
-            batches = iteration.batch
-            shape = (iteration.updates, 2, batches.reward.shape[1])
+        sample = iteration.sample
+        if sample is not None:
+            shape = (iteration.updates, 2, sample.drawn.shape[1])
             assert self._noise_generator is not None
             noise = self.head.draw_noise(shape, self._noise_generator, self.device)  # [G, 2, B, noise]
             for g in range(iteration.updates):
-                self._window.add(self._learn(batches.at(g), noise[g]))
+                self._window.add(self._learn(sample.at(g), noise[g], iteration.ahead))
                 self._count_update()
-            self.grad_steps.add_(iteration.updates)
             if not self._window.diagnosed:
                 self._diagnose(iteration, noise[-1, 1])
         self._window.add_episodes(iteration.finished)
@@ -248,11 +253,11 @@ class SACModule(LightningModule):
 
     def _diagnose(self, iteration: Iteration, noise: Tensor) -> None:
         """Look at the last mini-batch, once a row of the log."""
-        assert iteration.batch is not None
+        assert iteration.sample is not None
         if iteration.origin is not None:
             alpha = self.temperature.alpha(self.log_alpha.detach(), self.env_steps)
             last = Origin(*(field[-1] for field in iteration.origin()))
-            batch = iteration.batch.at(-1)
+            batch = iteration.sample.at(-1).gather()
             self._window.add(self._diagnostics.of(batch, noise, last, alpha, self.target_entropy))
 
     def on_train_epoch_start(self) -> None:

@@ -105,8 +105,9 @@ class Actor(nn.Module):
         x = flat_obs(obs, self.obs_spec)
         *hidden, last = self.layers
         for layer in hidden:  # not `layer(x)`: acting on one obs, the calls would cost more than the products
-            x = self.activation(F.linear(x, layer.weight, layer.bias))
-        features = F.linear(x, last.weight, last.bias)
+            x = self.activation(_plus(x @ layer.weight.T, layer.bias))
+        # Each feature's numbers lie side by side: a graph works through 16 states at once, not one by one.
+        features = _plus(last.weight @ x.T, last.bias[:, None]).T
         return features if features.dtype == torch.float32 else features.float()
 
 
@@ -169,10 +170,13 @@ class BatchedLinear(nn.Module):
 def _batched(x: Float[Tensor, "N B I"], layer: BatchedLinear) -> Float[Tensor, "N B J"]:
     if layer.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
         return (x * layer.weight.mT).sum(dim=-1, keepdim=True) + layer.bias
-    # Not baddbmm: that copies the bias first, where a graph adds it while it applies the activation.
-    product = torch.bmm(x, layer.weight)
+    return _plus(torch.bmm(x, layer.weight), layer.bias)
+
+
+def _plus(product: Float[Tensor, "*shape"], bias: Float[Tensor, "*broadcast"]) -> Float[Tensor, "*shape"]:
+    # Not addmm: that copies the bias first, where a graph adds it while it applies the activation.
     # A product in bfloat16 is not added to in place: the sum would be rounded to bfloat16 as well.
-    return product.add_(layer.bias) if product.dtype == layer.bias.dtype else product + layer.bias
+    return product.add_(bias) if product.dtype == bias.dtype else product + bias
 
 
 @torch.no_grad()

@@ -3,11 +3,12 @@
 Shape letters, the same in every file:
     N critics of the ensemble    K atoms of an action    B transitions in a batch
     A numbers in an action       O numbers in an obs     G mini-batches of one iteration
+    R rows of the replay buffer
 """
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 Scalar = Float[Tensor, ""]
@@ -15,7 +16,7 @@ Alpha = Float[Tensor, "*D"]  # one temperature, or one for each action dimension
 
 
 class Batch(NamedTuple):
-    """Transitions as the replay buffer gives them: `[B, ...]`, or `[G, B, ...]` for a whole iteration.
+    """Transitions: `[B, ...]`, `[G, B, ...]` for a whole iteration, or `[R, ...]`, all that a buffer holds.
 
     `terminated` alone ends the return; a truncated transition bootstraps from its `next_obs`.
     """
@@ -29,6 +30,22 @@ class Batch(NamedTuple):
     def at(self, g: int) -> "Batch":
         """Mini-batch g of a `[G, B, ...]` batch."""
         return Batch(*(field[g] for field in self))
+
+
+class Sample(NamedTuple):
+    """Transitions drawn from a buffer and not yet copied: an update does that, compiled in its graph."""
+
+    rows: Batch  # [R, ...]
+    drawn: Int[Tensor, "*batch"]  # rows: [B], or [G, B]
+
+    def at(self, g: int) -> "Sample":
+        """Mini-batch g of an iteration's."""
+        return Sample(self.rows, self.drawn[g])
+
+    def gather(self) -> Batch:
+        """Them, `[*batch, ...]`."""
+        shape, index = self.drawn.shape, self.drawn.flatten()
+        return Batch(*(field.index_select(0, index).view(*shape, *field.shape[1:]) for field in self.rows))
 
 
 class Origin(NamedTuple):

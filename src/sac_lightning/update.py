@@ -1,25 +1,27 @@
 """One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
-from types import FunctionType
+from functools import cache
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim import Adam
 
+from sac_lightning.ahead import Ahead
 from sac_lightning.entropy import Auto, TargetEntropyRule, TemperatureRule
+from sac_lightning.graph import Graph, made_of_ours, one_graph
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.learner import Learner
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
 from sac_lightning.objectives import ActorObjective, AlphaObjective, CriticObjective
-from sac_lightning.types import Batch, Scalar
+from sac_lightning.types import Batch, Sample, Scalar
 
-_GRAPHS = itertools.count()
+ROWS = len(Batch._fields)
+ACTION, LOG_PROB = "ahead/action", "ahead/log_prob"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Parts:
     target_entropy: Scalar
     target_memory: Float[Tensor, " M"]
     env_steps: Int[Tensor, ""]
+    grad_steps: Int[Tensor, ""]
     actor_config: ActorConfig
     critic_config: CriticConfig
     gamma: float
@@ -43,10 +46,10 @@ class Parts:
 
 
 class Update:
-    """`update(batch, noise)` -> detached metrics of one update.
+    """`update(sample, noise)` -> detached metrics of one update.
 
-    `batch` is `[B, ...]`, `noise` `[2, B, noise]`: for the next action and for the actor's. Both modes run
-    `_step`; compiled, it is one full graph from the losses to the target networks, Adam included.
+    `sample` is of `[B]` transitions, `noise` `[2, B, noise]`: for the next action and for the actor's. Both
+    modes run `_step`; compiled, it is one full graph from the mini-batch to the target networks, with Adam.
     """
 
     def __init__(
@@ -66,11 +69,21 @@ class Update:
         self._learners = [each for each in (self.critic, self.actor, self.alpha) if each is not None]
         self._log_alpha = alias(parts.log_alpha)
         self._targets = [alias(weight) for weight in parts.target_critic.parameters()]
+        self._acting = {name: alias(weight) for name, weight in parts.actor.named_parameters()}
         self._replayed = compiled and parts.log_alpha.device.type == "cuda"
-        run = partial(Update._step, self)
-        self._run = (
-            one_graph(run, self._in_place if self._replayed else None, _ours(parts)) if compiled else run
-        )
+        self._run = self._compiled() if compiled else self._step_of_sample
+
+    @property
+    def acts_ahead(self) -> bool:
+        """Whether an update can be given an `Ahead`."""
+        return isinstance(self._run, Graph)
+
+    def _compiled(self) -> Callable[..., dict[str, Tensor]]:
+        parts = self._parts
+        if self._replayed:
+            return one_graph(self._step, self._in_place)
+        known = made_of_ours(parts.head, parts.temperature, parts.target_rule)
+        return Graph(self._step_of_sample, any_length=ROWS) if known else one_graph(self._step_of_sample)
 
     @property
     def _in_place(self) -> list[Tensor]:
@@ -80,21 +93,52 @@ class Update:
             parts.target_entropy,
             parts.target_memory,
             parts.env_steps,
+            parts.grad_steps,
             self._log_alpha,
             *self._targets,
         ]
         return [*lasting, *(each for learner in self._learners for each in learner.state)]
 
-    def __call__(self, batch: Batch, noise: Float[Tensor, "2 B noise"]) -> Mapping[str, Tensor]:
+    def __call__(
+        self, sample: Sample, noise: Float[Tensor, "2 B noise"], ahead: Ahead | None = None
+    ) -> Mapping[str, Tensor]:
+        """With `ahead` it also chooses these actions, with the policy that it has stepped.
+
+        All calls of a compiled update have one or none has.
+        """
         for learner in self._learners:
             learner.follow_schedule()
         if not self._replayed:
-            return self._run(batch, noise)
+            inputs = (*sample.rows, sample.drawn, noise)
+            if ahead is None:
+                return self._run(*inputs)
+            told = self._run(*inputs, ahead.obs, ahead.noise)
+            ahead.choose(told.pop(ACTION), told.pop(LOG_PROB))
+            return told
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch has not typed it
+        # Gathered before: recorded, the whole buffer would be copied to where the recording wants its inputs.
+        metrics = self._run(*sample.gather(), noise)
         # The next replay writes its metrics over these.
-        return {name: metric.clone() for name, metric in self._run(batch, noise).items()}
+        return {name: metric.clone() for name, metric in metrics.items()}
 
-    def _step(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
+    def _step_of_sample(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """Of a buffer's rows, which of them, noise and, to act ahead, an obs of each env and noise for it."""
+        rows, (drawn, noise, *acting) = Batch(*tensors[:ROWS]), tensors[ROWS:]
+        told = self._step(*Sample(rows, drawn).gather(), noise)
+        if acting:
+            told[ACTION], told[LOG_PROB] = self._act(*acting)
+        return told
+
+    @torch.no_grad()
+    def _act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        features = functional_call(self._parts.actor, self._acting, (obs,))
+        action = self._parts.head.act(features, noise)
+        return action, self._parts.head.log_prob(features, action)
+
+    def _step(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """Of the fields of a Batch, and noise."""
+        *fields, noise = tensors
+        batch = Batch(*fields)
         rule = self._parts.temperature
         alpha = rule.alpha(self._log_alpha, self._parts.env_steps)
         critic = self.critic.descend(batch, noise[0], rule.critic_alpha(alpha))
@@ -113,6 +157,7 @@ class Update:
             with torch.no_grad():
                 rule.project_(self._log_alpha)
         polyak_update(self._targets, self.critic.gradient.weights, self._parts.tau)
+        self._parts.grad_steps.add_(1)
         return metrics
 
     def _step_target(self, entropy: Scalar) -> Scalar:
@@ -126,42 +171,3 @@ class Update:
         parts.target_entropy.copy_(moved)
         parts.target_memory.copy_(remembered)
         return moved
-
-
-def _ours(parts: Parts) -> bool:
-    """Whether a step is made of this package's own rules and head alone."""
-    chosen = (parts.head, parts.temperature, parts.target_rule)
-    return all(each is None or type(each).__module__.startswith(f"{__package__}.") for each in chosen)
-
-
-def one_graph(
-    step: "partial[dict[str, Tensor]]", replayed: Iterable[Tensor] | None = None, from_cpp: bool = False
-) -> Callable[..., dict[str, Tensor]]:
-    """`step` as a single compiled graph, for the shapes of its first call and for no others.
-
-    With `replayed`, the tensors that it changes in place, it is recorded as a CUDA graph and replayed: one
-    launch for a whole update. Recording needs to know that these tensors stay where they are.
-
-    Its inputs are always the same tensors in the same shapes, so the checks of them before and in each call,
-    a tenth of an update, are left out. Graphs are kept with a function's code: unchecked, one Update would
-    be given the graph of another, so each compiles code of its own.
-
-    With `from_cpp`, on the CPU, kernels and products are called from C++: calls from Python take a twentieth
-    of an update. That is for steps whose operations are known, since PyTorch's C++ calls end the process at
-    some (`aten._foreach_norm` in 2.13).
-    """
-    function = step.func
-    assert isinstance(function, FunctionType)
-    code = function.__code__.replace(co_name=f"update_{next(_GRAPHS)}")
-    own = FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
-    options: dict[str, Any] = {"size_asserts": False, "alignment_asserts": False}
-    options["cpp_wrapper"] = from_cpp and replayed is None
-    unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
-    if unchecked is not None:
-        options["guard_filter_fn"] = unchecked
-    if replayed is not None:
-        options["triton.cudagraphs"] = True
-        for tensor in replayed:
-            torch._dynamo.mark_static_address(tensor)
-    graph = torch.compile(own, fullgraph=True, dynamic=False, options=options)
-    return partial(graph, *step.args)

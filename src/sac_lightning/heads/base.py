@@ -98,8 +98,12 @@ class ActionHead(Described):
         """The policy as weighted actions. Gradients flow to `features` through action, log_prob and prob."""
 
     @abstractmethod
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Shaped[Tensor, "B *A"]:
+        """One action per state to act with, drawn by `draw_acting_noise`; no gradient, no log_prob."""
+
     def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B *A"]:
-        """One action per state to act with; no gradient, no log_prob."""
+        """`act` with noise drawn from `generator`."""
+        return self.act(features, self.draw_acting_noise(features.shape[0], generator, features.device))
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, " B"]:
         """log π(a|s) of given actions, for diagnostics; NaN from a head that does not say."""
@@ -118,3 +122,9 @@ class ActionHead(Described):
     ) -> Float[Tensor, "*batch noise"]:
         """Standard normal noise for `batch` states; `[*batch, 0]` for an exact head."""
         return torch.randn(*batch, self.noise_size, generator=generator, device=device)
+
+    def draw_acting_noise(
+        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "B M"]:
+        """The random numbers that `act` reads: as for `atoms`, if a head says no other."""
+        return self.draw_noise((states,), generator, device)

@@ -62,10 +62,14 @@ class Categorical(ActionHead):
         index = torch.arange(self.n, device=features.device)[:, None].expand(-1, features.shape[0])
         return PolicyAtoms(index, log_prob, log_prob.exp())
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Int[Tensor, " B"]:
-        return gumbel_argmax(
-            features, torch.rand(features.shape, generator=generator, device=features.device)
-        )
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+        return gumbel_argmax(features, noise)
+
+    def draw_acting_noise(
+        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "B F"]:
+        """Uniform."""
+        return torch.rand(states, self.n, generator=generator, device=device)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return torch.log_softmax(features, dim=-1).gather(-1, action[:, None])[:, 0]

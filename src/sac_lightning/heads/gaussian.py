@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.errors import number, require
@@ -98,8 +98,8 @@ class Gaussian(ActionHead):
         mean, log_std = self.mean_and_log_std(features)
         return -0.5 * ((pre - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_2PI
 
-    def _draw(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B A"]:
-        noise = torch.randn(features.shape[0], self.size, generator=generator, device=features.device)
+    def unsquashed(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        """u = μ + σ ε."""
         mean, log_std = self.mean_and_log_std(features)
         return torch.addcmul(mean, log_std.exp(), noise)
 

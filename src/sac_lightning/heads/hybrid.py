@@ -87,11 +87,17 @@ class Hybrid(ActionHead):
         every = torch.eye(self.n, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
         return PolicyAtoms(torch.cat((every, numbers), dim=-1), choice + density, choice.exp())
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
-        logits = features[:, : self.n]
-        uniform = torch.rand(logits.shape, generator=generator, device=features.device)
-        numbers = self.numbers.sample(features[:, self.n :], generator)
-        return self._of_choice(gumbel_argmax(logits, uniform), numbers)
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
+        numbers = self.numbers.act(features[:, self.n :], noise[:, self.n :])
+        return self._of_choice(gumbel_argmax(features[:, : self.n], noise[:, : self.n]), numbers)
+
+    def draw_acting_noise(
+        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "B M"]:
+        """Uniform for the choice, standard normal for the numbers."""
+        choice = torch.rand(states, self.n, generator=generator, device=device)
+        numbers = self.numbers.draw_acting_noise(states, generator, device)
+        return torch.cat((choice, numbers), dim=-1)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         choice, numbers = action[:, : self.n], action[:, self.n :]

@@ -52,9 +52,8 @@ class MultiCategorical(SeveralChoices):
         index = torch.arange(self.num_actions, device=features.device)[:, None]
         return PolicyAtoms(index.expand(-1, features.shape[0]), log_prob, log_prob.exp())
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Int[Tensor, " B"]:
-        uniform = torch.rand(features.shape, generator=generator, device=features.device)
-        parts = zip(by_choice(features, self.sizes), by_choice(uniform, self.sizes), strict=True)
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+        parts = zip(by_choice(features, self.sizes), by_choice(noise, self.sizes), strict=True)
         return self._joint([gumbel_argmax(logits, drawn) for logits, drawn in parts])
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -34,8 +33,8 @@ class Normal(Gaussian):
         action, log_prob_dims = self.reparameterise(features, noise)
         return single_sample(action, log_prob_dims)
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
-        return self._draw(features, generator)
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        return self.unsquashed(features, noise)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         return self.gaussian_log_prob(features, action).sum(-1)

@@ -69,9 +69,8 @@ class SampledMultiCategorical(SeveralChoices):
             prob.append(own - own.detach() * (1.0 - 1.0 / len(self.sizes)))
         return PolicyAtoms(torch.cat(actions), torch.cat(log_prob).detach(), torch.cat(prob))
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B F"]:
-        uniform = torch.rand(features.shape, generator=generator, device=features.device)
-        return torch.cat(self._drawn(features, uniform), dim=-1)
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        return torch.cat(self._drawn(features, noise), dim=-1)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
         return (torch.cat(self.choice_log_probs(features), dim=-1) * action).sum(-1)

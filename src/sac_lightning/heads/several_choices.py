@@ -4,6 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.spaces import ActionSpec, MultiDiscreteAction
 
@@ -26,6 +30,12 @@ class SeveralChoices(ActionHead):
     @property
     def num_choices(self) -> int:
         return math.prod(self.sizes)
+
+    def draw_acting_noise(
+        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "B F"]:
+        """Uniform."""
+        return torch.rand(states, self.feature_size, generator=generator, device=device)
 
     @property
     def entropy_interval(self) -> Interval:

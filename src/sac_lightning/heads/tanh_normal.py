@@ -42,8 +42,8 @@ class TanhNormal(Gaussian):
         pre, gaussian_log_prob = self.reparameterise(features, noise)
         return single_sample(torch.tanh(pre), gaussian_log_prob - log_one_minus_tanh_squared(pre))
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Float[Tensor, "B A"]:
-        return torch.tanh(self._draw(features, generator))
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        return torch.tanh(self.unsquashed(features, noise))
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         return self.log_prob_dims(features, action).sum(-1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
-from sac_lightning.types import Batch, Origin
+from sac_lightning.types import Batch, Origin, Sample
 
 
 class Ring(NamedTuple):
@@ -46,6 +46,7 @@ class ReplayBuffer:
             terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),
             log_prob=torch.zeros(capacity, device=self.device),
         )
+        self._rows = Batch(*self.store[: len(Batch._fields)])
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
         self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
@@ -84,21 +85,19 @@ class ReplayBuffer:
 
     def sample(self, batches: int, batch_size: int) -> Batch:
         """`batches` independent mini-batches `[G, B, ...]` in one gather, with replacement."""
+        return self.draw(batches, batch_size).gather()
+
+    def draw(self, batches: int, batch_size: int) -> Sample:
+        """Which rows `sample` would copy; they change with the next `add`."""
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
-        index = torch.randint(
-            len(self), (batches * batch_size,), generator=self.generator, device=self.device
+        self._drawn = torch.randint(
+            len(self), (batches, batch_size), generator=self.generator, device=self.device
         )
-        self._drawn = index.view(batches, batch_size)
-        return Batch(
-            *(
-                field.index_select(0, index).view(batches, batch_size, *field.shape[1:])
-                for field in self.store[: len(Batch._fields)]
-            )
-        )
+        return Sample(self._rows, self._drawn)
 
     def origin(self) -> Origin:
-        """Where the transitions of the last `sample` come from, `[G, B]`; ask before the next `add`."""
+        """Where the transitions of the last `draw` come from, `[G, B]`; ask before the next `add`."""
         age = (self.added - 1 - self._drawn) % self.capacity
         return Origin(age, self.store.log_prob[self._drawn])
 

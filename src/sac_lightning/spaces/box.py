@@ -9,6 +9,8 @@ import numpy as np
 from sac_lightning.errors import require
 from sac_lightning.spaces.base import ActionSpec, Array
 
+LOW, HIGH = np.float32(-1.0), np.float32(1.0)
+
 
 @dataclass(frozen=True)
 class BoxAction(ActionSpec):
@@ -44,6 +46,10 @@ class BoxAction(ActionSpec):
         return np.where(finite, (np.where(finite, high, 1.0) - np.where(finite, low, -1.0)) / 2, 1.0)
 
     @cached_property
+    def _unit(self) -> bool:
+        return set(self.low) == {-1.0} and set(self.high) == {1.0}
+
+    @cached_property
     def _ends(self) -> tuple[Array, Array]:
         return np.asarray(self.low), np.asarray(self.high)
 
@@ -69,6 +75,8 @@ class BoxAction(ActionSpec):
 
     def to_env(self, action: Array) -> Array:
         """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
+        if self._unit and action.dtype == np.float32:
+            return np.minimum(np.maximum(action, LOW), HIGH).reshape(-1, *self.shape)
         low, high = self._ends
         scaled = np.minimum(np.maximum(action * self.scale + self.centre, low), high)
         env_action: Array = scaled.astype(np.float32).reshape(-1, *self.shape)
