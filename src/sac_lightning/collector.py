@@ -121,7 +121,8 @@ class Collector:
 
     def ahead(self, policy: Policy) -> Ahead:
         """The next step of every env, for an update to choose its actions."""
-        obs = torch.from_numpy(self._obs.astype(policy.obs.dtype, copy=False))
+        # A graph reads every obs with the strides of its first.
+        obs = torch.from_numpy(np.ascontiguousarray(self._obs, dtype=policy.obs.dtype))
         noise = policy.head.draw_acting_noise(len(obs), self._stream(policy))
         self._ahead = Ahead(obs, noise)
         return self._ahead

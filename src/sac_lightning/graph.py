@@ -12,8 +12,7 @@ Named = dict[str, Tensor]
 
 _GRAPHS = itertools.count()
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
-# Calls from C++, and one block of memory for all that lies between inputs and results.
-_FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True, "memory_planning": True, "memory_pool": "intermediates"}
+_FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True}
 
 
 def made_of_ours(*parts: object) -> bool:
