@@ -268,6 +268,49 @@ def test_compiled_and_eager_updates_agree_and_nothing_compiles_twice() -> None:
     assert len(set(losses_of)) == 7
 
 
+WHOLE_LOOP = """
+    import json, sys
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    from sac_lightning import Policy
+    from test_update import *
+
+    torch.set_num_threads(1)
+    alone, found = [], {}
+    for name in ("sample", "sample_with_log_prob"):
+        def counted(*given, own=getattr(Policy, name)):
+            alone.append(given)
+            return own(*given)
+        setattr(Policy, name, counted)
+    for updates, envs in ((1.0, 1), (2.0, 1), (0.5, 2)):
+        stored = []
+        for compiled in (False, True):
+            alone.clear()
+            data = ReplayDataModule("Pendulum-v1", total_env_steps=60, steps_per_epoch=60, learning_starts=20,
+                                    batch_size=8, num_envs=envs, utd_ratio=updates)
+            small = {"hidden_sizes": (16, 16)}
+            module = fit(data, actor=ActorConfig(**small), critic=CriticConfig(**small), compile=compiled)
+            store = data.collection.replay.store
+            stored.append((store.obs[:60], store.action[:60], store.log_prob[:60].nan_to_num(-9.0)))
+        gaps = [float((a - b).abs().max()) for a, b in zip(*stored, strict=True)]
+        found[f"{updates} {envs}"] = max(gaps), len(alone), int(module.grad_steps)
+    print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+def test_a_compiled_run_collects_what_the_eager_one_does_and_acts_in_its_updates() -> None:
+    line = [sys.executable, "-c", textwrap.dedent(WHOLE_LOOP), str(Path(__file__).parent)]
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert max(gap for gap, *_ in found.values()) < 1e-3, found
+    by_itself = {case: alone for case, (_, alone, _) in found.items()}
+    # The first action by the policy precedes the first update; with two updates a turn all are by themselves.
+    assert by_itself == {"1.0 1": 1, "2.0 1": 40, "0.5 2": 1}
+    assert [updates for *_, updates in found.values()] == [40, 80, 20]
+
+
 CACHED = """
     import sys
     sys.path.insert(0, sys.argv[1])
