@@ -80,6 +80,16 @@ NOT_NEW = """
     except RuntimeError as error:
         print(error)
 """
+LAYER = """
+    import torch
+    from sac_lightning.graph import Graph
+
+    def layer(x, weight, bias):
+        return {"y": (x @ weight + bias).relu()}
+
+    x, weight, bias = torch.randn(8, 4), torch.randn(4, 16), torch.randn(16)
+    print(float((Graph(layer)(x, weight, bias)["y"] - layer(x, weight, bias)["y"]).abs().max()))
+"""
 
 
 def ran(code: str, *arguments: str, cache: Path) -> str:
@@ -108,6 +118,13 @@ def test_another_length_of_the_buffer_finds_the_same_code_in_the_cache(tmp_path:
 @needs_compiler
 def test_a_result_that_is_no_new_tensor_is_refused(tmp_path: Path) -> None:
     assert ran(NOT_NEW, cache=tmp_path) == "lasting is a tensor that was there before: a graph gives new ones"
+
+
+@needs_compiler
+def test_products_are_called_as_the_rewrites_put_them(tmp_path: Path) -> None:
+    assert float(ran(LAYER, cache=tmp_path)) < 1e-5
+    code = "".join(path.read_text() for path in tmp_path.rglob("*.cpp"))
+    assert "mm_out(" in code and "addmm_out(" not in code
 
 
 def test_a_head_from_outside_is_not_ours() -> None:

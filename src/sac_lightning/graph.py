@@ -25,7 +25,7 @@ class Graph:
 
     What else the function reads or writes are always the same tensors, so the first call notes them: any
     later one hands them to the compiled code itself. PyTorch would look them up and check them each time.
-    Kernels and products are called from C++ for the same reason.
+    Kernels and products are called from C++ for the same reason, the latter as `rewrites` puts them.
 
     That is for functions whose operations are known. What Python does beside them happens once; and
     PyTorch's C++ calls end the process at some operations (`aten._foreach_norm` in 2.13). Others are for
@@ -55,7 +55,10 @@ class Graph:
         def backend(module: torch.fx.GraphModule, examples: list[Tensor]) -> Callable[..., Any]:
             from torch._inductor.compile_fx import compile_fx
 
-            run: Any = compile_fx(module, examples, config_patches=_FROM_CPP)
+            from sac_lightning.rewrites import Rewrites
+
+            patches = {**_FROM_CPP, "post_grad_custom_post_pass": Rewrites()}
+            run: Any = compile_fx(module, examples, config_patches=patches)
 
             def noting(*inputs: Any) -> Any:
                 results, innermost = _run_and_look_inside(run, inputs)

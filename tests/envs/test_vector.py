@@ -44,6 +44,31 @@ def test_same_step_keeps_the_last_observation_apart(vectorization: str, truncate
     envs.close()
 
 
+class Telling(Counter):
+    """A Counter that tells something in every step."""
+
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, truncated, _ = super().step(action)
+        return obs, reward, terminated, truncated, {"seen": float(obs[0])}
+
+
+@BOTH
+def test_only_the_last_info_of_an_episode_is_passed_on(vectorization: str) -> None:
+    config = EnvConfig(
+        id="Telling-v0",
+        make=Telling,
+        kwargs={"length": 2},
+        vectorization=vectorization,
+        wrappers=[{"name": "RecordEpisodeStatistics"}],
+    )
+    envs = config.build_vector(2)
+    envs.reset(seed=0)
+    assert act(envs)[4] == {}
+    last = act(envs)[4]["final_info"]
+    assert last["seen"].tolist() == [2.0, 2.0] and last["episode"]["l"].tolist() == [2, 2]
+    envs.close()
+
+
 @BOTH
 def test_next_step_spends_a_step_without_action_on_the_reset(vectorization: str) -> None:
     envs = counters(2, vectorization, length=2, autoreset="next_step")

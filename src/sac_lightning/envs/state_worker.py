@@ -1,4 +1,4 @@
-"""The part of saving and restoring that happens inside a worker process of an async vector env."""
+"""The env that a vector env steps: it answers for its state from inside a worker process."""
 
 from typing import Any
 
@@ -26,9 +26,11 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._answer is not None:
             (obs, over), self._answer = self._answer, None
             return obs, 0.0, over, False, {}
-        result = self.env.step(action)
-        self._over = bool(result[2] or result[3])
-        return result
+        # Vector envs put infos together, a fifth of the time of HalfCheetah-v5. What wrappers tell of a whole
+        # episode comes with its last step; nobody here reads the others.
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._over = bool(terminated or truncated)
+        return obs, reward, terminated, truncated, info if self._over else {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
