@@ -92,8 +92,8 @@ def main(given: Sequence[str] | None = None) -> None:
     """Start all loops, alternate, tell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
-    parser.add_argument("--segments", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=320, help="of one segment")
+    parser.add_argument("--segments", type=int, default=11)
+    parser.add_argument("--updates", type=int, default=256, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     arguments = parser.parse_args(given)
