@@ -4,7 +4,8 @@
 
 Updates of HalfCheetah-v5's sizes, batch 256, networks 256×256, each after a step of the env as in the loop,
 in alternating rounds of one process: alone; with the next action chosen in the graph; with the next action
-chosen by itself afterwards; and called through PyTorch as an ordinary graph. Writes results/graph.csv, one
+chosen by itself afterwards; with its products as PyTorch puts them; and called through PyTorch as an ordinary
+graph. Writes results/graph.csv, one
 row a round, and prints medians and their distance from the update alone.
 """
 
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import gymnasium as gym
 import numpy as np
@@ -31,9 +33,11 @@ from sac_lightning.ahead import Ahead
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.graph import one_graph
 from sac_lightning.hardware import keep_freed_memory
+from sac_lightning.rewrites import Rewrites
 
 ENV = "HalfCheetah-v5"
-ALONE, AHEAD, AFTER, ORDINARY = "alone", "action in the graph", "action by itself", "ordinary graph"
+ALONE, AHEAD, AFTER = "alone", "action in the graph", "action by itself"
+AS_PUT, ORDINARY = "products as PyTorch puts them", "ordinary graph"
 COLUMNS = ("what", "round", "ms")
 
 
@@ -47,6 +51,9 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
         if what == ORDINARY:
             update._run = one_graph(update._step_of_sample)
         noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
+        if what == AS_PUT:
+            with patch.multiple(Rewrites, __call__=lambda *_: None, uuid=lambda _: "nothing"):
+                update(samples.at(0), noise[0])
         obs, policy = np.zeros((1, *module.obs_spec.shape), np.float32), module.policy
 
         def run(g: int) -> object:
@@ -58,7 +65,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
 
         return run
 
-    return {what: variant(what) for what in (ALONE, AHEAD, AFTER, ORDINARY)}
+    return {what: variant(what) for what in (ALONE, AHEAD, AFTER, AS_PUT, ORDINARY)}
 
 
 def measure(rounds: int, updates: int, table: Table) -> dict[str, list[float]]:

@@ -26,8 +26,8 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._answer is not None:
             (obs, over), self._answer = self._answer, None
             return obs, 0.0, over, False, {}
-        # Vector envs put infos together, a fifth of the time of HalfCheetah-v5. What wrappers tell of a whole
-        # episode comes with its last step; nobody here reads the others.
+        # Vector envs put the infos of every step together, key by key. What wrappers tell of a whole episode
+        # comes with its last step; nobody here reads the others.
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._over = bool(terminated or truncated)
         return obs, reward, terminated, truncated, info if self._over else {}
