@@ -21,13 +21,16 @@ ENTROPIES = (
 class MetricWindow:
     """What happened since the last row of the log.
 
-    `add` only keeps references to detached tensors; the one wait for the device is in `close`.
+    `add` never waits for the device; the one wait is in `close`. It adds up instead of keeping the tensors:
+    small ones that live until the next row would come to lie where an update's large ones have just
+    been freed, so that the next update needs new memory (150 MB and more in 250 updates).
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self._last = 0
-        self._updates: dict[str, list[Tensor]] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
         self._episodes: list[Episode] = []
         self._since: float | None = None
         self._steps_at_since = 0
@@ -36,14 +39,20 @@ class MetricWindow:
         """What was gathered since the last row, as plain data."""
         return {
             "last": self._last,
-            "updates": {key: torch.stack(values) for key, values in self._updates.items()},
+            "sums": {key: total.clone() for key, total in self._sums.items()},
+            "counts": dict(self._counts),
             "episodes": [list(episode) for episode in self._episodes],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
-        self._updates = {key: list(values.unbind()) for key, values in state["updates"].items()}
+        if "updates" in state:  # format 1 kept each update's numbers
+            self._sums = {key: values.double().sum(dim=0) for key, values in state["updates"].items()}
+            self._counts = {key: len(values) for key, values in state["updates"].items()}
+        else:
+            self._sums = {key: total.clone() for key, total in state["sums"].items()}
+            self._counts = dict(state["counts"])
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
     def start_clock(self, env_steps: int) -> None:
@@ -53,12 +62,16 @@ class MetricWindow:
     def add(self, metrics: Mapping[str, Tensor]) -> None:
         """Detached tensors of one update; the row has the mean over all their numbers."""
         for key, value in metrics.items():
-            self._updates.setdefault(key, []).append(value)
+            if key not in self._sums:
+                self._sums[key] = torch.zeros_like(value, dtype=torch.float64)
+                self._counts[key] = 0
+            self._counts[key] += 1
+        torch._foreach_add_([self._sums[key] for key in metrics], list(metrics.values()))
 
     @property
     def diagnosed(self) -> bool:
         """Whether this row has its diagnostics: one look a row is enough."""
-        return any(key.startswith(PREFIX) for key in self._updates)
+        return any(key.startswith(PREFIX) for key in self._sums)
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Training episodes that have ended."""
@@ -71,10 +84,9 @@ class MetricWindow:
     def close(self, env_steps: int) -> Metrics:
         """Means over the window, which begins anew."""
         row: Metrics = {}
-        if self._updates:
-            keys = list(self._updates)
-            means = torch.stack([torch.stack(self._updates[key]).mean() for key in keys]).tolist()
-            row.update(zip(keys, means, strict=True))
+        if self._sums:
+            means = torch.stack([total.mean() / self._counts[key] for key, total in self._sums.items()])
+            row.update(zip(self._sums, means.tolist(), strict=True))
         if self._episodes:
             row["rollout/return_mean"] = math.fsum(e.ret for e in self._episodes) / len(self._episodes)
             row["rollout/length_mean"] = math.fsum(e.length for e in self._episodes) / len(self._episodes)
@@ -82,7 +94,7 @@ class MetricWindow:
             elapsed = max(time.perf_counter() - self._since, 1e-9)
             row["time/env_steps_per_s"] = (env_steps - self._steps_at_since) / elapsed
         self._last = env_steps
-        self._updates, self._episodes = {}, []
+        self._sums, self._counts, self._episodes = {}, {}, []
         self.start_clock(env_steps)
         return row
 

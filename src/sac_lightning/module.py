@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sac_lightning.checkpoint import NEWEST_FORMAT
 from sac_lightning.checks import check_numbers, check_trainer
 from sac_lightning.diagnostics import Diagnostics
 from sac_lightning.entropy import Auto, TemperatureRule, entropy_setting
@@ -29,7 +30,7 @@ from sac_lightning.types import Origin
 from sac_lightning.update import Parts, Update
 
 log = logging.getLogger(__name__)
-CHECKPOINT_KEY, CHECKPOINT_FORMAT = "sac_lightning", 1
+CHECKPOINT_KEY = "sac_lightning"
 
 
 class SACModule(LightningModule):
@@ -203,7 +204,7 @@ class SACModule(LightningModule):
         if generator is None:
             return
         checkpoint[CHECKPOINT_KEY] = {
-            "format": CHECKPOINT_FORMAT,
+            "format": NEWEST_FORMAT,
             "noise_generator": generator.get_state(),
             "window": self._window.state_dict(),
             "global_rng": global_rng_state(),

@@ -68,7 +68,7 @@ def the_way_out(line: str) -> list[str]:
         (truncate, "the checkpoint is damaged"),
         (empty, "the checkpoint is empty"),
         (put_in_a_program, "it holds a pickled program"),
-        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 1"),
+        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 2"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_the_way_out(
