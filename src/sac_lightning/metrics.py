@@ -23,7 +23,7 @@ class MetricWindow:
 
     `add` never waits for the device; the one wait is in `close`. It adds up instead of keeping the tensors:
     small ones that live until the next row would come to lie where an update's large ones have just
-    been freed, so that the next update needs new memory (150 MB and more in 250 updates).
+    been freed, so that the next update needs new memory.
     """
 
     def __init__(self, every: int) -> None:
