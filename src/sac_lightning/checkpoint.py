@@ -9,7 +9,7 @@ import torch
 
 from sac_lightning.files import DamagedFile
 
-NEWEST_FORMAT = 2  # 1: each update's metrics since the last row instead of their totals
+NEWEST_FORMAT = 2  # 1: all metrics of updates since the last row instead of their totals
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

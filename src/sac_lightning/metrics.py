@@ -12,6 +12,8 @@ from sac_lightning.collector import Episode
 from sac_lightning.diagnostics import PREFIX
 
 Metrics = dict[str, float]
+# Updates whose tensors are kept before they are added up; one by one would take longer than keeping them.
+KEPT = 8
 ENTROPIES = (
     *("train/entropy", "train/target_entropy"),
     *(f"{PREFIX}entropy_squashed", f"{PREFIX}entropy_gaussian"),
@@ -21,14 +23,15 @@ ENTROPIES = (
 class MetricWindow:
     """What happened since the last row of the log.
 
-    `add` never waits for the device; the one wait is in `close`. It adds up instead of keeping the tensors:
-    small ones that live until the next row would come to lie where an update's large ones have just
+    `add` never waits for the device; the one wait is in `close`. Only the tensors of the last few updates are
+    kept: small ones that lived until the next row would come to lie where an update's large ones have just
     been freed, so that the next update needs new memory.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self._last = 0
+        self._recent: dict[str, list[Tensor]] = {}
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._episodes: list[Episode] = []
@@ -39,6 +42,7 @@ class MetricWindow:
         """What was gathered since the last row, as plain data."""
         return {
             "last": self._last,
+            "recent": {key: torch.stack(values) for key, values in self._recent.items()},
             "sums": {key: total.clone() for key, total in self._sums.items()},
             "counts": dict(self._counts),
             "episodes": [list(episode) for episode in self._episodes],
@@ -47,12 +51,11 @@ class MetricWindow:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
-        if "updates" in state:  # format 1 kept each update's numbers
-            self._sums = {key: values.double().sum(dim=0) for key, values in state["updates"].items()}
-            self._counts = {key: len(values) for key, values in state["updates"].items()}
-        else:
-            self._sums = {key: total.clone() for key, total in state["sums"].items()}
-            self._counts = dict(state["counts"])
+        # Format 1 kept the tensors of all updates.
+        recent = state["updates"] if "updates" in state else state["recent"]
+        self._recent = {key: list(values.unbind()) for key, values in recent.items()}
+        self._sums = {key: total.clone() for key, total in state.get("sums", {}).items()}
+        self._counts = dict(state.get("counts", {}))
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
     def start_clock(self, env_steps: int) -> None:
@@ -62,16 +65,21 @@ class MetricWindow:
     def add(self, metrics: Mapping[str, Tensor]) -> None:
         """Detached tensors of one update; the row has the mean over all their numbers."""
         for key, value in metrics.items():
-            if key not in self._sums:
-                self._sums[key] = torch.zeros_like(value, dtype=torch.float64)
-                self._counts[key] = 0
-            self._counts[key] += 1
-        torch._foreach_add_([self._sums[key] for key in metrics], list(metrics.values()))
+            self._recent.setdefault(key, []).append(value)
+        if any(len(values) >= KEPT for values in self._recent.values()):
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for key, values in self._recent.items():
+            total = torch.stack(values).sum(dim=0, dtype=torch.float64)
+            self._sums[key] = self._sums[key].add_(total) if key in self._sums else total
+            self._counts[key] = self._counts.get(key, 0) + len(values)
+        self._recent = {}
 
     @property
     def diagnosed(self) -> bool:
         """Whether this row has its diagnostics: one look a row is enough."""
-        return any(key.startswith(PREFIX) for key in self._sums)
+        return any(key.startswith(PREFIX) for key in (*self._recent, *self._sums))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Training episodes that have ended."""
@@ -84,6 +92,7 @@ class MetricWindow:
     def close(self, env_steps: int) -> Metrics:
         """Means over the window, which begins anew."""
         row: Metrics = {}
+        self._add_up()
         if self._sums:
             means = torch.stack([total.mean() / self._counts[key] for key, total in self._sums.items()])
             row.update(zip(self._sums, means.tolist(), strict=True))
