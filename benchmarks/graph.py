@@ -5,8 +5,7 @@
 Updates of HalfCheetah-v5's sizes, batch 256, networks 256×256, each after a step of the env as in the loop,
 in alternating rounds of one process: alone; with the next action chosen in the graph; with the next action
 chosen by itself afterwards; with its products as PyTorch puts them; and called through PyTorch as an ordinary
-graph. Writes results/graph.csv, one
-row a round, and prints medians and their distance from the update alone.
+graph. Writes results/graph.csv, one row a round, and prints medians and their distance from the update alone.
 """
 
 import argparse

@@ -14,8 +14,7 @@ ENV_STEPS, WARM_UP = 2_500, 1_000
 # 30 MB in 50,000 env steps, scaled to those that are measured: 600 bytes a step, less than keeping one
 # small tensor of each update (700 bytes).
 BOUND_MB = 30.0 * (ENV_STEPS - WARM_UP) / 50_000
-# Compiled to eager: 1.29 in docs/speed.md, with what PyTorch's compiler needs. More for other versions of it.
-PEAK_RATIO = 1.35
+PEAK_RATIO = 1.3  # compiled to eager, with all that PyTorch's compiler needs
 
 
 def test_memory_stays_flat_after_warm_up() -> None:

@@ -192,7 +192,14 @@ def test_an_update_steps_the_critics_first_and_the_actor_sees_them_stepped() -> 
     torch.testing.assert_close(stepped_with(trained, 1), list(expected))
 
 
-# In a process without the type checker, which a full graph cannot contain.
+def told_by(code: str) -> Any:
+    """What `code` tells last, in a process without the type checker, which a full graph cannot contain."""
+    line = [sys.executable, "-c", textwrap.dedent(code), str(Path(__file__).parent)]
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
 COMPARE = """
     import json, sys
     sys.path.insert(0, sys.argv[1])
@@ -256,10 +263,7 @@ COMPARE = """
 
 @pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 def test_compiled_and_eager_updates_agree_and_nothing_compiles_twice() -> None:
-    line = [sys.executable, "-c", textwrap.dedent(COMPARE), str(Path(__file__).parent)]
-    ran = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = told_by(COMPARE)
     graphs, wanted = found.pop("recompiled")
     assert graphs == wanted
     assert len(found) == 7
@@ -300,10 +304,7 @@ WHOLE_LOOP = """
 
 @pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 def test_a_compiled_run_collects_what_the_eager_one_does_and_acts_in_its_updates() -> None:
-    line = [sys.executable, "-c", textwrap.dedent(WHOLE_LOOP), str(Path(__file__).parent)]
-    ran = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = told_by(WHOLE_LOOP)
     assert max(gap for gap, *_ in found.values()) < 1e-3, found
     by_itself = {case: alone for case, (_, alone, _) in found.items()}
     # The first action by the policy precedes the first update; with two updates a turn all are by themselves.

@@ -42,7 +42,7 @@ class MetricWindow:
         """What was gathered since the last row, as plain data."""
         return {
             "last": self._last,
-            "recent": {key: torch.stack(values) for key, values in self._recent.items()},
+            "updates": {key: torch.stack(values) for key, values in self._recent.items()},
             "sums": {key: total.clone() for key, total in self._sums.items()},
             "counts": dict(self._counts),
             "episodes": [list(episode) for episode in self._episodes],
@@ -51,9 +51,8 @@ class MetricWindow:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
-        # Format 1 kept the tensors of all updates.
-        recent = state["updates"] if "updates" in state else state["recent"]
-        self._recent = {key: list(values.unbind()) for key, values in recent.items()}
+        self._recent = {key: list(values.unbind()) for key, values in state["updates"].items()}
+        # Format 1 had no sums, but the numbers of all updates.
         self._sums = {key: total.clone() for key, total in state.get("sums", {}).items()}
         self._counts = dict(state.get("counts", {}))
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
