@@ -19,6 +19,7 @@ from gymnasium.vector.utils import create_empty_array, iterate
 
 from sac_lightning.envs import state_chain
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError
+from sac_lightning.envs.same_process import SameProcessEnvs
 from sac_lightning.envs.state_plain import from_checkpoint, plain, to_checkpoint
 from sac_lightning.envs.state_random import restore_spaces, spaces_state
 
@@ -40,8 +41,8 @@ def supports(vector_env: CheckedVectorEnv) -> bool:
 
 def obstacle(vector_env: CheckedVectorEnv) -> str | None:
     """What stands in the way of capturing: a class whose state nobody knows. None when nothing does."""
-    envs = vector_env.env
-    if type(envs) is SyncVectorEnv:
+    envs: Any = vector_env.env
+    if type(envs) in (SyncVectorEnv, SameProcessEnvs):
         return next(filter(None, map(state_chain.obstacle, envs.envs)), None)
     if type(envs) is AsyncVectorEnv:
         if not all(_call(vector_env, "has_wrapper_attr", "resume_obstacle")):

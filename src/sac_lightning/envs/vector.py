@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError, GuardEnv
+from sac_lightning.envs.same_process import SameProcessEnvs
 from sac_lightning.envs.state_worker import ResumableEnv
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
@@ -61,5 +62,5 @@ def vector_env(
         except LOST_WORKER as error:
             raise EnvError(f"{name}: a worker process could not make its env") from error
     else:
-        envs = SyncVectorEnv(factories, copy=True, autoreset_mode=mode)
+        envs = SameProcessEnvs(factories, copy=True, autoreset_mode=mode)
     return CheckedVectorEnv(envs, name)
