@@ -41,7 +41,7 @@ class Clock(pl.Callback):
         iteration = trainer.datamodule._turn()
         policy = pl_module.policy
         parts: dict[str, Callable[[], object]] = {
-            "update": lambda: pl_module._learn(samples.at(0), noise),
+            "update": lambda: pl_module._learn(samples.mini_batches()[0], noise),
             "look": lambda: pl_module._diagnose(iteration, noise[1]),
             "action": lambda: policy.sample(obs, generator),
             "action_and_density": lambda: policy.sample_with_log_prob(obs, generator),

@@ -46,21 +46,21 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
 
     def variant(what: str) -> Callable[[int], object]:
         module = module_of()
-        update, samples = update_of(module, autocast=False), random_samples(module)
+        update, samples = update_of(module, autocast=False), random_samples(module).mini_batches()
         if what == ORDINARY:
             update._run = one_graph(update._step_of_sample)
         noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
         if what == AS_PUT:
             with patch.multiple(Rewrites, __call__=lambda *_: None, uuid=lambda _: "nothing"):
-                update(samples.at(0), noise[0])
+                update(samples[0], noise[0])
         obs, policy = np.zeros((1, *module.obs_spec.shape), np.float32), module.policy
 
         def run(g: int) -> object:
             if what != AHEAD:
-                told = update(samples.at(g), noise[g])
+                told = update(samples[g], noise[g])
                 return policy.sample(obs, generator) if what == AFTER else told
             ahead = Ahead(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
-            return update(samples.at(g), noise[g], ahead)
+            return update(samples[g], noise[g], ahead)
 
         return run
 

@@ -55,14 +55,14 @@ def main() -> None:
     with gym.make(arguments.env) as env:
         module = SACModule(obs_spec(env.observation_space), action_spec(env.action_space))
     update = update_of(module, arguments.bf16)
-    samples = random_samples(module)
+    samples = random_samples(module).mini_batches()
     noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
     turns = itertools.cycle(range(BATCHES))
 
     def run(updates: int) -> float:
         began = time.perf_counter()
         for g in itertools.islice(turns, updates):
-            update(samples.at(g), noise[g])
+            update(samples[g], noise[g])
         return time.perf_counter() - began
 
     run(WARM_UP_UPDATES)

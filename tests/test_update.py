@@ -217,7 +217,7 @@ COMPARE = """
         if update.acts_ahead:
             ahead = Ahead(obs, noise)
             metrics = update(*given, ahead)
-            action, log_prob = map(torch.from_numpy, ahead.chosen)
+            action, log_prob = ahead.chosen
         else:
             metrics = update(*given)
             with torch.no_grad():

@@ -2,12 +2,9 @@
 
 from typing import Self
 
-import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-
-from sac_lightning.spaces import Array
 
 
 class Ahead:
@@ -19,15 +16,15 @@ class Ahead:
 
     def __init__(self, obs: Shaped[Tensor, "E *obs"], noise: Float[Tensor, "E M"]) -> None:
         self.obs, self.noise = obs, noise
-        self.chosen: tuple[Array, Array] | None = None
+        self.chosen: tuple[Tensor, Tensor] | None = None
 
     def choose(self, action: Shaped[Tensor, "E *A"], log_prob: Float[Tensor, " E"]) -> None:
         """The actions, and their log-densities."""
-        self.chosen = action.numpy(), log_prob.numpy()
+        self.chosen = action, log_prob
 
     def state_dict(self) -> list[Tensor]:
         """What was chosen, if anything was."""
-        return [torch.from_numpy(np.ascontiguousarray(each)) for each in self.chosen or ()]
+        return [each.contiguous() for each in self.chosen or ()]
 
     @classmethod
     def of_state(cls, state: list[Tensor]) -> Self:

@@ -186,7 +186,7 @@ class Collector:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.chosen is not None:
             action, log_prob = ahead.chosen
-            return action, log_prob if known else self._unknown
+            return action.numpy(), log_prob.numpy() if known else self._unknown
         if known:
             return policy.sample_with_log_prob(self._obs, self._stream(policy))
         return policy.sample(self._obs, self._stream(policy)), self._unknown
@@ -223,7 +223,7 @@ class Collector:
         self, action: Array, reward: Array, next_obs: Array, terminated: Array, log_prob: Array
     ) -> None:
         rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, terminated, log_prob)
-        if self._resetting.any():
+        if self.next_step_autoreset and self._resetting.any():
             real = ~self._resetting
             rows = tuple(field[real] for field in rows)
         self.replay.add(*rows)

@@ -239,11 +239,12 @@ class ReplayDataModule(LightningDataModule):
         assert self.collection is not None
         collector = self.collection.collector
         before = collector.env_steps
-        finished = collector.collect(self._policy, self.collect_steps)
+        policy = self._policy
+        finished = collector.collect(policy, self.collect_steps)
         env_steps = collector.env_steps
         updates = self.updates_due(env_steps) - self.updates_due(before)
         sample = self.collection.replay.draw(updates, self.batch_size) if updates else None
-        ahead = collector.ahead(self._policy) if updates and self._acts_ahead else None
+        ahead = collector.ahead(policy) if updates and self._acts_ahead else None
         return Iteration(env_steps, finished, updates, sample, ahead, self.collection.replay.origin)
 
     def _evaluate(self) -> Evaluation:

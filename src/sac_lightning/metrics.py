@@ -1,17 +1,21 @@
 """Numbers gathered without waiting for the device, averaged when they are due."""
 
+import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.collector import Episode
 from sac_lightning.diagnostics import PREFIX
+from sac_lightning.measured import Measured, in_one
 
 Metrics = dict[str, float]
+Names = tuple[str, ...]
 # Updates whose tensors are kept before they are added up; one by one would take longer than keeping them.
 KEPT = 8
 ENTROPIES = (
@@ -31,9 +35,9 @@ class MetricWindow:
     def __init__(self, every: int) -> None:
         self.every = every
         self._last = 0
-        self._recent: dict[str, list[Tensor]] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._recent: dict[Names, list[Tensor]] = {}
+        self._sums: dict[Names, Tensor] = {}
+        self._counts: dict[Names, int] = {}
         self._episodes: list[Episode] = []
         self._since: float | None = None
         self._steps_at_since = 0
@@ -42,43 +46,47 @@ class MetricWindow:
         """What was gathered since the last row, as plain data."""
         return {
             "last": self._last,
-            "updates": {key: torch.stack(values) for key, values in self._recent.items()},
-            "sums": {key: total.clone() for key, total in self._sums.items()},
-            "counts": dict(self._counts),
+            "updates": _by_name({names: torch.stack(kept, dim=1) for names, kept in self._recent.items()}),
+            "sums": _by_name(self._sums),
+            "counts": {name: count for names, count in self._counts.items() for name in names},
             "episodes": [list(episode) for episode in self._episodes],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
-        self._recent = {key: list(values.unbind()) for key, values in state["updates"].items()}
+        self._recent = {
+            names: list(torch.stack([_row(state["updates"][name]) for name in names], dim=1).unbind())
+            for names in _apart(state["updates"])
+        }
         # Format 1 had no sums, but the numbers of all updates.
-        self._sums = {key: total.clone() for key, total in state.get("sums", {}).items()}
-        self._counts = dict(state.get("counts", {}))
+        sums = state.get("sums", {})
+        self._sums = {names: in_one(sums[name] for name in names) for names in _apart(sums)}
+        self._counts = {names: state["counts"][names[0]] for names in self._sums}
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
     def start_clock(self, env_steps: int) -> None:
         """(Re)start timing here: called where evaluations and pauses end."""
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
-    def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """Detached tensors of one update; the row has the mean over all their numbers."""
-        for key, value in metrics.items():
-            self._recent.setdefault(key, []).append(value)
-        if any(len(values) >= KEPT for values in self._recent.values()):
+    def add(self, metrics: Measured) -> None:
+        """What one update told; the row has the mean over all of them."""
+        kept = self._recent.setdefault(metrics.names, [])
+        kept.append(metrics.numbers)
+        if len(kept) >= KEPT:
             self._add_up()
 
     def _add_up(self) -> None:
-        for key, values in self._recent.items():
-            total = torch.stack(values).sum(dim=0, dtype=torch.float64)
-            self._sums[key] = self._sums[key].add_(total) if key in self._sums else total
-            self._counts[key] = self._counts.get(key, 0) + len(values)
+        for names, kept in self._recent.items():
+            total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
+            self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
+            self._counts[names] = self._counts.get(names, 0) + len(kept)
         self._recent = {}
 
     @property
     def diagnosed(self) -> bool:
         """Whether this row has its diagnostics: one look a row is enough."""
-        return any(key.startswith(PREFIX) for key in (*self._recent, *self._sums))
+        return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Training episodes that have ended."""
@@ -93,8 +101,8 @@ class MetricWindow:
         row: Metrics = {}
         self._add_up()
         if self._sums:
-            means = torch.stack([total.mean() / self._counts[key] for key, total in self._sums.items()])
-            row.update(zip(self._sums, means.tolist(), strict=True))
+            means = torch.cat([total / self._counts[names] for names, total in self._sums.items()])
+            row.update(zip(itertools.chain(*self._sums), means.tolist(), strict=True))
         if self._episodes:
             row["rollout/return_mean"] = math.fsum(e.ret for e in self._episodes) / len(self._episodes)
             row["rollout/length_mean"] = math.fsum(e.length for e in self._episodes) / len(self._episodes)
@@ -105,6 +113,25 @@ class MetricWindow:
         self._sums, self._counts, self._episodes = {}, {}, []
         self.start_clock(env_steps)
         return row
+
+
+def _by_name(numbers: Mapping[Names, Tensor]) -> dict[str, Tensor]:
+    """A clone of each metric's."""
+    return {
+        name: each.clone() for names, many in numbers.items() for name, each in zip(names, many, strict=True)
+    }
+
+
+def _apart(names: Iterable[str]) -> list[Names]:
+    """An update's metrics and those of a look, which are gathered at other times."""
+    looks = [name for name in names if name.startswith(PREFIX)]
+    updates = [name for name in names if not name.startswith(PREFIX)]
+    return [tuple(each) for each in (updates, looks) if each]
+
+
+def _row(numbers: Tensor) -> Float[Tensor, " U"]:
+    """Of U updates. Format 2 kept one α for each dimension apart."""
+    return numbers if numbers.ndim == 1 else numbers.mean(dim=1)
 
 
 def in_units(row: Metrics, offset: float) -> Metrics:

@@ -19,6 +19,7 @@ from sac_lightning.evaluation import Evaluation
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
+from sac_lightning.measured import Measured
 from sac_lightning.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble
 from sac_lightning.policy import Policy
@@ -220,9 +221,14 @@ class SACModule(LightningModule):
 
     def training_step(self, turns: Iterable[Iteration], batch_idx: int) -> None:
         """Each turn was collected after the updates of the one before."""
-        with self._acting_exactly():
-            for iteration in turns:
-                self._turn(iteration)
+        updates = 0
+        try:
+            with self._acting_exactly():
+                for iteration in turns:
+                    self._turn(iteration)
+                    updates += iteration.updates
+        finally:
+            self._count(updates)
 
     def _acting_exactly(self) -> torch.autocast:
         """Acting in float32: Lightning would cast the actor for every obs. An update casts what it wants."""
@@ -236,9 +242,8 @@ class SACModule(LightningModule):
             shape = (iteration.updates, 2, sample.drawn.shape[1])
             assert self._noise_generator is not None
             noise = self.head.draw_noise(shape, self._noise_generator, self.device)  # [G, 2, B, noise]
-            for g in range(iteration.updates):
-                self._window.add(self._learn(sample.at(g), noise[g], iteration.ahead))
-                self._count_update()
+            for mini_batch, drawn in zip(sample.mini_batches(), noise.unbind(), strict=True):
+                self._window.add(self._learn(mini_batch, drawn, iteration.ahead))
             if not self._window.diagnosed:
                 self._diagnose(iteration, noise[-1, 1])
         self._window.add_episodes(iteration.finished)
@@ -246,11 +251,12 @@ class SACModule(LightningModule):
             row = self._window.close(iteration.env_steps)
             self.tell(in_units(row, self.entropy.offset), iteration.env_steps)
 
-    def _count_update(self) -> None:
-        """Let `trainer.global_step` count updates. A wrapped `optimizer.step()` would, but costs 0.1 ms."""
+    def _count(self, updates: int) -> None:
+        """Let `trainer.global_step` count `updates`. A wrapped `optimizer.step()` would, for 0.1 ms each."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.increment_ready()
-        progress.increment_completed()
+        for counted in (progress.total, progress.current):
+            counted.ready += updates
+            counted.completed += updates
 
     def _diagnose(self, iteration: Iteration, noise: Tensor) -> None:
         """Look at the last mini-batch, once a row of the log."""
@@ -258,8 +264,9 @@ class SACModule(LightningModule):
         if iteration.origin is not None:
             alpha = self.temperature.alpha(self.log_alpha.detach(), self.env_steps)
             last = Origin(*(field[-1] for field in iteration.origin()))
-            batch = iteration.sample.at(-1).gather()
-            self._window.add(self._diagnostics.of(batch, noise, last, alpha, self.target_entropy))
+            batch = iteration.sample.mini_batches()[-1].gather()
+            told = self._diagnostics.of(batch, noise, last, alpha, self.target_entropy)
+            self._window.add(Measured.of(told))
 
     def on_train_epoch_start(self) -> None:
         """Time training alone."""

@@ -38,9 +38,9 @@ class Sample(NamedTuple):
     rows: Batch  # [R, ...]
     drawn: Int[Tensor, "*batch"]  # rows: [B], or [G, B]
 
-    def at(self, g: int) -> "Sample":
-        """Mini-batch g of an iteration's."""
-        return Sample(self.rows, self.drawn[g])
+    def mini_batches(self) -> list["Sample"]:
+        """The G mini-batches of an iteration."""
+        return [Sample(self.rows, drawn) for drawn in self.drawn.unbind()]
 
     def gather(self) -> Batch:
         """Them, `[*batch, ...]`."""

@@ -1,6 +1,6 @@
 """One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,12 +16,14 @@ from sac_lightning.entropy import Auto, TargetEntropyRule, TemperatureRule
 from sac_lightning.graph import Graph, made_of_ours, one_graph
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.learner import Learner
+from sac_lightning.measured import Measured, in_one
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
 from sac_lightning.objectives import ActorObjective, AlphaObjective, CriticObjective
 from sac_lightning.types import Batch, Sample, Scalar
 
 ROWS = len(Batch._fields)
-ACTION, LOG_PROB = "ahead/action", "ahead/log_prob"
+# What a graph gives.
+NUMBERS, ACTION, LOG_PROB = "numbers", "action", "log_prob"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Parts:
 
 
 class Update:
-    """`update(sample, noise)` -> detached metrics of one update.
+    """`update(sample, noise)` -> metrics of one update.
 
     `sample` is of `[B]` transitions, `noise` `[2, B, noise]`: for the next action and for the actor's. Both
     modes run `_step`; compiled, it is one full graph from the mini-batch to the target networks, with Adam.
@@ -72,6 +74,13 @@ class Update:
         self._acting = {name: alias(weight) for name, weight in parts.actor.named_parameters()}
         self._replayed = compiled and parts.log_alpha.device.type == "cuda"
         self._run = self._compiled() if compiled else self._step_of_sample
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics of an update."""
+        told = ("critic_loss", "actor_loss", "alpha", "entropy", "q_mean")
+        learned = () if self.alpha is None else ("target_entropy", "alpha_loss")
+        return tuple(f"train/{name}" for name in (*told, *learned))
 
     @property
     def acts_ahead(self) -> bool:
@@ -101,25 +110,26 @@ class Update:
 
     def __call__(
         self, sample: Sample, noise: Float[Tensor, "2 B noise"], ahead: Ahead | None = None
-    ) -> Mapping[str, Tensor]:
+    ) -> Measured:
         """With `ahead` it also chooses these actions, with the policy that it has stepped.
 
         All calls of a compiled update have one or none has.
         """
         for learner in self._learners:
             learner.follow_schedule()
-        if not self._replayed:
-            inputs = (*sample.rows, sample.drawn, noise)
-            if ahead is None:
-                return self._run(*inputs)
-            told = self._run(*inputs, ahead.obs, ahead.noise)
-            ahead.choose(told.pop(ACTION), told.pop(LOG_PROB))
-            return told
+        if self._replayed:
+            return Measured(self.names, self._replay(sample, noise))
+        acting = () if ahead is None else (ahead.obs, ahead.noise)
+        told = self._run(*sample.rows, sample.drawn, noise, *acting)
+        if ahead is not None:
+            ahead.choose(told[ACTION], told[LOG_PROB])
+        return Measured(self.names, told[NUMBERS])
+
+    def _replay(self, sample: Sample, noise: Float[Tensor, "2 B noise"]) -> Float[Tensor, " M"]:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch has not typed it
         # Gathered before: recorded, the whole buffer would be copied to where the recording wants its inputs.
-        metrics = self._run(*sample.gather(), noise)
-        # The next replay writes its metrics over these.
-        return {name: metric.clone() for name, metric in metrics.items()}
+        # Cloned, for the next replay writes its numbers over these.
+        return self._run(*sample.gather(), noise)[NUMBERS].clone()
 
     def _step_of_sample(self, *tensors: Tensor) -> dict[str, Tensor]:
         """Of a buffer's rows, which of them, noise and, to act ahead, an obs of each env and noise for it."""
@@ -144,21 +154,15 @@ class Update:
         critic = self.critic.descend(batch, noise[0], rule.critic_alpha(alpha))
         actor = self.actor.descend(batch, noise[1], alpha)
         entropy = actor.told.sum()
-        metrics = {
-            "train/critic_loss": critic.loss,
-            "train/actor_loss": actor.loss,
-            "train/alpha": alpha,
-            "train/entropy": entropy,
-            "train/q_mean": critic.told,
-        }
+        told = [critic.loss, actor.loss, alpha, entropy, critic.told]
         if self.alpha is not None and isinstance(rule, Auto):
-            metrics["train/target_entropy"] = target = self._step_target(entropy)
-            metrics["train/alpha_loss"] = self.alpha.descend(actor.told, target).loss
+            target = self._step_target(entropy)
+            told += [target, self.alpha.descend(actor.told, target).loss]
             with torch.no_grad():
                 rule.project_(self._log_alpha)
         polyak_update(self._targets, self.critic.gradient.weights, self._parts.tau)
         self._parts.grad_steps.add_(1)
-        return metrics
+        return {NUMBERS: in_one(told)}
 
     def _step_target(self, entropy: Scalar) -> Scalar:
         """H̄ of this update. A rule that moves it leaves the parts' target and memory changed."""
