@@ -17,7 +17,7 @@ from sac_lightning.measured import Measured, in_one
 Metrics = dict[str, float]
 Names = tuple[str, ...]
 # Updates whose tensors are kept before they are added up; one by one would take longer than keeping them.
-KEPT = 8
+KEPT = 32
 ENTROPIES = (
     *("train/entropy", "train/target_entropy"),
     *(f"{PREFIX}entropy_squashed", f"{PREFIX}entropy_gaussian"),

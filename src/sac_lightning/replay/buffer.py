@@ -73,14 +73,16 @@ class ReplayBuffer:
             raise ConfigError(
                 "replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}"
             )
+        new: tuple[Any, ...] = (obs, action, reward, next_obs, terminated, log_prob)
+        if self.device.type != "cpu":
+            new = tuple(torch.from_numpy(np.ascontiguousarray(rows)) for rows in new)
         start = self.added % self.capacity
         first = min(count, self.capacity - start)
-        new = (obs, action, reward, next_obs, terminated, log_prob)
         for column, rows in zip(self._columns, new, strict=True):
-            values = rows if self.device.type == "cpu" else torch.from_numpy(np.ascontiguousarray(rows))
-            column[start : start + first] = values[:first]  # copies and casts
-            if first < count:
-                column[: count - first] = values[first:]
+            if first == count:
+                column[start : start + count] = rows  # copies and casts
+            else:
+                column[start:], column[: count - first] = rows[:first], rows[first:]
         self.added += count
 
     def sample(self, batches: int, batch_size: int) -> Batch:
