@@ -32,13 +32,13 @@ def test_a_constant_stays_what_it_is_over_many_updates() -> None:
 
 def test_an_open_row_goes_on_after_a_restore() -> None:
     window, other = MetricWindow(every=10), MetricWindow(every=10)
-    values = torch.rand(30)
-    for value in values[:20]:
+    values = torch.rand(100)  # some are totals already when the state is taken, and some are not
+    for value in values[:70]:
         window.add(Measured.of({"train/loss": value}))
     state = window.state_dict()
     window.add(Measured.of({"train/loss": torch.tensor(100.0)}))  # the state is no view
     other.load_state_dict(state)
-    for value in values[20:]:
+    for value in values[70:]:
         other.add(Measured.of({"train/loss": value}))
     uninterrupted = MetricWindow(every=10)
     for value in values:

@@ -69,18 +69,14 @@ class Update:
             alpha = AlphaObjective(parts.log_alpha, parts.temperature.loss_form)
             self.alpha = Learner(alpha, "", parts.temperature, optimizers[2], **mode)
         self._learners = [each for each in (self.critic, self.actor, self.alpha) if each is not None]
+        learned = () if self.alpha is None else ("target_entropy", "alpha_loss")
+        told = ("critic_loss", "actor_loss", "alpha", "entropy", "q_mean", *learned)
+        self._names = tuple(f"train/{name}" for name in told)
         self._log_alpha = alias(parts.log_alpha)
         self._targets = [alias(weight) for weight in parts.target_critic.parameters()]
         self._acting = {name: alias(weight) for name, weight in parts.actor.named_parameters()}
         self._replayed = compiled and parts.log_alpha.device.type == "cuda"
         self._run = self._compiled() if compiled else self._step_of_sample
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics of an update."""
-        told = ("critic_loss", "actor_loss", "alpha", "entropy", "q_mean")
-        learned = () if self.alpha is None else ("target_entropy", "alpha_loss")
-        return tuple(f"train/{name}" for name in (*told, *learned))
 
     @property
     def acts_ahead(self) -> bool:
@@ -118,12 +114,12 @@ class Update:
         for learner in self._learners:
             learner.follow_schedule()
         if self._replayed:
-            return Measured(self.names, self._replay(sample, noise))
+            return Measured(self._names, self._replay(sample, noise))
         acting = () if ahead is None else (ahead.obs, ahead.noise)
         told = self._run(*sample.rows, sample.drawn, noise, *acting)
         if ahead is not None:
             ahead.choose(told[ACTION], told[LOG_PROB])
-        return Measured(self.names, told[NUMBERS])
+        return Measured(self._names, told[NUMBERS])
 
     def _replay(self, sample: Sample, noise: Float[Tensor, "2 B noise"]) -> Float[Tensor, " M"]:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch has not typed it
@@ -154,15 +150,22 @@ class Update:
         critic = self.critic.descend(batch, noise[0], rule.critic_alpha(alpha))
         actor = self.actor.descend(batch, noise[1], alpha)
         entropy = actor.told.sum()
-        told = [critic.loss, actor.loss, alpha, entropy, critic.told]
+        metrics = {
+            "train/critic_loss": critic.loss,
+            "train/actor_loss": actor.loss,
+            "train/alpha": alpha,
+            "train/entropy": entropy,
+            "train/q_mean": critic.told,
+        }
         if self.alpha is not None and isinstance(rule, Auto):
-            target = self._step_target(entropy)
-            told += [target, self.alpha.descend(actor.told, target).loss]
+            metrics["train/target_entropy"] = target = self._step_target(entropy)
+            metrics["train/alpha_loss"] = self.alpha.descend(actor.told, target).loss
             with torch.no_grad():
                 rule.project_(self._log_alpha)
         polyak_update(self._targets, self.critic.gradient.weights, self._parts.tau)
         self._parts.grad_steps.add_(1)
-        return {NUMBERS: in_one(told)}
+        assert tuple(metrics) == self._names  # a graph gives numbers without them
+        return {NUMBERS: in_one(metrics.values())}
 
     def _step_target(self, entropy: Scalar) -> Scalar:
         """H̄ of this update. A rule that moves it leaves the parts' target and memory changed."""
