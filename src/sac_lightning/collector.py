@@ -98,7 +98,7 @@ class Collector:
         self._warm_up = np.random.default_rng(action_seed)
         self._generator: torch.Generator | None = None
         self._action_seed = action_seed
-        self._obs, _ = envs.reset(seed=env_seed)
+        self._obs = _copy(envs.reset(seed=env_seed)[0])
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._resetting = np.zeros(envs.num_envs, dtype=bool)
@@ -172,7 +172,7 @@ class Collector:
 
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""
-        self._obs, _ = self.envs.reset(seed=seed % 2**31)
+        self._obs = _copy(self.envs.reset(seed=seed % 2**31)[0])
         self._ahead = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
@@ -204,6 +204,7 @@ class Collector:
 
     def _land(self, env_action: Array) -> Landed:
         obs, reward, terminated, truncated, info = self.envs.step(env_action)
+        obs = _copy(obs)
         over = terminated | truncated
         next_obs = obs
         if not self.next_step_autoreset and over.any():
@@ -239,6 +240,11 @@ class Collector:
         self._returns[over] = 0.0
         self._lengths[over] = 0
         return ended
+
+
+def _copy(obs: Array) -> Array:
+    """A vector env may hand out one array again and again, as Gymnasium's do with copy=False."""
+    return np.array(obs)
 
 
 def _plain(underway: Underway) -> dict[str, torch.Tensor]:

@@ -154,17 +154,17 @@ def test_episode_statistics_go_on() -> None:
     state = capture(envs)
     assert state is not None
     restore(fresh, through_a_checkpoint(state))
-    ends = [
-        [step[4]["final_info"]["episode"] for step in roll(each, actions[60:]) if "final_info" in step[4]]
-        for each in (envs, fresh)
-    ]
-    assert len(ends[0]) == 2
-    for a, b in zip(*ends, strict=True):
-        assert_same_bits((a["r"], a["l"]), (b["r"], b["l"]))
-    recorders = [each.env.envs[0].env.env for each in (envs, fresh)]  # within ResumableEnv and GuardEnv
-    assert recorders[0].return_queue == recorders[1].return_queue
-    assert recorders[1].return_queue.maxlen == 2
-    assert recorders[0].episode_count == recorders[1].episode_count == 4
+    for each in (envs, fresh):
+        roll(each, actions[60:])
+
+    def recorded(name: str) -> list[Any]:
+        return [each.env.get_attr(name)[0] for each in (envs, fresh)]
+
+    for name in ("return_queue", "length_queue"):
+        one, other = recorded(name)
+        assert len(one) == other.maxlen == 2
+        assert_same_bits(list(one), list(other))
+    assert recorded("episode_count") == [4, 4]
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])

@@ -44,28 +44,44 @@ def test_same_step_keeps_the_last_observation_apart(vectorization: str, truncate
     envs.close()
 
 
-class Telling(Counter):
-    """A Counter that tells something in every step."""
+class Chatty(Counter):
+    """Every info holds arrays of another length, names of any kind, and keys that vector envs use."""
+
+    seen = 0
+
+    def reset(self, **options: Any) -> Any:
+        return super().reset(**options)[0], self.info()
 
     def step(self, action: Any) -> Any:
-        obs, reward, terminated, truncated, _ = super().step(action)
-        return obs, reward, terminated, truncated, {"seen": float(obs[0])}
+        return *super().step(action)[:4], self.info()
+
+    def info(self) -> dict[str, Any]:
+        type(self).seen += 1
+        length = (type(self).seen + os.getpid()) % 7
+        kind: Any = np.zeros(length) if length % 2 else "text"
+        return {"path": np.zeros(length), "kind": kind, "lives": length, "final_obs": None, "_path": 3}
 
 
 @BOTH
-def test_only_the_last_info_of_an_episode_is_passed_on(vectorization: str) -> None:
+@pytest.mark.parametrize("autoreset", ["same_step", "next_step"])
+@pytest.mark.parametrize("wrappers", [[], [{"name": "RecordEpisodeStatistics"}]], ids=["bare", "wrapped"])
+def test_infos_that_nobody_reads_are_left_in_the_env(
+    vectorization: str, autoreset: str, wrappers: list[dict[str, Any]]
+) -> None:
     config = EnvConfig(
-        id="Telling-v0",
-        make=Telling,
+        id="Chatty-v0",
+        make=Chatty,
         kwargs={"length": 2},
         vectorization=vectorization,
-        wrappers=[{"name": "RecordEpisodeStatistics"}],
+        autoreset=autoreset,
+        wrappers=wrappers,
     )
-    envs = config.build_vector(2)
-    envs.reset(seed=0)
-    assert act(envs)[4] == {}
-    last = act(envs)[4]["final_info"]
-    assert last["seen"].tolist() == [2.0, 2.0] and last["episode"]["l"].tolist() == [2, 2]
+    envs = config.build_vector(3)
+    assert envs.reset(seed=0)[1] == {}
+    for _ in range(7):
+        info = act(envs)[4]
+        assert set(info) <= {"final_obs", "_final_obs", "final_info", "_final_info"}
+        assert info.get("final_info", {}) == {}
     envs.close()
 
 

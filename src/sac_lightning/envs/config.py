@@ -18,6 +18,7 @@ from sac_lightning.envs.catalogue import (
 from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
 from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
+from sac_lightning.envs.memory import CopyObservation
 from sac_lightning.envs.spaces import check_declared, declared_action
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
 from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
@@ -125,8 +126,9 @@ class EnvConfig:
     def _build(self, render_mode: str | None) -> Env:
         hear_mujoco()
         env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
+        env = CopyObservation(env)
         for wrapper in self.wrappers:
-            env = wrap(env, wrapper, self.allowed_prefixes)
+            env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
         env = flatten_observations(flatten_actions(env))
         check_declared(self.action, env.action_space)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that

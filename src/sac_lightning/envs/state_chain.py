@@ -12,7 +12,12 @@ from sac_lightning.envs.state_random import generator_from, generator_state, res
 # Wrappers that this package puts around every env; they hold nothing that outlives a process.
 OURS = tuple(
     f"sac_lightning.envs.{name}"
-    for name in ("guard.GuardEnv", "hybrid.FlatActions", "state_worker.ResumableEnv")
+    for name in (
+        "guard.GuardEnv",
+        "hybrid.FlatActions",
+        "memory.CopyObservation",
+        "state_worker.ResumableEnv",
+    )
 )
 
 

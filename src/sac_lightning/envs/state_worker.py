@@ -13,6 +13,9 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
     Whether the next step is a reset (`next_step` autoreset) is a local variable of Gymnasium's worker,
     out of reach. After a restore this wrapper therefore answers one reset and one step from the state,
     without touching the env; the worker draws the right conclusion from that answer.
+
+    Infos end here. A vector env puts those of all envs together, key by key, and fails where their arrays
+    differ in length; nobody reads them.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -26,11 +29,9 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._answer is not None:
             (obs, over), self._answer = self._answer, None
             return obs, 0.0, over, False, {}
-        # Vector envs put the infos of every step together, key by key. What wrappers tell of a whole episode
-        # comes with its last step; nobody here reads the others.
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, _ = self.env.step(action)
         self._over = bool(terminated or truncated)
-        return obs, reward, terminated, truncated, info if self._over else {}
+        return obs, reward, terminated, truncated, {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -39,7 +40,7 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._answer is not None:
             return self._answer[0], {}
         self._over = False
-        return self.env.reset(seed=seed, options=options)
+        return self.env.reset(seed=seed, options=options)[0], {}
 
     # The parent calls these by name. They return errors: one that is raised would end the worker.
 
