@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from sac_lightning.errors import number, require, whole
+from sac_lightning.errors import as_whole, number, require, whole
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def check_numbers(gamma: float, tau: float, log_every_n_env_steps: int) -> None:
-    """Raise ConfigError unless SACModule's numbers are within their ranges."""
+def check_numbers(gamma: float, tau: float, log_every_n_env_steps: float) -> int:
+    """`log_every_n_env_steps` as an int. Raises ConfigError unless the numbers are within their ranges."""
     require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
     require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
     told = "must be a whole number of at least 1"
-    require(whole(log_every_n_env_steps) >= 1, "log_every_n_env_steps", log_every_n_env_steps, told)
+    every: int = as_whole(log_every_n_env_steps)
+    require(whole(every) >= 1, "log_every_n_env_steps", every, told)
+    return every
 
 
 def check_trainer(precision: Any, world_size: int) -> None:

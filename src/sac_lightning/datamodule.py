@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 
 from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
-from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
 from sac_lightning.policy import Policy
@@ -36,6 +36,10 @@ class ReplayDataModule(LightningDataModule):
     those of the policy before these updates. That pays for envs that take long.
     """
 
+    total_env_steps: int
+    steps_per_epoch: int
+    learning_starts: int
+
     def __init__(
         self,
         env: EnvConfig | str,
@@ -57,15 +61,15 @@ class ReplayDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.env = EnvConfig(id=env) if isinstance(env, str) else env
-        self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
-        self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
-        self.utd_ratio, self.batch_size = utd_ratio, batch_size
-        self.turns_per_batch, self.overlap = turns_per_batch, overlap
-        self.eval_episodes, self.seed = eval_episodes, seed
+        self.total_env_steps, self.steps_per_epoch = as_whole(total_env_steps), as_whole(steps_per_epoch)
+        self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
+        self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
+        self.turns_per_batch, self.overlap = as_whole(turns_per_batch), overlap
+        self.eval_episodes, self.seed, self.utd_ratio = as_whole(eval_episodes), as_whole(seed), utd_ratio
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
         self._check_counts()
-        self.capacity = min(1_000_000, total_env_steps) if capacity is None else capacity
+        self.capacity = min(1_000_000, self.total_env_steps) if capacity is None else as_whole(capacity)
         self._check()
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
         self.collection: Collection | None = None

@@ -43,6 +43,11 @@ def whole(value: Any) -> float:
     return nan if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
 
 
+def as_whole(value: Any) -> Any:
+    """`value` as an int if it is a float without a fraction (people write 1e5), else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:
     """' Did you mean A or B?' for the nearest choices, or nothing."""
     near = get_close_matches(value, list(choices), n=most, cutoff=0.6)

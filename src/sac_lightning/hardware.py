@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, as_whole
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,7 @@ def resolve_threads(threads: int | str) -> int:
     """`auto` is every CPU that this process may use."""
     if threads == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = as_whole(threads)
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise ConfigError("threads", threads, "must be auto or a whole number of at least 1")
     return threads

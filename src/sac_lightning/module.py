@@ -63,7 +63,7 @@ class SACModule(LightningModule):
         log_every_n_env_steps: int = 250,
     ) -> None:
         super().__init__()
-        check_numbers(gamma, tau, log_every_n_env_steps)
+        log_every_n_env_steps = check_numbers(gamma, tau, log_every_n_env_steps)
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.errors import require, whole
+from sac_lightning.errors import as_whole, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.optim import Optimized
 from sac_lightning.spaces import ObsSpec
@@ -39,13 +39,14 @@ class NetworkConfig(Optimized):
         super().__post_init__()
         sizes: Any = self.hidden_sizes
         listed = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
+        sizes = tuple(map(as_whole, sizes)) if listed else sizes
         require(
             listed and all(whole(size) >= 1 for size in sizes),
             "hidden_sizes",
-            sizes,
+            self.hidden_sizes,
             "must be a list of one or more whole numbers above 0",
         )
-        object.__setattr__(self, "hidden_sizes", tuple(sizes))
+        object.__setattr__(self, "hidden_sizes", sizes)
         ok = isinstance(self.activation, str) and self.activation in ACTIVATIONS
         require(ok, "activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
 
@@ -63,6 +64,7 @@ class CriticConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "num_critics", as_whole(self.num_critics))
         require(
             whole(self.num_critics) >= 2,
             "num_critics",

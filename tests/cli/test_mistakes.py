@@ -65,7 +65,7 @@ MISTAKES = {
     "collector.overlap=sometimes": ("collector.overlap=sometimes: must be true or false",),
     "collector.collect_steps=0": ("collect_steps=0: must be a whole number of at least 1",),
     "replay.capacity=0": ("replay.capacity=0: must be a whole number of at least num_envs=1",),
-    "replay.capacity=1e12": ("replay.capacity=1000000000000.0: must be a whole number",),
+    "replay.capacity=1.5": ("replay.capacity=1.5: must be a whole number",),
     "+trainer.gradient_clip_val=1": ("trainer.gradient_clip_val=1: clip", "actor.max_grad_norm"),
     "+trainer.devices=2": ("trainer.devices=2: runs on one device",),
     "+trainer.foo=1": ("trainer=pytorch_lightning.Trainer: ", "'foo'"),

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from sac_lightning.errors import number, require, whole
+from sac_lightning.errors import as_whole, number, require, whole
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ class EntropyWatch(Callback):
     """
 
     def __init__(self, evaluations: int = 20, collapsed: float = 1e-6) -> None:
+        evaluations = as_whole(evaluations)
         told = "must be a whole number of at least 1"
         require(whole(evaluations) >= 1, "evaluations", evaluations, told)
         require(0.0 < number(collapsed) < math.inf, "collapsed", collapsed, "must be a number above 0")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from sac_lightning.errors import require, whole
+from sac_lightning.errors import as_whole, require, whole
 from sac_lightning.loggers import MetricsCSV, log_image, read_metrics
 from sac_lightning.plots import learning_curve, temperature
 
@@ -20,6 +20,7 @@ class PlotCallback(pl.Callback):
     """
 
     def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
+        every_n_epochs = as_whole(every_n_epochs)
         ok = whole(every_n_epochs) >= 1
         require(ok, "every_n_epochs", every_n_epochs, "must be a whole number of at least 1")
         self.dir = Path(dir)

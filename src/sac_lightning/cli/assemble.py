@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from sac_lightning.callbacks import AtomicCheckpointIO, GracefulStop
 from sac_lightning.checks import PRECISIONS, check_numbers
 from sac_lightning.cli.instantiate import build, check_targets
-from sac_lightning.cli.values import check_values
+from sac_lightning.cli.values import check_values, make_whole
 from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import TemperatureRule, entropy_setting
 from sac_lightning.envs import EnvConfig, declared_action
@@ -91,6 +91,7 @@ class Plan:
 
 def plan(cfg: DictConfig) -> Plan:
     """Check every value of `cfg`. Raises ConfigError; makes no env, no folder and no network."""
+    make_whole(cfg)
     check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
     check_numbers(cfg.gamma, cfg.tau, cfg.log_every_n_env_steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError, require, whole
+from sac_lightning.errors import ConfigError, as_whole, require, whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -58,6 +58,8 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
 
 
 def _check(cfg: "DictConfig") -> None:
+    for key in ("episodes", "seed"):
+        cfg[key] = as_whole(cfg[key])
     require(whole(cfg.episodes) >= 1, "episodes", cfg.episodes, "must be a whole number of at least 1")
     require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
     for key in ("deterministic", "video"):

@@ -17,12 +17,14 @@ from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.sweepfolder import told_apart
 from sac_lightning.cli.sweepjob import run_sweep_job
+from sac_lightning.cli.values import make_whole
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
 
 def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Exit status and objective (best_return_mean, NaN without one) of one job."""
+    make_whole(cfg)
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
     directory = RunDirectory(Path(hydra_cfg.runtime.output_dir))

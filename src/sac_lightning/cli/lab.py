@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.status import INTERRUPTED, MISTAKE
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,6 +64,8 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
 
 
 def _check(cfg: "DictConfig") -> None:
+    for key in ("seed", "jobs"):
+        cfg[key] = as_whole(cfg[key])
     require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
     require(0.0 < number(cfg.budget) <= 1.0, "budget", cfg.budget, "must be a number in (0, 1]")
     ok = cfg.jobs == "auto" or whole(cfg.jobs) >= 1

@@ -13,7 +13,7 @@ from sac_lightning.cli.status import DONE, FAILED, SweepEnded
 from sac_lightning.cli.study import Study
 from sac_lightning.cli.sweep import Multirun
 from sac_lightning.cli.sweepfolder import SweepFolder, told_apart
-from sac_lightning.errors import did_you_mean, require, whole
+from sac_lightning.errors import as_whole, did_you_mean, require, whole
 from sac_lightning.files import write_json
 
 # The numbers of summary.json.
@@ -42,6 +42,8 @@ class Search:
         known = self.metric in MEASURES
         self._require("metric", known, allowed + did_you_mean(str(self.metric), MEASURES))
         self._require("direction", self.direction in DIRECTIONS, "must be maximize or minimize")
+        for key in ("trials", "startup_trials", "seed"):
+            object.__setattr__(self, key, as_whole(getattr(self, key)))
         self._require("trials", whole(self.trials) >= 1, "must be a whole number of at least 1")
         first = whole(self.startup_trials)
         self._require("startup_trials", first >= 1, "must be a whole number of at least 1")

@@ -20,7 +20,7 @@ from sac_lightning.cli.launching import Launched, LauncherFailed, launch_all
 from sac_lightning.cli.status import DONE, FAILED, MISTAKE
 from sac_lightning.cli.stopping import Interruption
 from sac_lightning.cli.sweepfolder import SweepFolder
-from sac_lightning.errors import ConfigError, require, whole
+from sac_lightning.errors import ConfigError, as_whole, require, whole
 from sac_lightning.hardware import resolve_threads
 
 Jobs = Sequence[Sequence[str]]
@@ -37,11 +37,11 @@ class Shares:
     def of(cls, asked: DictConfig, jobs: int) -> "Shares":
         """`asked` is the config's `sweep`. Raises ConfigError for values that cannot be meant."""
         cpus = resolve_threads("auto")
-        at_once = {"auto": cpus, "all": jobs}.get(asked.at_once, asked.at_once)
+        at_once = {"auto": cpus, "all": jobs}.get(asked.at_once, as_whole(asked.at_once))
         allowed = "must be auto (one job for each CPU), all, or a whole number of at least 1"
         require(whole(at_once) >= 1, "sweep.at_once", asked.at_once, allowed)
         at_once = max(1, min(int(at_once), jobs))
-        threads = max(1, cpus // at_once) if asked.threads == "auto" else asked.threads
+        threads = max(1, cpus // at_once) if asked.threads == "auto" else as_whole(asked.threads)
         allowed = "must be auto (the CPUs divided by the jobs at once) or a whole number of at least 1"
         require(whole(threads) >= 1, "sweep.threads", asked.threads, allowed)
         return cls(at_once, int(threads))

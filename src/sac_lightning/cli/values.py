@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig
 
-from sac_lightning.errors import number, require
+from sac_lightning.errors import as_whole, number, require
 
 
 class Rule(NamedTuple):
@@ -29,6 +29,19 @@ GROUPS = (
     *("env", "head", "alpha", "target_entropy", "actor", "critic"),
     *("replay", "collector", "trainer", "logger", "callbacks", "paths"),
 )
+
+
+# Keys whose number the config passes on to others, in their place or by ${...}.
+COUNTS = (
+    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "learning_starts", "num_envs"),
+    *("batch_size", "log_every_n_env_steps", "threads"),
+)
+
+
+def make_whole(cfg: DictConfig) -> None:
+    """Write whole numbers as such, where somebody wrote 1e5."""
+    for key in COUNTS:
+        cfg[key] = as_whole(cfg[key])
 
 
 def check_values(cfg: DictConfig) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule, dims
-from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
 
@@ -32,6 +32,7 @@ class Schedule(TargetEntropyRule):
         for key in ("start", "end"):
             value = getattr(self, key)
             require(math.isfinite(number(value)), f"{KEY}.{key}", value, "must be a finite number of nats")
+        object.__setattr__(self, "steps", as_whole(self.steps))
         told = "must be a whole number of env steps of at least 1"
         require(whole(self.steps) >= 1, f"{KEY}.steps", self.steps, told)
         require(str(self.shape) in SHAPES, f"{KEY}.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
@@ -91,6 +92,7 @@ class Tes(TargetEntropyRule):
             value = getattr(self, key)
             ok = 0.0 < number(value) < math.inf
             require(ok, f"{KEY}.{key}", value, "must be a number of nats above 0")
+        object.__setattr__(self, "patience", as_whole(self.patience))
         told = "must be a whole number of updates of at least 1"
         require(whole(self.patience) >= 1, f"{KEY}.patience", self.patience, told)
 

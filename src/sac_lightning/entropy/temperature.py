@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
-from sac_lightning.errors import ConfigError, number, require, whole
+from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.losses import LossForm
 from sac_lightning.optim import Optimized
@@ -112,6 +112,7 @@ class Anneal(TemperatureRule):
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
             ok = 0.0 < number(value) < math.inf or (value == 0.0 and self.shape != "exponential")
             require(ok, key, value, f"must be a number {least_told} for the {self.shape} shape")
+        object.__setattr__(self, "steps", as_whole(self.steps))
         require(
             whole(self.steps) >= 1,
             "alpha.steps",

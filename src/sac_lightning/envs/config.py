@@ -22,7 +22,7 @@ from sac_lightning.envs.memory import CopyObservation
 from sac_lightning.envs.spaces import check_declared, declared_action
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
 from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
-from sac_lightning.errors import ConfigError, did_you_mean, require
+from sac_lightning.errors import ConfigError, as_whole, did_you_mean, require, whole
 
 Env = gym.Env[Any, Any]
 
@@ -62,6 +62,7 @@ class EnvConfig:
         # receive this object pickled.
         for name in ("kwargs", "wrappers", "imports", "action", "allowed_prefixes"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
+        object.__setattr__(self, "max_episode_steps", as_whole(self.max_episode_steps))
 
     def check(self) -> None:
         """Raise ConfigError for whatever cannot work, without making an env.
@@ -92,8 +93,7 @@ class EnvConfig:
 
         Raises ConfigError as `build` does, and for `num_envs` below 1.
         """
-        whole = isinstance(num_envs, int) and not isinstance(num_envs, bool)
-        require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number of at least 1")
+        require(whole(num_envs) >= 1, "num_envs", num_envs, "a whole number of at least 1")
         self.check()
         return vector_env(self._build_in_worker, self.id, num_envs, self.vectorization, self.autoreset)
 
@@ -103,9 +103,11 @@ class EnvConfig:
             hint = f"must be {' or '.join(allowed)}.{did_you_mean(str(value), allowed)}"
             require(value in allowed, f"env.{key}", value, hint)
         steps = self.max_episode_steps
-        whole = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
         require(
-            steps is None or whole, "env.max_episode_steps", steps, "null or a whole number of at least 1"
+            steps is None or whole(steps) >= 1,
+            "env.max_episode_steps",
+            steps,
+            "null or a whole number of at least 1",
         )
         for key, kind in (
             ("kwargs", dict),

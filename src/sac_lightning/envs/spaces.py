@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sac_lightning.envs.hybrid import ChoiceAndNumbers
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, as_whole, require
 from sac_lightning.spaces import (
     ActionSpec,
     BoxAction,
@@ -66,7 +66,8 @@ def declared_action(action: Mapping[str, Any] | None) -> ActionSpec | None:
     if action is None:
         return None
     if isinstance(action, Mapping) and len(action) == 1:
-        kind, size = next(iter(action.items()))
+        kind, given = next(iter(action.items()))
+        size: Any = [as_whole(each) for each in given] if isinstance(given, list | tuple) else as_whole(given)
         if kind == "box" and _counts(size, least=1):
             return _unit_box(size)
         if kind == "discrete" and _counts(size, least=2):
