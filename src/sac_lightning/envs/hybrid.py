@@ -13,6 +13,7 @@ from sac_lightning.errors import ConfigError
 Env = gym.Env[Any, Any]
 Array = npt.NDArray[Any]
 SUPPORTED = "a Tuple or Dict of actions must hold one Discrete and at least one bounded Box of floats"
+WIDEST = 8  # bytes of a number: float64
 
 
 class ChoiceAndNumbers(spaces.Box):
@@ -27,12 +28,14 @@ class ChoiceAndNumbers(spaces.Box):
         low, high = (
             np.concatenate([np.ravel(getattr(box, end)) for box in boxes]) for end in ("low", "high")
         )
-        floats = all(np.issubdtype(box.dtype, np.floating) for box in boxes)
+        floats = all(np.issubdtype(box.dtype, np.floating) and box.dtype.itemsize <= WIDEST for box in boxes)
         if not (floats and np.isfinite((low, high)).all() and (low < high).all()):
             raise ConfigError("env.id", space, f"every number needs finite bounds, low < high; {SUPPORTED}")
         self.n = int(choices[0].n)
-        ends = np.array([[0, *low], [self.n - 1, *high]], np.float32)
-        super().__init__(ends[0], ends[1], dtype=np.float32)
+        # Wide enough for the bounds of each box: float32 has no 0.1, and its next number lies outside.
+        dtype = np.result_type(np.float32, *(box.dtype for box in boxes))
+        ends = np.array([[0, *low], [self.n - 1, *high]], dtype)
+        super().__init__(ends[0], ends[1], dtype=dtype.type)
 
 
 class FlatActions(gym.ActionWrapper[Any, Any, Any]):
@@ -70,7 +73,7 @@ def _filled(space: Any, choice: int, numbers: Iterator[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {key: _filled(part, choice, numbers) for key, part in space.spaces.items()}
     if isinstance(space, spaces.Discrete):
-        return space.start + space.dtype.type(choice)
+        return space.dtype.type(space.start + choice)
     own = [next(numbers) for _ in range(int(np.prod(space.shape)))]
-    # A bound of the env's may lie between two numbers of float32.
+    # A row from elsewhere may be of another dtype, and a bound lie between two of its numbers.
     return np.clip(np.asarray(own, space.dtype).reshape(space.shape), space.low, space.high)

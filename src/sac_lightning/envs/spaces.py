@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from sac_lightning.envs.hybrid import ChoiceAndNumbers
+from sac_lightning.envs.hybrid import WIDEST, ChoiceAndNumbers
 from sac_lightning.errors import ConfigError, as_whole, require
 from sac_lightning.spaces import (
     ActionSpec,
@@ -44,16 +44,17 @@ def action_spec(space: gym.Space[Any]) -> ActionSpec:
     """
     if isinstance(space, ChoiceAndNumbers):
         low, high = (tuple(float(bound) for bound in ends[1:]) for ends in (space.low, space.high))
-        return HybridAction(space.n, BoxAction(low, high, (len(low),)))
+        return HybridAction(space.n, BoxAction(low, high, (len(low),), str(space.dtype)))
     if isinstance(space, spaces.Discrete) and space.n >= 2:
-        return DiscreteAction(int(space.n), int(space.start))
+        return DiscreteAction(int(space.n), int(space.start), str(space.dtype))
     if isinstance(space, spaces.MultiDiscrete) and math.prod(space.nvec.shape) and space.nvec.max() >= 2:
         sizes, starts = (tuple(int(size) for size in each.ravel()) for each in (space.nvec, space.start))
-        return MultiDiscreteAction(sizes, starts, tuple(int(size) for size in space.shape))
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating) and space.low.size:
+        shape = tuple(int(size) for size in space.shape)
+        return MultiDiscreteAction(sizes, starts, shape, str(space.dtype))
+    if isinstance(space, spaces.Box) and _floats(space.dtype) and space.low.size:
         require(bool((space.low < space.high).all()), "env.id", space, "every action needs low < high")
         low, high = (tuple(float(bound) for bound in ends.ravel()) for ends in (space.low, space.high))
-        return BoxAction(low, high, tuple(int(size) for size in space.shape))
+        return BoxAction(low, high, tuple(int(size) for size in space.shape), str(space.dtype))
     raise ConfigError("env.id", space, f"actions of this space are not supported; {ACTIONS}")
 
 
@@ -102,6 +103,10 @@ def _declaration(spec: ActionSpec) -> dict[str, Any]:
         return {"hybrid": [spec.n, spec.numbers.size]}
     assert isinstance(spec, DiscreteAction)
     return {"discrete": spec.n}
+
+
+def _floats(dtype: Any) -> bool:
+    return np.issubdtype(dtype, np.floating) and dtype.itemsize <= WIDEST
 
 
 def _counts(*sizes: Any, least: int) -> bool:

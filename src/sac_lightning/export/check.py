@@ -78,10 +78,14 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
 
 def _numbers_apart(action: BoxAction, found: Array, expected: Array) -> Array:
     flat, wanted = (each.reshape(len(found), -1).astype(np.float64) for each in (found, expected))
-    low, high = (np.asarray(ends, np.float32) for ends in (action.low, action.high))
+    low, high = (np.asarray(ends, action.dtype) for ends in (action.low, action.high))
     bounded = np.isfinite(low) & np.isfinite(high)
     unit = np.where(bounded, action.scale, np.maximum(1.0, np.abs(wanted)))
-    apart = (np.abs(flat - wanted) / unit).max(-1)
+    # The next number of float16 is no difference: it is a thousandth away.
+    step = (
+        np.spacing(np.maximum(abs(flat), abs(wanted)).astype(np.float16)) if action.dtype == "float16" else 0
+    )
+    apart = (np.maximum(np.abs(flat - wanted) - step, 0.0) / unit).max(-1)
     within = ((flat >= low) & (flat <= high)).all(-1)
     return np.where(within, apart, np.inf)
 

@@ -155,19 +155,22 @@ def obs_space(spec: ObsSpec) -> spaces.Box:
 
 
 def action_space(action: ActionSpec) -> spaces.Space[Any]:
-    """The env's actions, as they were given to it: float32 for a Box."""
+    """The env's actions, as they were given to it."""
     if isinstance(action, DiscreteAction):
         return spaces.Discrete(action.n, start=action.start)
     if isinstance(action, MultiDiscreteAction):
         sizes, starts = (np.reshape(each, action.shape) for each in (action.sizes, action.starts))
-        return spaces.MultiDiscrete(sizes, start=starts)
+        return spaces.MultiDiscrete(sizes, start=starts, dtype=np.dtype(action.dtype).type)
     if isinstance(action, HybridAction):  # flat: the env's own Tuple or Dict is not in a checkpoint
         numbers = action.numbers
-        lowest = np.array((0.0, *numbers.low), np.float32)
-        return spaces.Box(lowest, np.array((action.n - 1, *numbers.high), np.float32), dtype=np.float32)
+        dtype = np.dtype(numbers.dtype).type
+        lowest = np.array((0.0, *numbers.low), dtype)
+        return spaces.Box(lowest, np.array((action.n - 1, *numbers.high), dtype), dtype=dtype)
     if isinstance(action, BoxAction):
-        low, high = (np.asarray(ends, np.float32).reshape(action.shape) for ends in (action.low, action.high))
-        return spaces.Box(low, high, action.shape, np.float32)
+        low, high = (
+            np.asarray(ends, action.dtype).reshape(action.shape) for ends in (action.low, action.high)
+        )
+        return spaces.Box(low, high, action.shape, np.dtype(action.dtype).type)
     raise ConfigError("run", type(action).__name__, "actions of this space cannot be exported")
 
 

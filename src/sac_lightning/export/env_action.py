@@ -1,5 +1,6 @@
 """The way from the actor's own form of an action to the env's, as tensor operations."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from sac_lightning.spaces import (
 
 
 class BoxToEnv(nn.Module):
-    """BoxAction.to_env: scaled and clipped in float64, as NumPy does it, then rounded to float32."""
+    """BoxAction.to_env: scaled in float64, rounded to the env's dtype, clipped to its bounds."""
 
     scale: Tensor
     centre: Tensor
@@ -23,15 +24,21 @@ class BoxToEnv(nn.Module):
 
     def __init__(self, action: BoxAction) -> None:
         super().__init__()
-        self.shape = action.shape
-        for name in ("scale", "centre", "low", "high"):
+        self.shape, self.dtype = action.shape, getattr(torch, action.dtype)
+        for name in ("scale", "centre"):
             self.register_buffer(name, torch.tensor(getattr(action, name), dtype=torch.float64))
+        for name in ("low", "high"):
+            ends = np.asarray(getattr(action, name), action.dtype)
+            self.register_buffer(name, torch.tensor(ends.astype(np.float64)))
 
     def forward(self, action: Tensor) -> Tensor:
         """[B, A] in the unit box -> [B, *shape] within the bounds."""
         scaled = action.double() * self.scale + self.centre
+        if self.dtype != torch.float64:
+            scaled = scaled.float().to(self.dtype).double()  # to float16 by float32, as NumPy's side does
+        # Not every runtime compares float16; in float64 its numbers and bounds are the same.
         clipped = torch.minimum(torch.maximum(scaled, self.low), self.high)
-        return clipped.float().reshape(-1, *self.shape)
+        return clipped.to(self.dtype).reshape(-1, *self.shape)
 
 
 class DiscreteToEnv(nn.Module):
@@ -39,11 +46,11 @@ class DiscreteToEnv(nn.Module):
 
     def __init__(self, action: DiscreteAction) -> None:
         super().__init__()
-        self.start = action.start
+        self.start, self.dtype = action.start, getattr(torch, action.dtype)
 
     def forward(self, action: Tensor) -> Tensor:
         """[B] indices -> [B] env actions."""
-        return action.long() + self.start
+        return (action.long() + self.start).to(self.dtype)
 
 
 class MultiDiscreteToEnv(nn.Module):
@@ -54,12 +61,13 @@ class MultiDiscreteToEnv(nn.Module):
     def __init__(self, action: MultiDiscreteAction) -> None:
         super().__init__()
         self.sizes, self.shape, self.enumerable = action.sizes, action.shape, action.enumerable
+        self.dtype = getattr(torch, action.dtype)
         self.register_buffer("starts", torch.tensor(action.starts))
 
     def forward(self, action: Tensor) -> Tensor:
         """[B] joint indices, or [B, Σ sizes] one-hot vectors -> [B, *shape] env actions."""
         choices = self._digits(action) if self.enumerable else self._largest(action)
-        return (torch.stack(choices, dim=-1) + self.starts).reshape(-1, *self.shape)
+        return (torch.stack(choices, dim=-1) + self.starts).to(self.dtype).reshape(-1, *self.shape)
 
     def _digits(self, index: Tensor) -> list[Tensor]:
         choices = []
@@ -83,7 +91,7 @@ class HybridToEnv(nn.Module):
     def forward(self, action: Tensor) -> Tensor:
         """[B, n + A] -> [B, 1 + A]."""
         choice = action[:, : self.n].argmax(dim=-1, keepdim=True)
-        return torch.cat((choice.float(), self.numbers(action[:, self.n :])), dim=-1)
+        return torch.cat((choice.to(self.numbers.dtype), self.numbers(action[:, self.n :])), dim=-1)
 
 
 def env_action(action: ActionSpec) -> nn.Module:

@@ -45,16 +45,17 @@ def describe(policy: Policy, **about: Any) -> dict[str, Any]:
 
 
 def _action(action: ActionSpec) -> dict[str, Any]:
+    if isinstance(action, HybridAction):
+        ends = {"low": list(action.numbers.low), "high": list(action.numbers.high)}
+        return {"kind": "hybrid", "n": action.n, **ends, "dtype": action.numbers.dtype}
+    assert isinstance(action, BoxAction | DiscreteAction | MultiDiscreteAction)
+    about = {"dtype": action.dtype}
     if isinstance(action, BoxAction):
         # JSON has no infinity: null stands for a missing bound.
         bounds = {"low": action.low, "high": action.high}
         finite = {key: [x if math.isfinite(x) else None for x in ends] for key, ends in bounds.items()}
-        return {"kind": "box", "shape": list(action.shape), **finite}
+        return {"kind": "box", "shape": list(action.shape), **finite, **about}
     if isinstance(action, DiscreteAction):
-        return {"kind": "discrete", "n": action.n, "start": action.start}
-    if isinstance(action, MultiDiscreteAction):
-        lists = {"sizes": list(action.sizes), "starts": list(action.starts)}
-        return {"kind": "multi_discrete", "shape": list(action.shape), **lists}
-    assert isinstance(action, HybridAction)
-    ends = {"low": list(action.numbers.low), "high": list(action.numbers.high)}
-    return {"kind": "hybrid", "n": action.n, **ends}
+        return {"kind": "discrete", "n": action.n, "start": action.start, **about}
+    lists = {"sizes": list(action.sizes), "starts": list(action.starts)}
+    return {"kind": "multi_discrete", "shape": list(action.shape), **lists, **about}

@@ -1,7 +1,7 @@
 """A Box of numbers, each between two ends or without them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,11 +14,16 @@ LOW, HIGH = np.float32(-1.0), np.float32(1.0)
 
 @dataclass(frozen=True)
 class BoxAction(ActionSpec):
-    """A Box: `low` and `high` are flat; an infinite bound leaves its dimension unscaled."""
+    """A Box: `low` and `high` are flat; an infinite bound leaves its dimension unscaled.
+
+    `dtype` is that of the env's space: float16, float32 or float64. Checkpoints of before have none, so it is
+    not compared.
+    """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     shape: tuple[int, ...]
+    dtype: str = field(default="float32", compare=False)
 
     def __post_init__(self) -> None:
         size = math.prod(self.shape)
@@ -43,22 +48,24 @@ class BoxAction(ActionSpec):
         """[A]: half the width of each bounded dimension, 1 of an unbounded one."""
         low, high = np.asarray(self.low), np.asarray(self.high)
         finite = np.isfinite(low) & np.isfinite(high)
-        return np.where(finite, (np.where(finite, high, 1.0) - np.where(finite, low, -1.0)) / 2, 1.0)
+        # Halved first: the width of the widest boxes is no number.
+        return np.where(finite, np.where(finite, high, 1.0) / 2 - np.where(finite, low, -1.0) / 2, 1.0)
 
     @cached_property
     def _unit(self) -> bool:
-        return set(self.low) == {-1.0} and set(self.high) == {1.0}
+        return set(self.low) == {-1.0} and set(self.high) == {1.0} and self.dtype == "float32"
 
     @cached_property
     def _ends(self) -> tuple[Array, Array]:
-        return np.asarray(self.low), np.asarray(self.high)
+        """The bounds in the env's dtype, in which they are exact."""
+        return np.asarray(self.low, self.dtype), np.asarray(self.high, self.dtype)
 
     @cached_property
     def centre(self) -> Array:
         """[A]: the middle of each bounded dimension, 0 of an unbounded one."""
         low, high = np.asarray(self.low), np.asarray(self.high)
         finite = np.isfinite(low) & np.isfinite(high)
-        return np.where(finite, (np.where(finite, high, 1.0) + np.where(finite, low, -1.0)) / 2, 0.0)
+        return np.where(finite, np.where(finite, high, 1.0) / 2 + np.where(finite, low, -1.0) / 2, 0.0)
 
     @property
     def row(self) -> tuple[tuple[int, ...], str]:
@@ -74,12 +81,14 @@ class BoxAction(ActionSpec):
         return -self.size * math.log(2.0)
 
     def to_env(self, action: Array) -> Array:
-        """[B, A] in the unit box -> [B, *shape] within `low` and `high`."""
+        """[B, A] in the unit box -> [B, *shape] of `dtype`, within `low` and `high`."""
         if self._unit and action.dtype == np.float32:
             return np.minimum(np.maximum(action, LOW), HIGH).reshape(-1, *self.shape)
         low, high = self._ends
-        scaled = np.minimum(np.maximum(action * self.scale + self.centre, low), high)
-        env_action: Array = scaled.astype(np.float32).reshape(-1, *self.shape)
+        # Rounded first, then clipped: rounding may step over a bound. PyTorch goes to float16 by float32.
+        scaled = action * self.scale + self.centre
+        rounded = (scaled.astype(np.float32) if self.dtype == "float16" else scaled).astype(self.dtype)
+        env_action: Array = np.minimum(np.maximum(rounded, low), high).reshape(-1, *self.shape)
         return env_action
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:

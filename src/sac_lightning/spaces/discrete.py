@@ -1,7 +1,7 @@
 """One choice of n."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from sac_lightning.spaces.base import ActionSpec, Array
 
 @dataclass(frozen=True)
 class DiscreteAction(ActionSpec):
-    """A Discrete(n): actions are 0 … n-1 inside, `start` … `start + n - 1` at the env."""
+    """A Discrete(n): actions are 0 … n-1 inside, `start` … `start + n - 1` of `dtype` at the env."""
 
     n: int
     start: int = 0
+    dtype: str = field(default="int64", compare=False)
 
     def __post_init__(self) -> None:
         require(self.n >= 2, "n", self.n, "a choice needs at least two actions")
@@ -28,7 +29,8 @@ class DiscreteAction(ActionSpec):
 
     def to_env(self, action: Array) -> Array:
         """[B] indices -> [B] env actions."""
-        return action.astype(np.int64) + self.start
+        env_action: Array = (action.astype(np.int64) + self.start).astype(self.dtype, copy=False)
+        return env_action
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:
         """[B] indices, uniform."""

@@ -42,8 +42,8 @@ class HybridAction(ActionSpec):
         return self.numbers.random_log_prob - math.log(self.n)
 
     def to_env(self, action: Array) -> Array:
-        """[B, n + A] -> [B, 1 + A], float32."""
-        choice = action[:, : self.n].argmax(axis=-1).astype(np.float32)
+        """[B, n + A] -> [B, 1 + A], of the numbers' dtype."""
+        choice = action[:, : self.n].argmax(axis=-1).astype(self.numbers.dtype)
         numbers = self.numbers.to_env(action[:, self.n :]).reshape(len(action), -1)
         return np.concatenate((choice[:, None], numbers), axis=-1)
 

@@ -1,7 +1,7 @@
 """Several choices at once."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,11 +17,13 @@ class MultiDiscreteAction(ActionSpec):
 
     Inside, an action is the index of the joint choice, the last one running fastest, where there are at
     most ENUMERABLE of them; where there are more it is the choices' one-hot vectors, one after the other.
+    At the env it is of `dtype`.
     """
 
     sizes: tuple[int, ...]
     starts: tuple[int, ...]
     shape: tuple[int, ...]
+    dtype: str = field(default="int64", compare=False)
 
     def __post_init__(self) -> None:
         choices = math.prod(self.shape)
@@ -58,7 +60,7 @@ class MultiDiscreteAction(ActionSpec):
         else:
             parts = np.split(action, np.cumsum(self.sizes)[:-1], axis=-1)
             choices = np.stack([part.argmax(axis=-1) for part in parts], axis=-1)
-        env_action: Array = (choices + np.asarray(self.starts)).astype(np.int64)
+        env_action: Array = (choices + np.asarray(self.starts)).astype(self.dtype)
         return env_action.reshape(-1, *self.shape)
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:
