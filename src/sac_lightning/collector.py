@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sac_lightning.ahead import Ahead
+from sac_lightning.envs.raw_reward import raw_rewards
 from sac_lightning.errors import require
 from sac_lightning.policy import Policy
 from sac_lightning.replay import ReplayBuffer
@@ -35,7 +36,7 @@ class VectorEnv(Protocol):
 
 
 class Episode(NamedTuple):
-    """A finished training episode: undiscounted return and length in env steps."""
+    """A finished training episode: undiscounted return of the env's own rewards, and length in env steps."""
 
     ret: float
     length: int
@@ -49,6 +50,7 @@ class Landed(NamedTuple):
     terminated: Array
     truncated: Array
     next_obs: Array
+    raw_reward: Array  # the env's own, for the returns that are shown
 
 
 class Underway(NamedTuple):
@@ -211,14 +213,14 @@ class Collector:
             next_obs = obs.copy()
             for i in np.flatnonzero(over):
                 next_obs[i] = info["final_obs"][i]
-        return Landed(obs, reward, terminated, truncated, next_obs)
+        return Landed(obs, reward, terminated, truncated, next_obs, raw_rewards(reward, info))
 
     def _finish(self, underway: Underway) -> Iterable[Episode]:
-        obs, reward, terminated, truncated, next_obs = underway.landed()
+        obs, reward, terminated, truncated, next_obs, raw_reward = underway.landed()
         self._store(underway.action, reward, next_obs, terminated, underway.log_prob)
         self.env_steps += self.envs.num_envs
         self._obs = obs
-        return self._episodes(reward, terminated | truncated)
+        return self._episodes(raw_reward, terminated | truncated)
 
     def _store(
         self, action: Array, reward: Array, next_obs: Array, terminated: Array, log_prob: Array
@@ -257,5 +259,6 @@ def _underway(plain: dict[str, torch.Tensor]) -> Underway:
     """What `_plain` was given."""
     arrays = {name: tensor.numpy().copy() for name, tensor in plain.items()}
     action, log_prob = arrays.pop("action"), arrays.pop("log_prob")
+    arrays.setdefault("raw_reward", arrays["reward"])  # a checkpoint of before has no other
     landed = Landed(**arrays)
     return Underway(action, log_prob, lambda: landed)

@@ -7,13 +7,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from sac_lightning.envs.raw_reward import raw_reward
 from sac_lightning.errors import require
 from sac_lightning.policy import Policy
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Undiscounted returns and lengths of whole episodes, in the order of their seeds."""
+    """Undiscounted returns (of the env's own rewards) and lengths of whole episodes, one for each seed."""
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
@@ -75,8 +76,8 @@ def _episodes(
         actions = policy.action.to_env(policy.mode(np.stack([obs[i] for i in running])))
         still = []
         for i, action in zip(running, actions, strict=True):
-            obs[i], reward, terminated, truncated, _ = envs[i].step(action)
-            returns[i] += float(reward)
+            obs[i], reward, terminated, truncated, info = envs[i].step(action)
+            returns[i] += raw_reward(reward, info)
             lengths[i] += 1
             if not (terminated or truncated):
                 still.append(i)

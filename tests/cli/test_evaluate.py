@@ -1,5 +1,6 @@
 """`python eval.py run=RUN_DIR`: numbers and a film of a run's checkpoint, and mistakes in one line."""
 
+import csv
 import json
 import pickle
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from tests.cli.conftest import Command, everything, told
+from tests.cli.conftest import TINY, Command, everything, told
 
 
 @pytest.fixture
@@ -41,6 +42,23 @@ def test_same_seed_gives_the_same_returns_also_for_samples(run: Path, evaluate: 
         assert evaluate(f"run={run}", "episodes=1", "deterministic=false", "seed=7").code == 0
         both.append(json.loads((run / "eval.json").read_text())["returns"])
     assert both[0] == both[1]
+
+
+def test_returns_are_those_of_the_env_whatever_wraps_its_reward(
+    train: Command, evaluate: Command, tmp_path: Path
+) -> None:
+    # Each of 20 steps costs up to 16; the agent is never shown a reward below -0.01.
+    wrapper = "env.wrappers=[{name:ClipReward,min_reward:-0.01,max_reward:0}]"
+    line = (*TINY, wrapper, "env.max_episode_steps=20", f"hydra.run.dir={tmp_path}/run")
+    assert train(*line).code == 0
+    assert evaluate(f"run={tmp_path}/run", "episodes=2").code == 0
+    shown = json.loads((tmp_path / "run" / "eval.json").read_text())["return_mean"]
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    columns = ("rollout/return_mean", "eval/return_mean")
+    values = [float(row[key]) for row in rows for key in columns if row[key]]
+    assert len(values) >= 3
+    assert max(shown, *values) < -1.0
 
 
 def test_film_shows_every_state_of_the_first_episode(run: Path, evaluate: Command, tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ MISTAKES = {
     "+env.kwargs.gravity=1": ("env.kwargs.gravity=1: Pendulum-v1 takes g",),
     "env=gym": ("env.id=???: must be given",),
     "env.imports=[os]": ("env.imports=os: only gymnasium, sac_lightning may be imported",),
+    "env.wrappers=[{name:NormalizeObservation}]": (
+        "env.wrappers=NormalizeObservation: keeps running statistics",
+        "normalisation wrappers are not supported: leave it out",
+    ),
     "callbacks=early_stopping": ("callbacks.early_stopping.stopping_threshold=???: must be given",),
     "callbacks.plots.every_n_epochs=0": ("callbacks.plots.every_n_epochs=0: must be a whole number",),
     "logger=wandb logger.wandb.mode=sometimes": ("logger.wandb.mode=sometimes: must be one of auto",),

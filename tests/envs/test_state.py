@@ -118,8 +118,6 @@ def test_toy_text_goes_on(env_id: str) -> None:
 
 
 WRAPPERS: list[dict[str, Any]] = [
-    {"name": "NormalizeObservation"},
-    {"name": "NormalizeReward"},
     {"name": "FrameStackObservation", "stack_size": 3},
     {"name": "DelayObservation", "delay": 2},
     {"name": "TimeAwareObservation"},

@@ -19,7 +19,9 @@ from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
 from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
 from sac_lightning.envs.memory import CopyObservation
+from sac_lightning.envs.raw_reward import ShowRawReward, metered
 from sac_lightning.envs.spaces import check_declared, declared_action
+from sac_lightning.envs.statistics import refuse_statistics
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
 from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
 from sac_lightning.errors import ConfigError, as_whole, did_you_mean, require, whole
@@ -34,7 +36,8 @@ class EnvConfig:
     id: a Gymnasium id such as "Pendulum-v1" (with `make`, only the name told to people).
     kwargs: arguments of the env's constructor (of `make`, where given).
     wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
-        gymnasium.wrappers, a dotted path must lie under an allowed prefix.
+        gymnasium.wrappers, a dotted path must lie under an allowed prefix. Returns that are shown are
+        those of the env's own rewards, below these wrappers and below every RewardWrapper.
     vectorization: "sync" steps the envs in this process, "async" in a worker process each.
     autoreset: "same_step" answers an episode's end with the next episode's first observation (the
         last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
@@ -128,10 +131,15 @@ class EnvConfig:
     def _build(self, render_mode: str | None) -> Env:
         hear_mujoco()
         env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
+        refuse_statistics(env, "env.id", self.id)
+        made = env
+        env, meter = metered(env)
+        changed = bool(self.wrappers) or env is made
         env = CopyObservation(env)
         for wrapper in self.wrappers:
             env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
         env = flatten_observations(flatten_actions(env))
+        env = ShowRawReward(env, meter) if changed else env
         check_declared(self.action, env.action_space)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that
         # does should be the same run each time.

@@ -117,16 +117,7 @@ WRAPPERS: dict[str, dict[str, Adapter]] = {
         "DelayObservation": Attributes("observation_queue"),
         "TimeAwareObservation": Attributes("timesteps"),
         "FrameStackObservation": Attributes("obs_queue", "padding_value"),
-        "NormalizeObservation": Attributes(
-            "obs_rms.mean", "obs_rms.var", "obs_rms.count", "_update_running_mean"
-        ),
         "MaxAndSkipObservation": Attributes("_obs_buffer"),
-    },
-    "stateful_reward": {
-        "NormalizeReward": Attributes(
-            *("return_rms.mean", "return_rms.var", "return_rms.count"),
-            *("discounted_reward", "_update_running_mean"),
-        ),
     },
     "stateful_action": {
         "StickyAction": Attributes("last_action", "is_sticky_actions", "num_repeats", "repeats_taken"),

@@ -16,6 +16,8 @@ OURS = tuple(
         "guard.GuardEnv",
         "hybrid.FlatActions",
         "memory.CopyObservation",
+        "raw_reward.RewardMeter",
+        "raw_reward.ShowRawReward",
         "state_worker.ResumableEnv",
     )
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from sac_lightning.envs.raw_reward import raw_info
 from sac_lightning.envs.state_chain import capture_env, obstacle, restore_env
 
 
@@ -15,7 +16,7 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
     without touching the env; the worker draws the right conclusion from that answer.
 
     Infos end here. A vector env puts those of all envs together, key by key, and fails where their arrays
-    differ in length; nobody reads them.
+    differ in length; nobody reads them, but for the raw reward.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -29,9 +30,9 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._answer is not None:
             (obs, over), self._answer = self._answer, None
             return obs, 0.0, over, False, {}
-        obs, reward, terminated, truncated, _ = self.env.step(action)
+        obs, reward, terminated, truncated, info = self.env.step(action)
         self._over = bool(terminated or truncated)
-        return obs, reward, terminated, truncated, {}
+        return obs, reward, terminated, truncated, raw_info(info)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import FlattenObservation
 
 from sac_lightning.envs.imports import allowed_import
+from sac_lightning.envs.statistics import refuse_normalization, refuse_statistics
 from sac_lightning.errors import ConfigError, did_you_mean
 
 KEY = "env.wrappers"
@@ -29,6 +30,7 @@ def wrapper_class(name: Any, allowed_prefixes: Sequence[str] = ()) -> type[gym.W
         found = getattr(module, class_name, None)
     except (ImportError, DependencyNotInstalled) as error:
         raise ConfigError(KEY, name, f"something it needs is not installed ({error})") from error
+    refuse_normalization(found, KEY, name)
     if not (isinstance(found, type) and issubclass(found, gym.Wrapper)):
         names = getattr(module, "__all__", None) or dir(module)
         raise ConfigError(
@@ -50,10 +52,12 @@ def wrap(env: Env, wrapper: Mapping[str, Any], allowed_prefixes: Sequence[str] =
     """`env` inside the wrapper. Raises ConfigError when the wrapper refuses its arguments or the env."""
     cls, kwargs = _parts(wrapper, allowed_prefixes)
     try:
-        return cls(env, **kwargs)
+        wrapped = cls(env, **kwargs)
     except (TypeError, ValueError, AssertionError, AttributeError, DependencyNotInstalled) as error:
         reason = str(error) or type(error).__name__
         raise ConfigError(KEY, wrapper["name"], f"cannot wrap this env with {kwargs}: {reason}") from error
+    refuse_statistics(wrapped, KEY, wrapper["name"])
+    return wrapped
 
 
 def flatten_observations(env: Env) -> Env:
