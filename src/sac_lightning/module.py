@@ -72,7 +72,7 @@ class SACModule(LightningModule):
         self.actor_config = from_spec(ActorConfig, ActorConfig() if actor is None else actor)
         self.critic_config = from_spec(CriticConfig, CriticConfig() if critic is None else critic)
         self.gamma, self.tau, self.seed, self.compile_update = gamma, tau, seed, compile
-        self.save_hyperparameters(self._plain_hyperparameters(log_every_n_env_steps), logger=False)
+        self.save_hyperparameters(self._plain_hyperparameters(log_every_n_env_steps))
         self._build_networks()
         self._build_temperature()
         self.register_buffer("env_steps", torch.zeros((), dtype=torch.int64))

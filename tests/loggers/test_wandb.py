@@ -26,7 +26,7 @@ def _no_account(monkeypatch, tmp_path):
         if name.startswith("WANDB_") and name != "WANDB_SERVICE":
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setattr("sac_lightning.loggers.wandb._setting", {"base_url": "https://api.wandb.ai"}.get)
+    monkeypatch.setattr("sac_lightning.loggers.wandb_mode._setting", {"base_url": "https://api.wandb.ai"}.get)
 
 
 def records(sync_dir: str) -> list[dict]:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from sac_lightning.callbacks import AtomicCheckpointIO, GracefulStop
+from sac_lightning.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
 from sac_lightning.checks import PRECISIONS, check_numbers
 from sac_lightning.cli.instantiate import build, check_targets
 from sac_lightning.cli.values import check_values, make_whole
@@ -52,7 +52,7 @@ class Plan:
         obs, action = self.datamodule.specs
         check_fits(self.datamodule.capacity, obs, action, self.device)
         cfg = self.config
-        return SACModule(
+        module = SACModule(
             obs,
             action,
             build(cfg, "head", action),
@@ -65,6 +65,8 @@ class Plan:
             compile=self.compiled,
             log_every_n_env_steps=cfg.log_every_n_env_steps,
         )
+        module.save_hyperparameters({}, logger=False)  # loggers get the whole config instead
+        return module
 
     def trainer(self, loggers: list[Any], callbacks: list[Any], max_epochs: int) -> pl.Trainer:
         """Lightning's Trainer for this run."""
@@ -77,7 +79,7 @@ class Plan:
             devices=1 if on_cpu else [self.device.index or 0],
             precision=self.config.precision,
             logger=loggers,
-            callbacks=[*callbacks, GracefulStop(self.max_seconds)],
+            callbacks=[*callbacks, EvaluationVideo(), GracefulStop(self.max_seconds)],
             plugins=[AtomicCheckpointIO()],
             max_time=None,  # GracefulStop keeps it
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter

@@ -180,7 +180,7 @@ def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
 
 
 def _recorder(env: "EnvConfig", path: Path) -> "Callable[[Policy, int], None]":
-    from sac_lightning.cli.video import check_video, film
+    from sac_lightning.video import check_video, film
 
     check_video(env)
     return partial(film, env, path)

@@ -19,6 +19,7 @@ from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
+from sac_lightning.cli.tracking import hyperparameters
 from sac_lightning.files import DamagedFile
 from sac_lightning.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.module import SACModule
@@ -103,6 +104,8 @@ class _Run:
             return FAILED, "failed"
 
     def _fit(self) -> None:
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(hyperparameters(self.plan.config))
         if self.resumption is None:
             self.trainer.fit(self.module, self.plan.datamodule)
             return

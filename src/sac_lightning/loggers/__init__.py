@@ -2,6 +2,7 @@
 
 from sac_lightning.loggers.images import log_image
 from sac_lightning.loggers.metrics_csv import MetricsCSV, read_metrics
-from sac_lightning.loggers.wandb import EnvStepWandbLogger, choose_mode
+from sac_lightning.loggers.wandb import EnvStepWandbLogger
+from sac_lightning.loggers.wandb_mode import choose_mode
 
 __all__ = ["EnvStepWandbLogger", "MetricsCSV", "choose_mode", "log_image", "read_metrics"]

@@ -1,7 +1,6 @@
 """Weights & Biases, counted in env steps, that never asks a question."""
 
 import logging
-import netrc
 import os
 import secrets
 import shlex
@@ -9,23 +8,27 @@ import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
+from torch import nn
 from typing_extensions import override
 
-from sac_lightning.errors import require
+from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.loggers.artifacts import ModelArtifacts
+from sac_lightning.loggers.histograms import HISTOGRAMS, histograms
+from sac_lightning.loggers.wandb_mode import choose_mode
 
 if TYPE_CHECKING:
     import wandb
+    from pytorch_lightning import LightningModule
 
 log = logging.getLogger(__name__)
 
 STEP = "env_steps"
-MODES = ("auto", "online", "offline", "disabled")
+TRAINING_ROW = "train/critic_loss"  # a metric that rows of training have, and no others
 FORBIDDEN_IN_PROJECT = "/\\#?%:"
 # W&B refuses longer ones, and a run named after its overrides can be long.
 LONGEST_NAME, LONGEST_TAG = 128, 64
@@ -36,8 +39,15 @@ class EnvStepWandbLogger(WandbLogger):
     """A `WandbLogger` whose x-axis is `env_steps`, online only where that can work.
 
     The mode is chosen when the logger is made: `auto` is online with an API key and offline without one.
-    Nothing is asked, no checkpoint is uploaded, no code is saved and the environment variables stay as they
-    are. `run_id` is known from the start; give it back as `id` to continue the same run.
+    Nothing is asked, no code is saved and the environment variables stay as they are. `run_id` is known from
+    the start; give it back as `id` to continue the same run.
+
+    entity: the team or user that owns the run; None is the account's own.
+    notes: text about the run, shown beside it.
+    log_model: send best.ckpt and last.ckpt as versions of the artifact `model-RUN_ID` when a fit ends, with
+        the aliases `best` or `last`, and `env_steps-N`.
+    video_every: film an episode after every so many epochs (`EvaluationVideo`); None makes no film.
+    histograms: "gradients", "parameters" or "all" with each row of training metrics, or None (`watch`).
     """
 
     def __init__(
@@ -51,9 +61,37 @@ class EnvStepWandbLogger(WandbLogger):
         tags: Iterable[str] = (),
         id: str | None = None,
         mode: str = "auto",
+        entity: str | None = None,
+        notes: str | None = None,
+        log_model: bool = False,
+        video_every: int | None = None,
+        histograms: str | None = None,
     ) -> None:
-        ok = bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
+        texts = {
+            "name": name,
+            "group": group,
+            "job_type": job_type,
+            "id": id,
+            "entity": entity,
+            "notes": notes,
+        }
+        for key, text in texts.items():
+            require(text is None or isinstance(text, str), key, text, "must be text, or null")
+        ok = isinstance(project, str) and bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
         require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
+        require(isinstance(log_model, bool), "log_model", log_model, "must be true or false")
+        require(
+            histograms in (None, *HISTOGRAMS),
+            "histograms",
+            histograms,
+            f"must be {', '.join(HISTOGRAMS)} or null",
+        )
+        self.video_every = as_whole(video_every)
+        told = "must be a whole number of epochs of at least 1, or null"
+        require(video_every is None or whole(self.video_every) >= 1, "video_every", video_every, told)
+        self.histograms = histograms
+        self._watched: tuple[LightningModule, str] | None = None
+        self._artifacts = ModelArtifacts() if log_model else None
         self.mode = choose_mode(mode)
         super().__init__(
             project=project,
@@ -62,6 +100,8 @@ class EnvStepWandbLogger(WandbLogger):
             group=_short(group),
             job_type=_short(job_type, LONGEST_TAG),
             tags=[tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
+            entity=entity,
+            notes=notes,
             version=id or _id_from_agent() or _new_id(),
         )
         self._asked = mode
@@ -107,12 +147,46 @@ class EnvStepWandbLogger(WandbLogger):
         """Log one row at `step` env steps; without a step, at the last one logged."""
         self._env_steps = int(metrics.get(STEP, self._env_steps if step is None else step))
         row = {key: value for key, value in metrics.items() if key != "epoch"}
+        if self._watched is not None and TRAINING_ROW in row:
+            row |= histograms(*self._watched)
         if row:
             self.experiment.log({**row, STEP: self._env_steps})
 
     @override
+    def watch(
+        self, model: nn.Module, log: str | None = "gradients", log_freq: int = 0, log_graph: bool = False
+    ) -> None:
+        """Add histograms to each row of training metrics: "gradients", "parameters", "all"; None for none.
+
+        W&B's own hooks wait for `backward()`, which updates here do not call; `log_freq` and `log_graph` have
+        no meaning.
+        """
+        require(log in (None, *HISTOGRAMS), "log", log, f"must be {', '.join(HISTOGRAMS)} or None")
+        self._watched = None if log is None else (cast("LightningModule", model), log)
+
+    @override
+    @rank_zero_only
+    def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
+        """Watch `model` as `histograms` asks for: Lightning calls this when a fit begins."""
+        if self.histograms is not None:
+            self.watch(model, self.histograms)
+        callbacks = vars(cast("LightningModule", model).trainer).get("callbacks", ())
+        if self.video_every is not None and not any(hasattr(each, "films") for each in callbacks):
+            log.warning("video_every=%s: give the Trainer the callback EvaluationVideo", self.video_every)
+
+    @override
+    @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Nothing: checkpoints stay in the run directory."""
+        """Checkpoints stay in the run directory; with `log_model` they are logged when the fit ends."""
+        if self._artifacts is not None:
+            self._artifacts.remember(checkpoint_callback)
+
+    @override
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """The fit has ended: log the checkpoints, if asked for."""
+        if self._artifacts is not None and self.mode != "disabled":
+            self._artifacts.log_to(self.experiment)
 
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
@@ -146,47 +220,6 @@ class EnvStepWandbLogger(WandbLogger):
         if self.mode != "online":
             arguments.pop("resume", None)  # means nothing there, and W&B says so each time
         return wandb.init(**arguments)
-
-
-def choose_mode(requested: str = "auto") -> str:
-    """`online`, `offline` or `disabled`, decided without the network and without a question.
-
-    `auto` follows WANDB_MODE and W&B's own settings, and is online only where an API key is configured.
-    """
-    require(requested in MODES, "mode", requested, f"must be one of {', '.join(MODES)}")
-    if requested in ("offline", "disabled"):
-        return requested
-    if requested == "online":
-        require(
-            _has_key(), "mode", requested, "online needs an API key: run `wandb login`, or set WANDB_API_KEY"
-        )
-        return requested
-    said = os.environ.get("WANDB_MODE", "").lower() or _setting("mode")
-    if said == "disabled":
-        return "disabled"
-    return "offline" if said in ("offline", "dryrun") or not _has_key() else "online"
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or _setting("base_url")).netloc
-    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    for place in places:
-        try:
-            entry = netrc.netrc(Path(place).expanduser()).authenticators(host)
-        except (OSError, netrc.NetrcParseError):
-            continue
-        if entry and entry[2]:
-            return True
-    return bool(_setting("api_key"))
-
-
-def _setting(key: str) -> str:
-    """A value of W&B's own settings files, which `wandb offline` and `wandb login` write."""
-    import wandb
-
-    return str(getattr(wandb.setup().settings, key, None) or "")
 
 
 def _settings() -> "wandb.Settings":
