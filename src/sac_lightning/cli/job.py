@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import plan
@@ -18,6 +18,7 @@ from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.sweepfolder import told_apart
 from sac_lightning.cli.sweepjob import run_sweep_job
 from sac_lightning.cli.values import make_whole
+from sac_lightning.envs.catalogue import split_id
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
@@ -27,6 +28,7 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
     make_whole(cfg)
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
+    _allow_typed_module(cfg, overrides)
     directory = RunDirectory(Path(hydra_cfg.runtime.output_dir))
     if hydra_cfg.mode == RunMode.MULTIRUN:
         sweep, in_pool = Path(str(hydra_cfg.sweep.dir)), is_pool(hydra_cfg.launcher)
@@ -39,6 +41,15 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
             return tell_mistake(error), math.nan
     best = outcome.summary.get("best_return_mean")
     return outcome.code, math.nan if best is None else best
+
+
+def _allow_typed_module(cfg: DictConfig, overrides: list[str]) -> None:
+    """Whoever types env.id=my_package:MyEnv-v0 means to import my_package; a file that says so may not."""
+    typed = any(override.partition("=")[0].lstrip("+") == "env.id" for override in overrides)
+    env_id, allowed = (OmegaConf.select(cfg, f"env.{key}") for key in ("id", "allowed_prefixes"))
+    module = split_id(env_id)[0] if typed and isinstance(env_id, str) else None
+    if module and isinstance(allowed, ListConfig) and module not in allowed:
+        allowed.append(module)
 
 
 def _begin(cfg: DictConfig, overrides: list[str]) -> Outcome:

@@ -13,17 +13,23 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id
 from gymnasium.error import DependencyNotInstalled
 
-from sac_lightning.errors import ConfigError, did_you_mean
+from sac_lightning.errors import ConfigError, did_you_mean, require
 
 logger = logging.getLogger(__name__)
 
 # Where an env lives -> the extra of this package that installs what it needs.
 EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
 ELSEWHERE = {
-    "render_mode": "it is chosen where the env is made",
+    "render_mode": "set env.render_mode",
     "max_episode_steps": "set env.max_episode_steps",
     "id": "set env.id",
 }
+
+
+def split_id(env_id: str) -> tuple[str | None, str]:
+    """The module to import first and the id, of Gymnasium's "my_package:MyEnv-v0"; None of a plain id."""
+    module, colon, rest = env_id.partition(":")
+    return (module, rest) if colon else (None, env_id)
 
 
 def check_id(env_id: str) -> EnvSpec:
@@ -35,7 +41,8 @@ def check_id(env_id: str) -> EnvSpec:
         raise ConfigError(
             "env.id",
             env_id,
-            f"Gymnasium knows no such id.{hint} If a package registers it, name it in env.imports",
+            f"Gymnasium knows no such id.{hint} If a package registers it, write env.id=PACKAGE:{env_id} "
+            "or name it in env.imports",
         )
     # Ids that have moved to another package stay registered with a function that only raises.
     if getattr(spec.entry_point, "__module__", "") == "gymnasium.envs":
@@ -124,6 +131,23 @@ def check_kwargs(env_id: str, creator: Any, kwargs: Mapping[str, Any]) -> None:
                 kwargs[name],
                 f"{env_id} takes {', '.join(takes) or 'no arguments'}.{did_you_mean(name, takes)}",
             )
+
+
+def check_render_mode(env_id: str, creator: Any, mode: str | None) -> None:
+    """Raise ConfigError on `env.render_mode` for a mode that neither `creator` nor Gymnasium offers."""
+    if mode is None:
+        return
+    require(isinstance(mode, str) and bool(mode), "env.render_mode", mode, "null or text, e.g. rgb_array")
+    metadata = getattr(creator, "metadata", None)
+    own = metadata.get("render_modes") if isinstance(metadata, Mapping) else None
+    if own is None:  # a function, which alone knows
+        return
+    offered = [*own, *(f"{each}_list" for each in own if each != "human" and not each.endswith("_list"))]
+    if {"rgb_array", "rgb_array_list"} & set(own):
+        offered.append("human")
+    known = sorted(set(offered))
+    advice = f"{env_id} has {', '.join(known) or 'none'}.{did_you_mean(mode, known)}"
+    require(mode in known, "env.render_mode", mode, advice)
 
 
 def hear_mujoco() -> None:

@@ -12,12 +12,15 @@ from sac_lightning.envs.catalogue import (
     check_id,
     check_installed,
     check_kwargs,
+    check_render_mode,
     hear_mujoco,
     missing_dependency,
+    split_id,
 )
 from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
 from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
+from sac_lightning.envs.making import made
 from sac_lightning.envs.memory import CopyObservation
 from sac_lightning.envs.raw_reward import ShowRawReward, metered
 from sac_lightning.envs.spaces import check_declared, declared_action
@@ -33,7 +36,8 @@ Env = gym.Env[Any, Any]
 class EnvConfig:
     """Which env, with which arguments and wrappers, and how many of them step together.
 
-    id: a Gymnasium id such as "Pendulum-v1" (with `make`, only the name told to people).
+    id: a Gymnasium id such as "Pendulum-v1", or "my_package:MyEnv-v0", whose module is imported first (with
+        `make`, only the name that messages show).
     kwargs: arguments of the env's constructor (of `make`, where given).
     wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
         gymnasium.wrappers, a dotted path must lie under an allowed prefix. Returns that are shown are
@@ -42,11 +46,13 @@ class EnvConfig:
     autoreset: "same_step" answers an episode's end with the next episode's first observation (the
         last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
     max_episode_steps: the time limit in steps; None keeps the registered one.
+    render_mode: Gymnasium's, such as "rgb_array", for wrappers and envs that need pictures; null for none.
     make: your own factory, for use as a library.
     imports: modules imported first, so that they register their ids.
     action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
         `{hybrid: [n, A]}`, checked when the env is made.
-    allowed_prefixes: packages that `imports` and `wrappers` may name besides gymnasium and sac_lightning.
+    allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
+        sac_lightning.
     """
 
     id: str
@@ -55,6 +61,7 @@ class EnvConfig:
     vectorization: str = "sync"
     autoreset: str = "same_step"
     max_episode_steps: int | None = None
+    render_mode: str | None = None
     make: Callable[..., Env] | None = None
     imports: Sequence[str] = ()
     action: Mapping[str, Any] | None = None
@@ -73,11 +80,11 @@ class EnvConfig:
         Imports `imports` and the module that defines the env; makes nothing.
         """
         self._check_options()
-        for module in self.imports:
-            allowed_import(module, "env.imports", self.allowed_prefixes)
+        self._import()
         if self.make is None:
-            require(isinstance(self.id, str) and bool(self.id), "env.id", self.id, "name an env's id")
-            check_kwargs(self.id, check_installed(check_id(self.id)), self.kwargs)
+            creator = check_installed(check_id(self._registered_id))
+            check_kwargs(self.id, creator, self.kwargs)
+            check_render_mode(self.id, creator, self.render_mode)
         for wrapper in self.wrappers:
             check_wrapper(wrapper, self.allowed_prefixes)
         declared_action(self.action)
@@ -85,11 +92,13 @@ class EnvConfig:
     def build(self, render_mode: str | None = None) -> Env:
         """One env with its wrappers, flat Box observations, and errors that name it (EnvError).
 
-        Raises ConfigError when the env cannot be made from this configuration, or when its action
+        `render_mode` is put in the place of the configuration's. Raises EnvError when making it fails, and
+        ConfigError when the env cannot be made from this configuration, or when its action
         space is not the declared one.
         """
         self.check()
-        return GuardEnv(self._build(render_mode), self.id)
+        env = made(lambda: self._build(self.render_mode if render_mode is None else render_mode), self.id)
+        return GuardEnv(env, self.id)
 
     def build_vector(self, num_envs: int) -> CheckedVectorEnv:
         """`num_envs` envs as one, which raises EnvError naming the env and the step.
@@ -122,19 +131,30 @@ class EnvConfig:
             shape = "a mapping" if kind is dict else "a list"
             require(isinstance(value, kind), f"env.{key}", value, f"must be {shape}")
 
-    def _build_in_worker(self) -> Env:
-        # A worker that was not forked has registered nothing yet.
+    @property
+    def _registered_id(self) -> str:
+        return split_id(self.id)[1]
+
+    def _import(self) -> None:
         for module in self.imports:
             allowed_import(module, "env.imports", self.allowed_prefixes)
-        return self._build(None)
+        if self.make is None:
+            require(isinstance(self.id, str) and bool(self.id), "env.id", self.id, "name an env's id")
+            first, _ = split_id(self.id)
+            if first is not None:
+                allowed_import(first, "env.id", self.allowed_prefixes)
+
+    def _build_in_worker(self) -> Env:
+        self._import()  # a worker that was not forked has registered nothing yet
+        return self._build(self.render_mode)
 
     def _build(self, render_mode: str | None) -> Env:
         hear_mujoco()
         env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
         refuse_statistics(env, "env.id", self.id)
-        made = env
+        bare = env
         env, meter = metered(env)
-        changed = bool(self.wrappers) or env is made
+        changed = bool(self.wrappers) or env is bare
         env = CopyObservation(env)
         for wrapper in self.wrappers:
             env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
@@ -150,9 +170,13 @@ class EnvConfig:
     def _registered(self, render_mode: str | None) -> Env:
         rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         try:
-            return gym.make(self.id, max_episode_steps=self.max_episode_steps, **rendered, **self.kwargs)
+            return gym.make(
+                self._registered_id, max_episode_steps=self.max_episode_steps, **rendered, **self.kwargs
+            )
         except (ImportError, DependencyNotInstalled) as error:
-            raise missing_dependency(self.id, str(gym.registry[self.id].entry_point), error) from error
+            raise missing_dependency(
+                self.id, str(gym.registry[self._registered_id].entry_point), error
+            ) from error
         except (TypeError, ValueError, AssertionError) as error:
             # Without arguments of ours it is the env's own bug, and its traceback should be seen.
             if not self.kwargs:

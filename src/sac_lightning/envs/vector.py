@@ -1,5 +1,6 @@
 """Many envs behind one `step`: in this process, or in one worker process each."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,11 +12,13 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError, GuardEnv
+from sac_lightning.envs.making import made
 from sac_lightning.envs.same_process import SameProcessEnvs
 from sac_lightning.envs.state_worker import ResumableEnv
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
 VECTORIZATION = ("sync", "async")
+LONGEST_REASON = 1000  # bytes
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,21 @@ class EnvFactory:
     make: Callable[[], gym.Env[Any, Any]]
     name: str
     index: int | None
+    failure: Any = None  # shared memory for the reason why a worker could not make its env
     owner: int = field(default_factory=os.getpid)
 
     def __call__(self) -> gym.Env[Any, Any]:
         """The env, guarded."""
-        if os.getpid() != self.owner:
+        in_worker = os.getpid() != self.owner
+        if in_worker:
             prepare_worker()
-        return ResumableEnv(GuardEnv(self.make(), self.name, self.index))
+        try:
+            env = made(self.make, self.name if self.index is None else f"{self.name} (env {self.index})")
+        except EnvError as error:
+            if in_worker and self.failure is not None:
+                self.failure.value = str(error).encode()[:LONGEST_REASON]
+            raise
+        return ResumableEnv(GuardEnv(env, self.name, self.index))
 
 
 def prepare_worker() -> None:
@@ -51,16 +62,19 @@ def vector_env(
 ) -> CheckedVectorEnv:
     """`num_envs` envs of `make` as one; observations are copies, so they may be kept.
 
-    Raises EnvError when a worker process cannot make its env.
+    Raises EnvError, which says why, when one of them cannot be made.
     """
-    factories = [EnvFactory(make, name, index if num_envs > 1 else None) for index in range(num_envs)]
+    failure: Any = multiprocessing.Array("c", LONGEST_REASON) if vectorization == "async" else None
+    numbers = range(num_envs) if num_envs > 1 else (None,)
+    factories = [EnvFactory(make, name, index, failure) for index in numbers]
     mode = AUTORESET[autoreset]
     envs: VectorEnv[Any, Any, Any]
     if vectorization == "async":
         try:
             envs = AsyncVectorEnv(factories, copy=True, daemon=True, autoreset_mode=mode)
         except LOST_WORKER as error:
-            raise EnvError(f"{name}: a worker process could not make its env") from error
+            reason = failure.value.decode(errors="replace") if failure is not None else ""
+            raise EnvError(reason or f"{name}: a worker process could not make its env") from error
     else:
         envs = SameProcessEnvs(factories, copy=True, autoreset_mode=mode)
     return CheckedVectorEnv(envs, name)
