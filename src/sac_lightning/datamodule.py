@@ -34,6 +34,9 @@ class ReplayDataModule(LightningDataModule):
 
     With `overlap` the envs step in a thread while the updates of the turn before run; the actions are then
     those of the policy before these updates. That pays for envs that take long.
+
+    Evaluation has envs of its own, `eval_envs` at most. Where only one env can exist, `eval_episodes=0` turns
+    evaluation off; then no more than `num_envs` exist at any time.
     """
 
     total_env_steps: int
@@ -55,6 +58,7 @@ class ReplayDataModule(LightningDataModule):
         batch_size: int = 256,
         capacity: int | None = None,
         eval_episodes: int = 10,
+        eval_envs: int = 10,
         seed: int = 0,
         device: torch.device | str = "cpu",
         journal_dir: Path | str | None = None,
@@ -66,6 +70,7 @@ class ReplayDataModule(LightningDataModule):
         self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
         self.turns_per_batch, self.overlap = as_whole(turns_per_batch), overlap
         self.eval_episodes, self.seed, self.utd_ratio = as_whole(eval_episodes), as_whole(seed), utd_ratio
+        self.eval_envs = as_whole(eval_envs)
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
         self._check_counts()
@@ -84,11 +89,11 @@ class ReplayDataModule(LightningDataModule):
             "num_envs",
             "collect_steps",
             "batch_size",
-            "eval_episodes",
+            "eval_envs",
         ):
             value = getattr(self, key)
             require(whole(value) >= 1, key, value, "must be a whole number of at least 1")
-        for key in ("learning_starts", "seed"):
+        for key in ("eval_episodes", "learning_starts", "seed"):
             value = getattr(self, key)
             require(whole(value) >= 0, key, value, "must be a whole number of at least 0")
 
@@ -169,9 +174,10 @@ class ReplayDataModule(LightningDataModule):
         """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
         obs, action = self.specs
         streams = Streams.of(self.seed)
-        if self.evaluator is None:
+        if self.evaluator is None and self.eval_episodes:
             first = streams.evaluation
-            self.evaluator = Evaluator(self.env.build, range(first, first + self.eval_episodes))
+            seeds = range(first, first + self.eval_episodes)
+            self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs)
         if stage == "fit" and self.collection is None:
             planned = check_fits(self.capacity, obs, action, self.device)
             log.info(
@@ -189,6 +195,8 @@ class ReplayDataModule(LightningDataModule):
                 overlap=self.overlap,
             )
             log.info("resume: %s", self.collection.guarantee)
+            if self.evaluator is not None and self._evaluates:
+                self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """The rest of the present epoch: collect, update, collect, update …"""
@@ -213,9 +221,9 @@ class ReplayDataModule(LightningDataModule):
         """Whether `end_epoch_early` left env steps of the present epoch undone."""
         return self._loader is not None and self._loader.cut_short
 
-    def val_dataloader(self) -> SizedLoader[Evaluation]:
-        """One item: an evaluation of the module's present policy."""
-        return SizedLoader(1, self._evaluate)
+    def val_dataloader(self) -> SizedLoader[Evaluation] | list[Any]:
+        """One item: an evaluation of the module's present policy; no loader where evaluation is off."""
+        return SizedLoader(1, self._evaluate) if self.eval_episodes else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to move: the buffer lies where the networks are."""
@@ -254,6 +262,11 @@ class ReplayDataModule(LightningDataModule):
     def _evaluate(self) -> Evaluation:
         assert self.evaluator is not None
         return self.evaluator.run(self._policy)
+
+    @property
+    def _evaluates(self) -> bool:
+        """Whether the trainer asks for evaluations."""
+        return self.trainer is None or bool(self.trainer.limit_val_batches)
 
     @property
     def _acts_ahead(self) -> bool:

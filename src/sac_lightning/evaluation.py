@@ -7,9 +7,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.raw_reward import raw_reward
-from sac_lightning.errors import require
+from sac_lightning.errors import require, whole
 from sac_lightning.policy import Policy
+
+# What to do where a further env cannot be made.
+FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 turns evaluation off"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Evaluator:
         self, build: Callable[[], gym.Env[Any, Any]], seeds: Sequence[int], side_by_side: int = 10
     ) -> None:
         require(len(seeds) >= 1, "eval_episodes", len(seeds), "must be a whole number of at least 1")
+        require(whole(side_by_side) >= 1, "eval_envs", side_by_side, "must be a whole number of at least 1")
         self.seeds = tuple(seeds)
         self._build = build
         self._side_by_side = side_by_side
@@ -52,12 +57,24 @@ class Evaluator:
         lengths: list[int] = []
         for start in range(0, len(self.seeds), self._side_by_side):
             chunk = self.seeds[start : start + self._side_by_side]
-            while len(self._envs) < len(chunk):
-                self._envs.append(self._build())
+            self._make(len(chunk))
             ret, length = _episodes(policy, self._envs[: len(chunk)], chunk)
             returns += ret
             lengths += length
         return Evaluation(tuple(returns), tuple(lengths))
+
+    def prepare(self) -> None:
+        """Make the first env. Raises EnvError when that fails, as `run` does."""
+        self._make(1)
+
+    def _make(self, count: int) -> None:
+        """Have `count` envs."""
+        while len(self._envs) < count:
+            try:
+                self._envs.append(self._build())
+            except EnvError as error:
+                which = f"evaluation env {len(self._envs) + 1} of {min(self._side_by_side, len(self.seeds))}"
+                raise EnvError(f"{which}: {error}; {FEWER}") from error
 
     def close(self) -> None:
         """Close the envs."""

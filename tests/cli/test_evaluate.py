@@ -91,6 +91,7 @@ def test_run_without_a_best_checkpoint_has_its_last(run: Path, evaluate: Command
     {
         "episodes=0": "episodes=0: must be a whole number of at least 1",
         "episodes=abc": "episodes=abc: must be a whole number of at least 1",
+        "envs=0": "envs=0: must be a whole number of at least 1",
         "seed=-1": "seed=-1: must be a whole number of at least 0",
         "video=maybe": "video=maybe: must be true or false",
         "deterministic=5": "deterministic=5: must be true or false",

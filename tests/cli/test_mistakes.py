@@ -74,6 +74,9 @@ MISTAKES = {
     "+env.kwargs.gravity=1": ("env.kwargs.gravity=1: Pendulum-v1 takes g",),
     "env=gym": ("env.id=???: must be given",),
     "env.imports=[os]": ("env.imports=os: only gymnasium, sac_lightning may be imported",),
+    "eval_episodes=0 callbacks=early_stopping callbacks.early_stopping.stopping_threshold=1": (
+        "eval_episodes=0: callbacks.early_stopping watches eval/return_mean",
+    ),
     "env.wrappers=[{name:NormalizeObservation}]": (
         "env.wrappers=NormalizeObservation: keeps running statistics",
         "normalisation wrappers are not supported: leave it out",
@@ -90,7 +93,8 @@ TOP_LEVEL = {
     "seed": (("-1", "1.5", "abc"), "must be a whole number of at least 0"),
     "total_env_steps": (("0", "abc"), "must be a whole number of at least 1"),
     "steps_per_epoch": (("0", "abc"), "must be a whole number of at least 1"),
-    "eval_episodes": (("0", "abc"), "must be a whole number of at least 1"),
+    "eval_episodes": (("-1", "abc"), "must be a whole number of at least 0"),
+    "eval_envs": (("0", "abc"), "must be a whole number of at least 1"),
     "learning_starts": (("-1", "abc"), "must be a whole number of at least 0"),
     "num_envs": (("0", "abc"), "must be a whole number of at least 1"),
     "batch_size": (("0", "abc", "2.5", "true"), "must be a whole number of at least 1"),

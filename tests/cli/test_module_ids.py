@@ -46,3 +46,23 @@ def test_render_mode_is_a_key(train: Command, tmp_path: Path) -> None:
     ended = train(*pictured, *TINY)
     assert ended.code == 1
     assert "module_envs:Pictured-v0 could not be made: ValueError: a render_mode is needed" in ended.err
+
+
+def test_a_simulator_that_exists_once_is_trained_and_evaluated(
+    train: Command, evaluate: Command, tmp_path: Path
+) -> None:
+    run = f"hydra.run.dir={tmp_path}/run"
+    ended = train("env=gym", "env.id=module_envs:Only-v0", *TINY, "eval_episodes=0", run)
+    assert ended.code == 0, ended.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["eval_episodes"], summary["best_return_mean"]) == ("done", 0, None)
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+    line = (f"run={tmp_path}/run", "allowed_prefixes=[module_envs]", "episodes=2")
+    assert evaluate(*line).code == 1  # ten at once
+    assert evaluate(*line, "envs=1").code == 0
+    assert len(json.loads((tmp_path / "run" / "eval.json").read_text())["returns"]) == 2
+    ended = train("env=gym", "env.id=module_envs:Only-v0", *TINY, f"hydra.run.dir={tmp_path}/no")
+    assert ended.code == 1
+    shown = " ".join(ended.err.split())
+    assert "evaluation env 1 of 1: module_envs:Only-v0 could not be made: RuntimeError: the port" in shown
+    assert "eval_episodes=0" in shown

@@ -35,8 +35,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # An epoch that a stop cut short has no evaluation of its own; the resumed run completes it.
-        if not getattr(_datamodule(trainer), "epoch_cut_short", False):
+        # An epoch that a stop cut short has no evaluation of its own; the resumed run completes it. Nor has a
+        # run whose evaluation is off.
+        if self.monitor in trainer.callback_metrics and not getattr(
+            _datamodule(trainer), "epoch_cut_short", False
+        ):
             super().on_train_epoch_end(trainer, pl_module)
 
     @override

@@ -87,6 +87,7 @@ class Plan:
             log_every_n_steps=1,  # rows are due by env steps; Lightning would warn of short epochs
             enable_model_summary=False,
             inference_mode=False,
+            **({} if self.datamodule.eval_episodes else {"limit_val_batches": 0}),
         )
         return trainer
 
@@ -106,6 +107,8 @@ def plan(cfg: DictConfig) -> Plan:
     for key, advice in OWN_TRAINER_KEYS.items():
         if cfg.trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)
+    if cfg.eval_episodes == 0:
+        _need_no_evaluation(cfg.callbacks)
     device = resolve_device(cfg.device)
     datamodule = _datamodule(cfg, device)
     temperature = build(cfg, "alpha")
@@ -125,6 +128,13 @@ def plan(cfg: DictConfig) -> Plan:
     if declared is not None:
         entropy_setting(temperature, build(cfg, "head", declared), declared)
     return made
+
+
+def _need_no_evaluation(callbacks: DictConfig) -> None:
+    for name, entry in callbacks.items():
+        monitor = entry.get("monitor") if isinstance(entry, DictConfig) else None
+        told = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
+        require(not str(monitor).startswith("eval/"), "eval_episodes", 0, told)
 
 
 def _max_seconds(max_time: str | None) -> float | None:
@@ -153,6 +163,7 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         batch_size=cfg.batch_size,
         capacity=cfg.replay.capacity,
         eval_episodes=cfg.eval_episodes,
+        eval_envs=cfg.get("eval_envs", 10),  # a run of before has none
         seed=cfg.seed,
         device=device,
         journal_dir=Path(cfg.paths.run_dir) / "replay",

@@ -41,7 +41,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     check_spaces(module, env, checkpoint)
     record = _recorder(env, run.path / "videos" / "eval.mp4") if cfg.video else None
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
-    result = evaluate(env.build, _policy(module, cfg), seeds)
+    result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs)
     summary = {
         "checkpoint": str(checkpoint),
         "env_steps": int(module.env_steps),
@@ -58,9 +58,10 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
 
 
 def _check(cfg: "DictConfig") -> None:
-    for key in ("episodes", "seed"):
+    for key in ("episodes", "envs", "seed"):
         cfg[key] = as_whole(cfg[key])
-    require(whole(cfg.episodes) >= 1, "episodes", cfg.episodes, "must be a whole number of at least 1")
+    for key in ("episodes", "envs"):
+        require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
     require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
     for key in ("deterministic", "video"):
         require(isinstance(cfg[key], bool), key, cfg[key], "must be true or false")
@@ -157,11 +158,11 @@ def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> Non
     )
 
 
-def evaluate(build: Callable[[], Any], policy: "Policy", seeds: range) -> "Evaluation":
-    """One episode for each seed; the envs are closed afterwards."""
+def evaluate(build: Callable[[], Any], policy: "Policy", seeds: range, envs: int = 10) -> "Evaluation":
+    """One episode for each seed, `envs` at once at most; the envs are closed afterwards."""
     from sac_lightning.evaluation import Evaluator
 
-    evaluator = Evaluator(build, seeds)
+    evaluator = Evaluator(build, seeds, envs)
     try:
         return evaluator.run(policy)
     finally:

@@ -22,6 +22,7 @@ MEASURES = (
     *("env_steps", "grad_steps", "env_steps_per_s", "wall_time_s", "eval_episodes", "seed", "exit_status"),
 )
 DIRECTIONS = ("maximize", "minimize")
+EVALUATED = ("best_return_mean", "eval_return_mean", "eval_return_std")
 PRUNABLE = ("best_return_mean", "eval_return_mean")
 
 
@@ -61,6 +62,9 @@ def run_search(multirun: Multirun, arguments: list[str], search: Search) -> list
     """The summaries of all trials. Raises ConfigError before any begins, SweepEnded if none is done."""
     given = [f"{key}={value}" for key, value in search.params.items()]
     space = Space.of(multirun.parse([*given, *arguments]))
+    evaluates = search.metric in EVALUATED and "eval_episodes=0" in space.fixed
+    told = f"hydra.sweeper.metric={search.metric} is an evaluation's: evaluate, or search for another"
+    require(not evaluates, "eval_episodes", 0, told)
     shares = multirun.share(search.trials)
     multirun.subfolder(0, space.example())
     identity = {key: value for key, value in asdict(search).items() if key not in ("trials", "params")}
