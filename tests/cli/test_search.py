@@ -213,6 +213,7 @@ MISTAKES = {
     ),
     "hydra.sweeper.direction=up": ("hydra.sweeper.direction=up: must be maximize or minimize",),
     "hydra.sweeper.trials=0": ("hydra.sweeper.trials=0: must be a whole number of at least 1",),
+    "eval_episodes=0": ("eval_episodes=0: hydra.sweeper.metric=best_return_mean is an evaluation's",),
     "hydra.sweeper.trial=3": ("Could not override 'hydra.sweeper.trial'",),
     "lr=interval(2,1)": ("lr=interval(2,1): must go from a smaller to a larger number",),
     "tua=interval(0.1,0.2)": ("Could not override 'tua'", "Did you mean tau?"),
