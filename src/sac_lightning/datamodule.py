@@ -83,14 +83,8 @@ class ReplayDataModule(LightningDataModule):
         self._ending = False
 
     def _check_counts(self) -> None:
-        for key in (
-            "total_env_steps",
-            "steps_per_epoch",
-            "num_envs",
-            "collect_steps",
-            "batch_size",
-            "eval_envs",
-        ):
+        counts = ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_envs")
+        for key in counts:
             value = getattr(self, key)
             require(whole(value) >= 1, key, value, "must be a whole number of at least 1")
         for key in ("eval_episodes", "learning_starts", "seed"):
