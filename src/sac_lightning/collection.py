@@ -1,6 +1,8 @@
 """Envs, collector and replay buffer as one thing that can be saved and continued."""
 
 import logging
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,10 @@ class Collection:
         obs, action = specs
         streams = Streams.of(seed)
         self._streams, self._device = streams, device
-        self.envs: CheckedVectorEnv = env.build_vector(num_envs)
+        self._build_envs = partial(env.build_vector, num_envs)
+        self._open = True
+        self._left_at: dict[str, Any] | None = None  # the state in which `close` left the envs
+        self.envs: CheckedVectorEnv = self._build_envs()
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = ReplayBuffer(capacity, obs, action, streams.replay, device)
@@ -71,10 +76,8 @@ class Collection:
         if envs is not None:
             restore(self.envs, envs)
         else:
-            # The first reset would play the run's first episode again; this seed belongs to this moment.
-            self.collector.restart_episodes(self._streams.env + collector["env_steps"])
+            self._restart_episodes(collector["env_steps"])
             log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
-            self.envs.env_steps = collector["env_steps"]
         self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
         self._load_replay(state["replay"], state["journal"])
 
@@ -92,6 +95,40 @@ class Collection:
             self.journal.prune(kept)
 
     def close(self) -> None:
-        """Close the envs."""
+        """Close the envs; `reopen` continues their episodes where their state can be saved."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self.collector.settle()
+            self._left_at = capture(self.envs)
+        except Exception as error:
+            log.warning("the envs' state could not be kept (%s): a later fit begins new episodes", error)
         self.collector.close()
         self.envs.close()
+
+    def abandon(self) -> None:
+        """Give the envs up after an exception, which may have come in the middle of a step."""
+        if self._open:
+            self._open, self._left_at = False, None
+            self.collector.close(wait=False)
+            with suppress(Exception):
+                self.envs.abandon()
+
+    def reopen(self) -> None:
+        """Make the envs anew for a later fit, unless they are still open."""
+        if self._open:
+            return
+        self.envs = self._build_envs()
+        self.collector.reopen(self.envs)
+        if self._left_at is not None:
+            self.envs.reset(seed=self._streams.env)
+            restore(self.envs, self._left_at)
+        else:
+            self._restart_episodes(self.collector.env_steps)
+        self._open, self._left_at = True, None
+
+    def _restart_episodes(self, env_steps: int) -> None:
+        # The first reset would play the run's first episode again; this seed belongs to this moment.
+        self.collector.restart_episodes(self._streams.env + env_steps)
+        self.envs.env_steps = env_steps

@@ -107,7 +107,8 @@ class Collector:
         self._unknown = np.full(envs.num_envs, np.nan, np.float32)
         self._underway: Underway | None = None
         self._ahead: Ahead | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="envs") if overlap else None
+        self._overlap = overlap
+        self._thread = self._new_thread()
 
     def collect(self, policy: Policy, steps: int) -> list[Episode]:
         """`steps` steps of every env; the episodes that ended in them.
@@ -129,10 +130,22 @@ class Collector:
         self._ahead = Ahead(obs, noise)
         return self._ahead
 
-    def close(self) -> None:
-        """Wait for a step that is under way. Nothing of it is kept, nor an error that it met."""
+    def settle(self) -> None:
+        """Wait until the step that is under way has landed; it is stored by the next `collect`."""
+        if self._underway is not None:
+            self._underway.landed()
+
+    def close(self, wait: bool = True) -> None:
+        """End the thread, with `wait` after the step that is under way. Its errors are not raised."""
         if self._thread is not None:
-            self._thread.shutdown()
+            self._thread.shutdown(wait=wait)
+
+    def reopen(self, envs: VectorEnv) -> None:
+        """Go on with `envs`, made anew after `close`."""
+        self.envs, self._thread = envs, self._new_thread()
+
+    def _new_thread(self) -> ThreadPoolExecutor | None:
+        return ThreadPoolExecutor(1, thread_name_prefix="envs") if self._overlap else None
 
     def state_dict(self) -> CollectorState:
         """Counters, present observations, episode statistics and random streams, as plain data.
@@ -175,7 +188,7 @@ class Collector:
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""
         self._obs = _copy(self.envs.reset(seed=seed % 2**31)[0])
-        self._ahead = None
+        self._ahead = self._underway = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:

@@ -1,23 +1,28 @@
 """ReplayDataModule: an env-backed replay buffer as a LightningDataModule."""
 
+import contextlib
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 
+from sac_lightning.checks import check_counts, check_overlap
 from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
-from sac_lightning.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.errors import as_whole, number, require, whole
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
+from sac_lightning.loops import allow_uneven_epochs, fast_dev_run, settle_epochs
 from sac_lightning.policy import Policy
 from sac_lightning.replay import check_fits
 from sac_lightning.replay.size import GIB
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
+from sac_lightning.stepping import StepOptions, fast_dev_run_sizes
 
 log = logging.getLogger(__name__)
 UPDATES_PER_BATCH = 32
@@ -29,8 +34,9 @@ class ReplayDataModule(LightningDataModule):
     One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
     is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
     works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
-    millisecond a batch, does not count. With `total_env_steps` no multiple of `steps_per_epoch`, build the
-    Trainer with `reload_dataloaders_every_n_epochs=1`, so that the last epoch can be shorter.
+    millisecond a batch, does not count, and fewer where a step-based option of Lightning's asks for it.
+    The run ends with `total_env_steps`, even where the Trainer's `max_epochs` is larger; a fit that begins
+    within an epoch completes it first. A later fit continues with the same replay buffer.
 
     With `overlap` the envs step in a thread while the updates of the turn before run; the actions are then
     those of the policy before these updates. That pays for envs that take long.
@@ -73,32 +79,21 @@ class ReplayDataModule(LightningDataModule):
         self.eval_envs = as_whole(eval_envs)
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
-        self._check_counts()
+        check_counts(self)
         self.capacity = min(1_000_000, self.total_env_steps) if capacity is None else as_whole(capacity)
         self._check()
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
         self.collection: Collection | None = None
         self.evaluator: Evaluator | None = None
         self._loader: SizedLoader[Iteration] | None = None
+        self._options: StepOptions | None = None
         self._ending = False
-
-    def _check_counts(self) -> None:
-        counts = ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_envs")
-        for key in counts:
-            value = getattr(self, key)
-            require(whole(value) >= 1, key, value, "must be a whole number of at least 1")
-        for key in ("eval_episodes", "learning_starts", "seed"):
-            value = getattr(self, key)
-            require(whole(value) >= 0, key, value, "must be a whole number of at least 0")
+        self._warm_up = self.learning_starts  # of the present fit
 
     def _check(self) -> None:
-        require(
-            0.0 < number(self.utd_ratio) < math.inf,
-            "utd_ratio",
-            self.utd_ratio,
-            "must be a number above 0: gradient updates per env step",
-        )
-        turn = self.num_envs * self.collect_steps
+        told = "must be a number above 0: gradient updates per env step"
+        require(0.0 < number(self.utd_ratio) < math.inf, "utd_ratio", self.utd_ratio, told)
+        turn = self._steps_per_turn
         require(
             turn <= self.steps_per_epoch,
             "steps_per_epoch",
@@ -111,29 +106,19 @@ class ReplayDataModule(LightningDataModule):
             self.capacity,
             f"must be a whole number of at least num_envs={self.num_envs}",
         )
-        if self.total_env_steps < self.learning_starts:
-            raise ConfigError(
-                "total_env_steps",
-                self.total_env_steps,
-                f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
-            )
+        require(
+            self.total_env_steps >= self.learning_starts,
+            "total_env_steps",
+            self.total_env_steps,
+            f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
+        )
         if self.turns_per_batch is None:
             self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * turn)))
         told = "must be a whole number of at least 1, or null"
         turns = whole(self.turns_per_batch)
         require(turns >= 1, "collector.turns_per_batch", self.turns_per_batch, told)
-        self._check_overlap()
+        check_overlap(self.overlap, self.collect_steps)
         self.env.check()
-
-    def _check_overlap(self) -> None:
-        overlap: object = self.overlap
-        require(isinstance(overlap, bool), "collector.overlap", overlap, "must be true or false")
-        require(
-            not overlap or self.collect_steps == 1,
-            "collector.collect_steps",
-            self.collect_steps,
-            "must be 1 with overlap: one step of the envs is under way while the updates of a turn run",
-        )
 
     # --- what a module needs to know -----------------------------------------------------------------
 
@@ -160,23 +145,27 @@ class ReplayDataModule(LightningDataModule):
 
     def updates_due(self, env_steps: int) -> int:
         """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
-        return math.floor(self.utd_ratio * max(0, env_steps - self.learning_starts) + 1e-9)
+        return math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
 
     # --- Lightning's hooks ---------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
         obs, action = self.specs
-        streams = Streams.of(self.seed)
-        if self.evaluator is None and self.eval_episodes:
-            first = streams.evaluation
-            seeds = range(first, first + self.eval_episodes)
+        first, tries = Streams.of(self.seed).evaluation, fast_dev_run(self.trainer)
+        self.teardown("validate")
+        if self.eval_episodes:
+            seeds = range(first, first + min(tries or self.eval_episodes, self.eval_episodes))
             self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs)
-        if stage == "fit" and self.collection is None:
+        if stage != "fit":
+            return
+        assert self.trainer is not None
+        self._ending, self._options = False, None
+        allow_uneven_epochs(self.trainer)
+        self._warm_up = min(self.learning_starts, self._steps_per_turn) if tries else self.learning_starts
+        if self.collection is None:
             planned = check_fits(self.capacity, obs, action, self.device)
-            log.info(
-                "replay buffer: %d transitions, %.3f GiB on %s", self.capacity, planned / GIB, self.device
-            )
+            log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
             self.collection = Collection(
                 self.env,
                 self.num_envs,
@@ -189,20 +178,37 @@ class ReplayDataModule(LightningDataModule):
                 overlap=self.overlap,
             )
             log.info("resume: %s", self.collection.guarantee)
-            if self.evaluator is not None and self._evaluates:
-                self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
+        else:
+            self.collection.reopen()
+        if self.evaluator is not None and self.trainer.limit_val_batches:
+            self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
+        self.collection.collector.learning_starts = self._warm_up
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """The rest of the present epoch: collect, update, collect, update …"""
-        self._check_whole_epochs()
-        epoch_ends = min(
-            (self.env_steps // self.steps_per_epoch + 1) * self.steps_per_epoch, self.total_env_steps
-        )
-        turns = math.ceil((epoch_ends - self.env_steps) / (self.num_envs * self.collect_steps))
-        self._loader = SizedLoader(max(turns, 0), self._turn, self.turns_per_batch or 1)
+        if self._options is None:
+            assert self.trainer is not None
+            settle_epochs(self.trainer)
+            self._options = StepOptions.of(self.trainer)
+            if self.utd_ratio * self._steps_per_turn > 1.0:
+                self._options.check(self._global_steps(self.total_env_steps))
+        done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
+        epoch_ends = self.env_steps - done + self.steps_per_epoch
+        steps = self._global_steps(min(epoch_ends, self.total_env_steps))
+        sizes = self._options.batch_sizes(self.turns_per_batch or 1, steps)
+        if tries := fast_dev_run(self.trainer):
+            sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_turn)
+        self._loader = SizedLoader(sizes, self._turn)
         if self._ending:
             self._loader.stop()
         return self._loader
+
+    def _global_steps(self, end: int) -> Iterator[int]:
+        """`trainer.global_step` now and after each turn until `end` env steps."""
+        assert self.trainer is not None
+        begin = self.trainer.global_step - self.updates_due(self.env_steps)
+        every = self._steps_per_turn
+        return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
 
     def end_epoch_early(self) -> None:
         """Let the present epoch end after the turn that is running, and any later one before its first."""
@@ -217,7 +223,7 @@ class ReplayDataModule(LightningDataModule):
 
     def val_dataloader(self) -> SizedLoader[Evaluation] | list[Any]:
         """One item: an evaluation of the module's present policy; no loader where evaluation is off."""
-        return SizedLoader(1, self._evaluate) if self.eval_episodes else []
+        return SizedLoader([1], self._evaluate) if self.eval_episodes else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to move: the buffer lies where the networks are."""
@@ -230,13 +236,21 @@ class ReplayDataModule(LightningDataModule):
         if stage == "fit" and self.collection is not None:
             self.collection.close()
 
+    def on_exception(self, exception: BaseException) -> None:
+        """Give up all envs: one may be in the middle of a step. A later fit makes new ones."""
+        with contextlib.suppress(Exception):
+            self.teardown("validate")
+        if self.collection is not None:
+            self.collection.abandon()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything gathered, for a checkpoint: Lightning calls this."""
         return {} if self.collection is None else self.collection.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint: Lightning calls this after `setup`."""
-        if self.collection is not None:
+        """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
+        assert self.trainer is not None
+        if self.collection is not None and self.trainer.state.fn == "fit":
             self.collection.load_state_dict(state)
 
     # --- one turn ------------------------------------------------------------------------------------
@@ -258,36 +272,20 @@ class ReplayDataModule(LightningDataModule):
         return self.evaluator.run(self._policy)
 
     @property
-    def _evaluates(self) -> bool:
-        """Whether the trainer asks for evaluations."""
-        return self.trainer is None or bool(self.trainer.limit_val_batches)
-
-    @property
     def _acts_ahead(self) -> bool:
         """Whether updates choose the next action: one a turn at most, or all but the last would in vain."""
         assert self.trainer is not None
-        one = self.utd_ratio * self.num_envs * self.collect_steps <= 1.0 and not self.overlap
+        one = self.utd_ratio * self._steps_per_turn <= 1.0 and not self.overlap
         return one and getattr(self.trainer.lightning_module, "acts_ahead", False)
 
     @property
     def _policy(self) -> Policy:
         assert self.trainer is not None
-        policy: Any = self.trainer.lightning_module.policy
-        return cast(Policy, policy)
+        return cast(Policy, cast(Any, self.trainer.lightning_module).policy)
 
-    def _check_whole_epochs(self) -> None:
-        assert self.trainer is not None
-        turn = self.num_envs * self.collect_steps
-        uneven = self.max_epochs > 1 and (
-            self.total_env_steps % self.steps_per_epoch or self.steps_per_epoch % turn
-        )
-        if uneven and getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0) != 1:
-            raise ConfigError(
-                "steps_per_epoch",
-                self.steps_per_epoch,
-                f"epochs of unequal length (total_env_steps={self.total_env_steps}, {turn} env steps a turn) "
-                "need Trainer(reload_dataloaders_every_n_epochs=1)",
-            )
+    @property
+    def _steps_per_turn(self) -> int:
+        return int(self.num_envs * self.collect_steps)
 
 
 class _Trains(Protocol):

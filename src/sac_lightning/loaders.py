@@ -1,7 +1,6 @@
 """The iterables that Lightning draws from: collecting is loading, and so is evaluating."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from sac_lightning.ahead import Ahead
@@ -23,15 +22,15 @@ class Iteration(NamedTuple):
 
 
 class SizedLoader(Generic[T]):
-    """Batches of items that are made when they are asked for, in the middle of a batch too.
+    """Batches of `sizes` items that are made when they are asked for, in the middle of a batch too.
 
     The length matters: Lightning fetches one batch ahead from an iterable without one, which would make
     the collector act with a stale policy and a checkpoint hold a step too many.
     """
 
-    def __init__(self, items: int, make: Callable[[], T], per_batch: int = 1) -> None:
-        self._items, self._make, self._per_batch = items, make, per_batch
-        self._left = items
+    def __init__(self, sizes: Sequence[int], make: Callable[[], T]) -> None:
+        self._sizes, self._make = sizes, make
+        self._left = sum(sizes)
         self._stopped = False
 
     @property
@@ -44,15 +43,17 @@ class SizedLoader(Generic[T]):
         self._stopped = True
 
     def __len__(self) -> int:
-        return math.ceil(self._items / self._per_batch)
+        return len(self._sizes)
 
     def __iter__(self) -> Iterator[Iterator[T]]:
-        self._left = self._items
-        while self._left and not self._stopped:
-            yield self._batch()
+        self._left = sum(self._sizes)
+        for size in self._sizes:
+            if self._stopped:
+                return
+            yield self._batch(size)
 
-    def _batch(self) -> Iterator[T]:
-        for _ in range(min(self._per_batch, self._left)):
+    def _batch(self, size: int) -> Iterator[T]:
+        for _ in range(size):
             if self._stopped:
                 return
             self._left -= 1

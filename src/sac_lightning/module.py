@@ -1,7 +1,6 @@
 """SACModule: Soft Actor-Critic as a LightningModule with manual optimization."""
 
 import logging
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sac_lightning import loops
 from sac_lightning.checkpoint import NEWEST_FORMAT
 from sac_lightning.checks import check_numbers, check_trainer
 from sac_lightning.diagnostics import Diagnostics
@@ -19,9 +19,11 @@ from sac_lightning.evaluation import Evaluation
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
+from sac_lightning.loggers import log_at_env_steps, log_at_given_steps
 from sac_lightning.measured import Measured
 from sac_lightning.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble
+from sac_lightning.optim import step_schedules
 from sac_lightning.policy import Policy
 from sac_lightning.rng import global_rng_state, restore_global_rng
 from sac_lightning.seeding import Streams, torch_generator
@@ -78,15 +80,15 @@ class SACModule(LightningModule):
         self.register_buffer("env_steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("grad_steps", torch.zeros((), dtype=torch.int64))
         self.latest: Metrics = {}
+        self._log_every = log_every_n_env_steps
         self._window = MetricWindow(log_every_n_env_steps)
         self._noise_generator: torch.Generator | None = None
         self._resumed: dict[str, Any] | None = None
+        self._configured: tuple[list[Optimizer], list[LRScheduler]] | None = None
 
     def _plain_hyperparameters(self, log_every: int) -> PlainSpec:
-        described = {
-            "obs": self.obs_spec,
-            "action": self.action_spec,
-            "head": self.head,
+        described: dict[str, Any] = {"obs": self.obs_spec, "action": self.action_spec, "head": self.head}
+        described |= {
             "temperature": self.temperature,
             "actor": self.actor_config,
             "critic": self.critic_config,
@@ -136,7 +138,12 @@ class SACModule(LightningModule):
     # --- Lightning's hooks ---------------------------------------------------------------------------
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Critic, actor and, where α is learned, log_alpha, each with an Adam of its own."""
+        """Critic, actor and, where α is learned, log_alpha, each with an Adam of its own.
+
+        A fit that continues the last one on its data module keeps theirs.
+        """
+        if self._configured is not None and loops.continues(self.trainer, int(self.env_steps)):
+            return self._configured
         owners: list[tuple[Any, Any]] = [
             (self.critic_config, self.critic.parameters()),
             (self.actor_config, self.actor.parameters()),
@@ -144,32 +151,49 @@ class SACModule(LightningModule):
         if isinstance(self.temperature, Auto):
             owners.append((self.temperature, [self.log_alpha]))
         optimizers = [config.optimizer(parameters) for config, parameters in owners]
-        epochs = self.trainer.max_epochs or 1
+        epochs = loops.max_epochs(self.trainer)
         schedulers = [
             config.scheduler(optimizer, epochs)
             for (config, _), optimizer in zip(owners, optimizers, strict=True)
         ]
-        return optimizers, [scheduler for scheduler in schedulers if scheduler is not None]
+        self._configured = optimizers, [each for each in schedulers if each is not None]
+        return self._configured
 
     def setup(self, stage: str) -> None:
         """Refuse what this module cannot do, before anything runs."""
         if stage == "fit":
             check_trainer(self.trainer.precision, self.trainer.world_size)
+        for logger in self.trainer.loggers:
+            log_at_env_steps(logger, lambda: int(self.env_steps))
+
+    def teardown(self, stage: str) -> None:
+        """Give the loggers back as they were."""
+        for logger in self.trainer.loggers:
+            log_at_given_steps(logger)
 
     def on_fit_start(self) -> None:
         """The noise for this device, and what the run that is continued had drawn."""
         keep_freed_memory()
+        self.train()  # `load_from_checkpoint` gives a module that is to act
+        if self.trainer.ckpt_path is None:
+            self._resumed = None
+            if not loops.continues(self.trainer, int(self.env_steps)):
+                self._forget_run()
+            self.env_steps.fill_(loops.env_steps(self.trainer))
+        self._window.every = 1 if loops.fast_dev_run(self.trainer) else self._log_every
         self._diagnostics = Diagnostics(self.actor, self.critic, self.head, self.temperature)
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
         if self._resumed is not None:
             self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
             self._window.load_state_dict(self._resumed["window"])
+            self.latest.update(self._resumed["latest"])
         if self.entropy.warning:
             log.warning(self.entropy.warning)
 
     def on_train_start(self) -> None:
         """Weights and optimizers are where they stay. The global random states come back last."""
+        loops.begin_an_epoch(self.trainer)
         self._learn = Update(
             self._parts(),
             [cast(Adam, each) for each in self.trainer.optimizers],
@@ -181,23 +205,7 @@ class SACModule(LightningModule):
             self._resumed = None
 
     def _parts(self) -> Parts:
-        return Parts(
-            self.actor,
-            self.critic,
-            self.target_critic,
-            self.head,
-            self.temperature,
-            self.entropy.target_rule,
-            self.log_alpha,
-            self.target_entropy,
-            self.target_memory,
-            self.env_steps,
-            self.grad_steps,
-            self.actor_config,
-            self.critic_config,
-            self.gamma,
-            self.tau,
-        )
+        return Parts.of(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What Lightning does not save: random states and the open row of metrics."""
@@ -214,10 +222,14 @@ class SACModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `on_save_checkpoint` wrote until the fit begins."""
+        """Keep what `on_save_checkpoint` wrote for a fit that resumes; loading the weights calls this too."""
         self._resumed = checkpoint.get(CHECKPOINT_KEY)
-        if self._resumed is not None:
-            self.latest.update(self._resumed["latest"])
+
+    def _forget_run(self) -> None:
+        """Keep the weights alone: this fit begins a run of its own."""
+        self.grad_steps.zero_()
+        self.latest.clear()
+        self._window, self._noise_generator = MetricWindow(self._log_every), None
 
     def training_step(self, turns: Iterable[Iteration], batch_idx: int) -> None:
         """Each turn was collected after the updates of the one before."""
@@ -228,7 +240,7 @@ class SACModule(LightningModule):
                     self._turn(iteration)
                     updates += iteration.updates
         finally:
-            self._count(updates)
+            loops.count_updates(self.trainer, updates)
 
     def _acting_exactly(self) -> torch.autocast:
         """Acting in float32: Lightning would cast the actor for every obs. An update casts what it wants."""
@@ -251,13 +263,6 @@ class SACModule(LightningModule):
             row = self._window.close(iteration.env_steps)
             self.tell(in_units(row, self.entropy.offset), iteration.env_steps)
 
-    def _count(self, updates: int) -> None:
-        """Let `trainer.global_step` count `updates`. A wrapped `optimizer.step()` would, for 0.1 ms each."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for counted in (progress.total, progress.current):
-            counted.ready += updates
-            counted.completed += updates
-
     def _diagnose(self, iteration: Iteration, noise: Tensor) -> None:
         """Look at the last mini-batch, once a row of the log."""
         assert iteration.sample is not None
@@ -273,17 +278,12 @@ class SACModule(LightningModule):
         self._window.start_clock(int(self.env_steps))
 
     def on_train_epoch_end(self) -> None:
-        """Schedules move once a whole epoch; one that a stop cuts short is completed by the resumed run."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is not None and getattr(datamodule, "epoch_cut_short", False):
+        """Schedules move once a whole epoch; one that a stop cuts short is completed by the next fit."""
+        loops.stop_at_the_end(self.trainer)
+        if loops.epoch_is_unfinished(self.trainer):
+            loops.take_back_epoch(self.trainer)
             return
-        schedulers = self.lr_schedulers()
-        with warnings.catch_warnings():
-            # An epoch of warm-up alone has no optimizer step, which PyTorch warns of.
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-                if scheduler is not None:
-                    scheduler.step()
+        step_schedules(self.lr_schedulers())
 
     def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
         """An evaluation is run by the loader: tell it."""

@@ -1,7 +1,9 @@
 """What an optimizer of this framework is told: one of these for the critic, the actor and log_alpha each."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,3 +59,13 @@ class Optimized(Described):
         if self.lr_schedule == "cosine":
             return CosineAnnealingLR(optimizer, T_max=max(1, epochs), eta_min=self.lr_final_ratio * self.lr)
         return None
+
+
+def step_schedules(schedulers: Any) -> None:
+    """Move all schedules by one epoch: a list of them, one, or None, as Lightning hands them out."""
+    with warnings.catch_warnings():
+        # An epoch of warm-up alone has no optimizer step, which PyTorch warns of.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            if scheduler is not None:
+                scheduler.step()

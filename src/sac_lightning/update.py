@@ -1,7 +1,7 @@
 """One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -45,6 +45,12 @@ class Parts:
     critic_config: CriticConfig
     gamma: float
     tau: float
+
+    @classmethod
+    def of(cls, module: Any) -> "Parts":
+        """The parts of a module that has each under its name."""
+        own = {each.name: getattr(module, each.name) for each in fields(cls) if each.name != "target_rule"}
+        return cls(target_rule=module.entropy.target_rule, **own)
 
 
 class Update:

@@ -1,6 +1,7 @@
 """Stopping in good order: Ctrl-C, SIGTERM and a wall-clock limit end in a checkpoint that can be resumed."""
 
 import logging
+import math
 import signal
 import time
 from types import FrameType
@@ -25,10 +26,16 @@ class GracefulStop(Callback):
 
     def __init__(self, max_seconds: float | None = None) -> None:
         self.reason: Literal["interrupted", "paused"] | None = None
-        self._ends_at = None if max_seconds is None else time.monotonic() + max_seconds
+        self._max_seconds = math.inf if max_seconds is None else max_seconds
+        self._ends_at = math.inf
         self._before: dict[int, Any] = {}
         self._trainer: Trainer | None = None
         self._between_epochs = False
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.reason, self._between_epochs = None, False
+        self._ends_at = time.monotonic() + self._max_seconds
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,7 +53,7 @@ class GracefulStop(Callback):
 
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if self._ends_at is not None and self.reason is None and time.monotonic() >= self._ends_at:
+        if self.reason is None and time.monotonic() >= self._ends_at:
             log.warning("max_time is over: saving a checkpoint, then stopping")
             self._end("paused")
 

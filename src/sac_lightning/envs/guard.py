@@ -137,6 +137,11 @@ class CheckedVectorEnv(VectorWrapper[Array, Array, Array, Array, Array]):
         else:
             self.env.close(**kwargs)
 
+    def abandon(self) -> None:
+        """Close without waiting for an env that may be in the middle of a step."""
+        self._broken = True
+        self.close()
+
     def _refuse(self, problem: str | None) -> None:
         if problem is not None:
             raise EnvError(f"{self.name}: {problem}{self._when()}")

@@ -1,0 +1,101 @@
+"""Lightning's own counts of batches, epochs and steps, kept true to what a run of ours has done.
+
+Whatever reaches into Lightning's loops is here.
+"""
+
+import math
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+
+def count_updates(trainer: Trainer, updates: int) -> None:
+    """Let `trainer.global_step` count `updates`. A wrapped `optimizer.step()` would, for 0.1 ms each."""
+    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    for counted in (progress.total, progress.current):
+        counted.ready += updates
+        counted.completed += updates
+
+
+def begin_an_epoch(trainer: Trainer) -> None:
+    """Let a fit begin with an epoch of its own, wherever the one before it ended.
+
+    The loader holds what is left of an epoch. Lightning would count those batches of it that an earlier fit
+    made as well, and end the epoch that much too early.
+    """
+    loop = trainer.fit_loop
+    if (
+        loop.restarted_mid_epoch
+        and _at_last_batch(trainer)
+        and not loop.epoch_loop.restarted_on_train_batch_end
+    ):
+        return  # saved with the evaluation, after all batches: Lightning completes this epoch
+    for epochs in _epochs(trainer):
+        epochs.ready = epochs.started = epochs.completed = epochs.processed
+    loop.epoch_loop.restarting = False
+    loop.reset_restart_stage()
+
+
+def settle_epochs(trainer: Trainer) -> None:
+    """Before a fit asks for its first loader: an epoch that was taken back is not completed either."""
+    for epochs in _epochs(trainer):
+        epochs.completed = min(epochs.completed, epochs.processed)
+
+
+def epoch_is_unfinished(trainer: Trainer) -> bool:
+    """Whether the epoch ends before its last batch: by a signal, `max_steps` or `should_stop`."""
+    return getattr(_data(trainer), "epoch_cut_short", False) or not _at_last_batch(trainer)
+
+
+def take_back_epoch(trainer: Trainer) -> None:
+    """Do not count the present epoch: it is unfinished, and the next fit completes it."""
+    for epochs in _epochs(trainer):
+        epochs.processed -= 1
+    trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = False
+
+
+def stop_at_the_end(trainer: Trainer) -> None:
+    """End the fit with the data module's `total_env_steps`, whatever `max_epochs` is."""
+    if env_steps(trainer) >= getattr(_data(trainer), "total_env_steps", math.inf):
+        trainer.should_stop = True
+
+
+def env_steps(trainer: Trainer) -> int:
+    """Those that the data module has taken."""
+    return int(getattr(_data(trainer), "env_steps", 0))
+
+
+def continues(trainer: Trainer, module_env_steps: int) -> bool:
+    """Whether a fit goes on with the data of a module's last one, rather than with new or earlier data."""
+    return 0 < env_steps(trainer) >= module_env_steps
+
+
+def max_epochs(trainer: Trainer) -> int:
+    """The epochs of the run, at least 1: the data module's, or fewer where the Trainer has fewer."""
+    limits = (trainer.max_epochs, getattr(_data(trainer), "max_epochs", None))
+    return min((limit for limit in limits if limit is not None and limit > 0), default=1)
+
+
+def allow_uneven_epochs(trainer: Trainer) -> None:
+    """Let each epoch have a length of its own: the first after a stop is shorter, and so may the last be."""
+    vars(trainer)["reload_dataloaders_every_n_epochs"] = 1
+    if fast_dev_run(trainer):
+        # Lightning allows n updates too: a batch of several would end the fit before its evaluation.
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+
+def fast_dev_run(trainer: Trainer | None) -> int:
+    """The batches of a fit that only tries everything out; 0 in any other."""
+    return 0 if trainer is None else int(vars(trainer).get("fast_dev_run", 0))
+
+
+def _data(trainer: Trainer) -> Any:
+    return getattr(trainer, "datamodule", None)
+
+
+def _at_last_batch(trainer: Trainer) -> bool:
+    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+
+def _epochs(trainer: Trainer) -> tuple[Any, Any]:
+    return trainer.fit_loop.epoch_progress.total, trainer.fit_loop.epoch_progress.current
