@@ -26,6 +26,7 @@ from sac_lightning.stepping import StepOptions, fast_dev_run_sizes
 
 log = logging.getLogger(__name__)
 UPDATES_PER_BATCH = 32
+MOST_UPDATES = 1000  # per env step; published work stays below a hundred
 
 
 class ReplayDataModule(LightningDataModule):
@@ -91,8 +92,8 @@ class ReplayDataModule(LightningDataModule):
         self._warm_up = self.learning_starts  # of the present fit
 
     def _check(self) -> None:
-        told = "must be a number above 0: gradient updates per env step"
-        require(0.0 < number(self.utd_ratio) < math.inf, "utd_ratio", self.utd_ratio, told)
+        told = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
+        require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, told)
         turn = self._steps_per_turn
         require(
             turn <= self.steps_per_epoch,

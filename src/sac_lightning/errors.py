@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from math import nan
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 
@@ -44,8 +45,17 @@ def whole(value: Any) -> float:
 
 
 def as_whole(value: Any) -> Any:
-    """`value` as an int if it is a float without a fraction (people write 1e5), else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """`value` as an int if it is a float without a fraction (people write 1e5), else as it is.
+
+    Beyond 2⁵³ a float no longer says which whole number is meant.
+    """
+    exact = isinstance(value, float) and abs(value) <= 2.0**53 and value.is_integer()
+    return int(value) if exact else value
+
+
+def names_path(value: Any) -> bool:
+    """Whether `value` can be a file's or folder's name: text that is not empty, or a Path."""
+    return isinstance(value, PathLike) or (isinstance(value, str) and bool(value.strip()))
 
 
 def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:

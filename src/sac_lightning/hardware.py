@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-COMPILE = (True, False, "auto")
 # Compiling takes 7 to 25 s and saves about 3 ms an update: a run must be long enough to win that back.
 WORTH_COMPILING = 8_000
 
@@ -51,7 +50,7 @@ def resolve_threads(threads: int | str) -> int:
 
 def resolve_compile(setting: bool | str, gradient_updates: int) -> bool:
     """Whether to compile; without a compiler, one line says so and the answer is no."""
-    if setting not in COMPILE:
+    if not (isinstance(setting, bool) or setting == "auto"):
         raise ConfigError("compile", setting, "must be auto, true or false")
     if setting == "auto" and gradient_updates < WORTH_COMPILING:
         return False

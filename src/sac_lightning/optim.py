@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler
 from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.spec import Described
 
+LARGEST_NORM = 1e9  # one that would be reached clips nothing
 SCHEDULES = ("linear", "cosine")
 
 
@@ -34,10 +35,10 @@ class Optimized(Described):
         require(0.0 < number(self.adam_eps) < 1.0, "adam_eps", self.adam_eps, "must be a number in (0, 1)")
         clip = self.max_grad_norm
         require(
-            clip is None or number(clip) > 0.0,
+            clip is None or 0.0 < number(clip) <= LARGEST_NORM,
             "max_grad_norm",
             clip,
-            "must be a number above 0, or null for no clipping",
+            f"must be a number above 0 and at most {LARGEST_NORM:g}, or null for no clipping",
         )
         if self.lr_schedule is not None and self.lr_schedule not in SCHEDULES:
             raise ConfigError("lr_schedule", self.lr_schedule, f"one of {', '.join(SCHEDULES)}, or null")

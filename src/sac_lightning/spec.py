@@ -4,6 +4,7 @@
 among the subclasses of a given base that are *already imported*. Nothing in a file can cause an import.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -15,6 +16,11 @@ PlainSpec = dict[str, Any]
 
 class Described:
     """Mixin of the frozen dataclasses that a checkpoint describes."""
+
+    @classmethod
+    def advice(cls, value: Any) -> str:
+        """What to write for `value`, which is no object of this class."""
+        return ", ".join(sorted(each.__name__ for each in _family(cls) if each is not cls)) or cls.__name__
 
     def to_spec(self) -> PlainSpec:
         """This object as a plain dict of numbers, strings, lists and dicts."""
@@ -32,7 +38,10 @@ def from_spec(base: type[T], spec: "PlainSpec | T") -> T:
     """
     if isinstance(spec, base):
         return spec
-    plain = dict(cast(PlainSpec, spec))
+    if not isinstance(spec, Mapping):
+        told = f"is a {type(spec).__name__}; must be an object of {base.__name__}: {base.advice(spec)}"
+        raise ConfigError(base.__name__, spec, told)
+    plain: PlainSpec = dict(spec)
     name = plain.pop(KIND, base.__name__)
     known = {cls.__name__: cls for cls in _family(base)}
     if name not in known:

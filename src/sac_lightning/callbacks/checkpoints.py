@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.collection import Collection
+from sac_lightning.errors import names_path, require
 from sac_lightning.files import DamagedFile, write_atomically
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class BestCheckpoint(ModelCheckpoint):
     """`best.ckpt`: the epoch with the highest `eval/return_mean`."""
 
     def __init__(self, dirpath: str | Path) -> None:
+        require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
         super().__init__(
             dirpath=dirpath,
             filename="best",
@@ -61,6 +63,7 @@ class LastCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, dirpath: str | Path) -> None:
+        require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
         super().__init__(
             dirpath=dirpath,
             filename="last",

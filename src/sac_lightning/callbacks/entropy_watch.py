@@ -23,7 +23,7 @@ class EntropyWatch(Callback):
         evaluations = as_whole(evaluations)
         told = "must be a whole number of at least 1"
         require(whole(evaluations) >= 1, "evaluations", evaluations, told)
-        require(0.0 < number(collapsed) < math.inf, "collapsed", collapsed, "must be a number above 0")
+        require(0.0 < number(collapsed) <= 1.0, "collapsed", collapsed, "must be a number in (0, 1]")
         self.evaluations, self.collapsed = evaluations, collapsed
         self._last, self._first, self._grown = math.inf, math.inf, 0
         self._warned: set[str] = set()

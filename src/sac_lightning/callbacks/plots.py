@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.errors import as_whole, names_path, require, whole
 from sac_lightning.loggers import MetricsCSV, log_image, read_metrics
 from sac_lightning.plots import learning_curve, temperature
 
@@ -23,6 +23,7 @@ class PlotCallback(pl.Callback):
         every_n_epochs = as_whole(every_n_epochs)
         ok = whole(every_n_epochs) >= 1
         require(ok, "every_n_epochs", every_n_epochs, "must be a whole number of at least 1")
+        require(names_path(dir), "dir", dir, "must be the name of a folder")
         self.dir = Path(dir)
         self.every_n_epochs = every_n_epochs
         self.title = title

@@ -44,6 +44,7 @@ class RunProgress(ProgressBar):
             refresh_per_second,
             "above 0 and at most 4",
         )
+        require(isinstance(live, bool), "live", live, "must be true or false")
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second
         self._enabled, self._may_redraw = True, live

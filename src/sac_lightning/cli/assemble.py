@@ -1,5 +1,6 @@
 """From a composed config to a module, a data module and a trainer; every mistake before an env is made."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sac_lightning.hardware import resolve_compile, resolve_device, resolve_thre
 from sac_lightning.module import SACModule
 from sac_lightning.networks import ActorConfig, CriticConfig
 from sac_lightning.replay import check_fits
+from sac_lightning.spaces import BoxAction
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
@@ -125,7 +127,9 @@ def plan(cfg: DictConfig) -> Plan:
         compiled=resolve_compile(cfg.compile, updates),
     )
     declared = declared_action(datamodule.env.action)
-    if declared is not None:
+    if declared is None:
+        _check_head(cfg)
+    else:
         entropy_setting(temperature, build(cfg, "head", declared), declared)
     return made
 
@@ -135,6 +139,23 @@ def _need_no_evaluation(callbacks: DictConfig) -> None:
         monitor = entry.get("monitor") if isinstance(entry, DictConfig) else None
         told = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
         require(not str(monitor).startswith("eval/"), "eval_episodes", 0, told)
+
+
+def _check_head(cfg: DictConfig) -> None:
+    """Raise ConfigError for a head's own arguments, for an env that does not say what an action is."""
+    declared: list[dict[str, Any]] = [
+        {"box": 1},
+        {"discrete": 2},
+        {"multi_discrete": [2, 2]},
+        {"hybrid": [2, 1]},
+    ]
+    unbounded = BoxAction((-math.inf,), (math.inf,), (1,))
+    for each in (*map(declared_action, declared), unbounded):
+        try:
+            build(cfg, "head", each)
+        except ConfigError as error:
+            if error.key != "head":  # `head` itself: it is for other actions
+                raise
 
 
 def _max_seconds(max_time: str | None) -> float | None:

@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.cli.annotations import check_annotations
+from sac_lightning.errors import ConfigError, require
 
 PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
+# Where constructors take any value, and fail with it later.
+UNCHECKED = ("pytorch_lightning.", "torch.")
 
 
 def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> None:
@@ -35,7 +38,12 @@ def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> Non
 def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
     """The object of the group `key`, or of an entry such as `callbacks.last`; its ConfigErrors name it."""
     node = OmegaConf.select(config, key)
-    plain = OmegaConf.to_container(node, resolve=True)
+    ok = isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)
+    require(ok, key, node, "must have a _target_, the class that is meant, and its arguments")
+    plain: Any = OmegaConf.to_container(node, resolve=True)
+    if plain["_target_"].startswith(UNCHECKED):
+        arguments = {name: value for name, value in plain.items() if not name.startswith("_")}
+        check_annotations(get_method(plain["_target_"]), arguments, key)
     try:
         made = instantiate(OmegaConf.create(plain), **extra, _convert_="all")
         return made(*args) if args else made

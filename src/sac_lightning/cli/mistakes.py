@@ -23,6 +23,8 @@ def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
         text = _missing_extra(text) or text
         text = _plain(text)
         text += _near_key(text, conf) if conf is not None else ""
+        chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
+        text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
     print(f"error: {text}", file=sys.stderr)
     return MISTAKE
 
@@ -33,8 +35,33 @@ def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:
         key, _, value = argument.partition("=")
         options = sorted(file.stem for file in (conf / key).glob("*.yaml")) if key.isidentifier() else []
         if options and value not in options:
-            return ConfigError(key, value, f"must be one of {', '.join(options)}")
+            return ConfigError(key, value, f"must be one of {', '.join(options)}{_meant(key, value)}")
     return None
+
+
+def _meant(group: str, value: str) -> str:
+    """What to type instead of a value that is no option of `group`, where that can be guessed."""
+    nats, init = _number(value), _number(value.removeprefix("auto_"))
+    if group == "alpha" and nats is not None:
+        return (
+            f"; for this one: alpha=fixed alpha.value={nats}; learned from it: alpha=auto alpha.init={nats}"
+        )
+    if group == "alpha" and init is not None:
+        return f"; learned from it: alpha=auto alpha.init={init}"
+    if group == "target_entropy" and nats is not None:
+        return f"; for these nats: target_entropy=constant target_entropy.nats={nats}"
+    if group == "env" and re.search(r"-v\d+$", value):
+        return f"; for a Gymnasium id: env=gym env.id={value}"
+    return ""
+
+
+def _number(value: str) -> str | None:
+    """`value` if it is a number."""
+    try:
+        float(value)
+    except ValueError:
+        return None
+    return value
 
 
 def _plain(text: str) -> str:

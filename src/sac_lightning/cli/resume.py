@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require
 from sac_lightning.files import DamagedFile
 from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
@@ -43,6 +43,12 @@ def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
     No checkpoint for a run that ended before it saved one: nothing is lost, it begins anew. Raises
     ConfigError when it is no run.
     """
+    require(
+        bool(value.strip()),
+        "resume",
+        value,
+        "must be the folder of a run; null, or no resume=, for a new run",
+    )
     path = Path(value).expanduser().absolute()
     if path.suffix == ".ckpt":
         directory, checkpoint = RunDirectory(path.parent.parent), path

@@ -43,18 +43,24 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
     torch.set_num_threads(plan.threads)
-    torch.use_deterministic_algorithms(bool(plan.config.trainer.deterministic))
+    deterministic = plan.config.trainer.deterministic
+    torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
     directory = RunDirectory(Path(plan.config.paths.run_dir))
     epochs = plan.datamodule.max_epochs
     if resumption is not None:
         epochs = resumption.max_epochs(plan.datamodule.total_env_steps, plan.datamodule.steps_per_epoch)
-    with quiet_lightning():
-        trainer = plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
+    trainer = trainer_of(plan, epochs)
     seed_global_rng(Streams.of(plan.config.seed).process)
     module = plan.module()
     directory.prepare(plan.config)
     with logging_to(directory.log):
         return _Run(plan, module, trainer, directory, resumption, overrides).to_the_end()
+
+
+def trainer_of(plan: Plan, epochs: int) -> pl.Trainer:
+    """The Trainer of `plan` with its loggers and callbacks. Raises ConfigError; writes nothing."""
+    with quiet_lightning():
+        return plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
 
 
 class _Run:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sac_lightning.errors import as_whole, number, require
+from sac_lightning.errors import as_whole, names_path, number, require, whole
 
 
 class Rule(NamedTuple):
@@ -22,8 +22,28 @@ def _texts(value: Any) -> bool:
 RULES = {
     "allowed_prefixes": Rule(_texts, "must be a list of packages, e.g. [my_package]"),
     "tags": Rule(_texts, "must be a list of words, e.g. [baseline,night]"),
+    "task_name": Rule(names_path, "must be text that names a folder"),
     "lr": Rule(lambda value: 0.0 < number(value) < 1.0, "must be a number in (0, 1)"),
-    "resume": Rule(lambda value: value is None or isinstance(value, str), "must be the folder of a run"),
+    "resume": Rule(lambda value: value is None or names_path(value), "must be the folder of a run, or null"),
+    "paths.run_dir": Rule(names_path, "must be the name of a folder"),
+    "sweep.resume": Rule(lambda value: isinstance(value, bool), "must be true or false"),
+    "sweep.at_once": Rule(
+        lambda value: value in ("auto", "all") or whole(as_whole(value)) >= 1,
+        "must be auto (one job for each CPU), all, or a whole number of at least 1",
+    ),
+    "sweep.threads": Rule(
+        lambda value: value == "auto" or whole(as_whole(value)) >= 1,
+        "must be auto (the CPUs divided by the jobs at once) or a whole number of at least 1",
+    ),
+    "trainer.deterministic": Rule(
+        lambda value: isinstance(value, bool) or value == "warn", "must be true, false or warn"
+    ),
+    "trainer.profiler": Rule(
+        lambda value: (
+            value is None or names_path(value) or (isinstance(value, DictConfig) and "_target_" in value)
+        ),
+        "must be null, simple, advanced, pytorch, or a profiler of your own with _target_",
+    ),
 }
 GROUPS = (
     *("env", "head", "alpha", "target_entropy", "actor", "critic"),
@@ -42,7 +62,7 @@ COUNTS = (
         "learning_starts",
         "num_envs",
     ),
-    *("batch_size", "log_every_n_env_steps", "threads"),
+    *("num_envs", "batch_size", "log_every_n_env_steps", "threads"),
 )
 
 
@@ -54,8 +74,25 @@ def make_whole(cfg: DictConfig) -> None:
 
 def check_values(cfg: DictConfig) -> None:
     """Raise ConfigError for a key that no constructor would check; call it before anything is built."""
-    for key, rule in RULES.items():
-        require(rule.holds(cfg[key]), key, cfg[key], rule.told)
     for group in GROUPS:
         value = cfg.get(group)
-        require(isinstance(value, DictConfig), group, value, f"must name an option of conf/{group}")
+        built = group not in ("replay", "collector", "logger", "callbacks", "paths")
+        ok = isinstance(value, DictConfig) and (not built or isinstance(value.get("_target_"), str))
+        require(ok, group, value, f"must name an option of conf/{group}")
+    require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
+    for key, rule in RULES.items():
+        value = OmegaConf.select(cfg, key)
+        require(rule.holds(value), key, value, rule.told)
+    for group in ("logger", "callbacks"):
+        for key, entry in cfg[group].items():
+            ok = entry is None or (isinstance(entry, DictConfig) and "_target_" in entry)
+            require(ok, f"{group}.{key}", entry, "must be null, or have a _target_ and its arguments")
+    _check_partial(cfg)
+
+
+def _check_partial(cfg: DictConfig) -> None:
+    """`_partial_: true` is for a head, which is built once the action space is known."""
+    for group in GROUPS:
+        value = cfg[group].get("_partial_", group == "head")
+        told = f"must be {'true' if group == 'head' else 'false, or left out'}"
+        require(value is (group == "head"), f"{group}._partial_", value, told)

@@ -14,6 +14,8 @@ from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
 
+WIDEST = 1e6  # nats; a wider window would only mean that every entropy counts as settled
+
 
 @dataclass(frozen=True)
 class Schedule(TargetEntropyRule):
@@ -90,8 +92,8 @@ class Tes(TargetEntropyRule):
             require(0.0 < number(value) < 1.0, f"{KEY}.{key}", value, "must be a number in (0, 1)")
         for key in ("mean_within", "deviation"):
             value = getattr(self, key)
-            ok = 0.0 < number(value) < math.inf
-            require(ok, f"{KEY}.{key}", value, "must be a number of nats above 0")
+            ok = 0.0 < number(value) <= WIDEST
+            require(ok, f"{KEY}.{key}", value, f"must be a number of nats above 0 and at most {WIDEST:g}")
         object.__setattr__(self, "patience", as_whole(self.patience))
         told = "must be a whole number of updates of at least 1"
         require(whole(self.patience) >= 1, f"{KEY}.patience", self.patience, told)

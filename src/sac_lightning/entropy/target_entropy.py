@@ -6,10 +6,11 @@ Each rule is a frozen dataclass and a YAML file of conf/target_entropy. docs/ent
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from jaxtyping import Float, Int
 from torch import Tensor
+from typing_extensions import override
 
 from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.heads.base import ActionHead
@@ -28,6 +29,12 @@ class TargetEntropyRule(Described):
     """
 
     moves: ClassVar[bool] = False
+
+    @classmethod
+    @override
+    def advice(cls, value: Any) -> str:
+        shown = value if math.isfinite(number(value)) else -3
+        return f"target_entropy=constant target_entropy.nats={shown}; in a program Constant({shown})"
 
     @abstractmethod
     def value(self, head: ActionHead) -> float:

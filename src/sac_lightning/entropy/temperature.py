@@ -7,11 +7,12 @@ Each rule is a frozen dataclass and a YAML file of conf/alpha. A rule owns no te
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from typing_extensions import override
 
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
@@ -24,6 +25,8 @@ from sac_lightning.types import Alpha
 
 CriticAlpha = Literal["same", "fixed", "none"]
 Units = Literal["unit_box", "env"]
+# Far beyond what any reward asks for, far below what overflows in float32.
+LARGEST = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +47,21 @@ class TemperatureRule(Described):
         known = ("same", "fixed", "none")
         require(self.critic in known, "alpha.critic", self.critic, f"must be one of {', '.join(known)}")
         if self.critic == "fixed":
-            ok = 0.0 <= number(self.critic_value) < math.inf
-            told = "must be a number of at least 0 for alpha.critic=fixed"
+            ok = 0.0 <= number(self.critic_value) <= LARGEST
+            told = f"must be a number of at least 0 and at most {LARGEST:g} for alpha.critic=fixed"
         else:
             ok = self.critic_value is None
             told = f"is for alpha.critic=fixed; alpha.critic={self.critic} takes null"
         require(ok, "alpha.critic_value", self.critic_value, told)
         require(self.units in ("unit_box", "env"), "alpha.units", self.units, "must be unit_box or env")
+
+    @classmethod
+    @override
+    def advice(cls, value: Any) -> str:
+        if value == "auto":
+            return "alpha=auto; in a program Auto()"
+        shown = value if number(value) >= 0.0 else 0.2
+        return f"alpha=fixed alpha.value={shown}; in a program Fixed({shown})"
 
     @property
     @abstractmethod
@@ -80,8 +91,9 @@ class Fixed(TemperatureRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ok = 0.0 <= number(self.value) < math.inf
-        require(ok, "alpha.value", self.value, "must be a number of at least 0")
+        ok = 0.0 <= number(self.value) <= LARGEST
+        told = f"must be a number of at least 0 and at most {LARGEST:g}"
+        require(ok, "alpha.value", self.value, told)
 
     @property
     def initial(self) -> float:
@@ -110,8 +122,13 @@ class Anneal(TemperatureRule):
         require(str(self.shape) in SHAPES, "alpha.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
         least_told = "above 0" if self.shape == "exponential" else "of at least 0"
         for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
-            ok = 0.0 < number(value) < math.inf or (value == 0.0 and self.shape != "exponential")
-            require(ok, key, value, f"must be a number {least_told} for the {self.shape} shape")
+            ok = 0.0 < number(value) <= LARGEST or (value == 0.0 and self.shape != "exponential")
+            require(
+                ok,
+                key,
+                value,
+                f"must be a number {least_told} and at most {LARGEST:g} for the {self.shape} shape",
+            )
         object.__setattr__(self, "steps", as_whole(self.steps))
         require(
             whole(self.steps) >= 1,
@@ -155,21 +172,24 @@ class Auto(Optimized, TemperatureRule):
         except ConfigError as error:
             raise error.under("alpha") from None
         TemperatureRule.__post_init__(self)
-        top = math.inf if self.max is None else number(self.max)
-        require(0.0 <= number(self.min) < math.inf, "alpha.min", self.min, "must be a number of at least 0")
-        require(
-            top > self.min, "alpha.max", self.max, f"must be a number above alpha.min={self.min}, or null"
-        )
-        ok = 0.0 < number(self.init) < math.inf and self.min <= self.init <= top
+        top = LARGEST if self.max is None else number(self.max)
+        told = f"must be a number of at least 0 and below {LARGEST:g}"
+        require(0.0 <= number(self.min) < LARGEST, "alpha.min", self.min, told)
+        told = f"must be a number above alpha.min={self.min} and at most {LARGEST:g}, or null for no limit"
+        require(self.min < top <= LARGEST, "alpha.max", self.max, told)
+        ok = number(self.init) > 0.0 and self.min <= self.init <= top
         require(
             ok,
             "alpha.init",
             self.init,
-            f"must be a number above 0 within [alpha.min, alpha.max]=[{self.min}, {top}]",
+            f"must be a number above 0 within [alpha.min, alpha.max]=[{self.min:g}, {top:g}]",
         )
         require(
             self.loss_form in ("log_alpha", "alpha"), "alpha.loss_form", self.loss_form, "log_alpha or alpha"
         )
+        rule = self.target_entropy
+        told = f"must be a rule for the target entropy, e.g. {TargetEntropyRule.advice(rule)}"
+        require(isinstance(rule, TargetEntropyRule), "target_entropy", rule, told)
         require(isinstance(self.per_dim, bool), "alpha.per_dim", self.per_dim, "must be true or false")
 
     @property

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -121,6 +122,8 @@ def check_kwargs(env_id: str, creator: Any, kwargs: Mapping[str, Any]) -> None:
         if name in kwargs:
             raise ConfigError(f"env.kwargs.{name}", kwargs[name], advice)
     parameters = inspect.signature(creator).parameters
+    for name, value in kwargs.items():
+        _check_value(f"env.kwargs.{name}", value, parameters.get(name))
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     takes = sorted(set(parameters) - set(ELSEWHERE))
@@ -148,6 +151,23 @@ def check_render_mode(env_id: str, creator: Any, mode: str | None) -> None:
     known = sorted(set(offered))
     advice = f"{env_id} has {', '.join(known) or 'none'}.{did_you_mean(mode, known)}"
     require(mode in known, "env.render_mode", mode, advice)
+
+
+def _check_value(key: str, value: Any, parameter: inspect.Parameter | None) -> None:
+    """Raise ConfigError for NaN, and for text, a list or a mapping where the env's own value is a number."""
+    require(not _holds_nan(value), key, value, "must not be NaN")
+    default = None if parameter is None else parameter.default
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        told = f"must be a number, as the env's own {default:g} is"
+        require(value is None or (isinstance(value, Real) and not isinstance(value, bool)), key, value, told)
+
+
+def _holds_nan(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_nan(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_nan(each) for each in value)
+    return isinstance(value, float) and value != value  # noqa: PLR0124 - NaN is what differs from itself
 
 
 def hear_mujoco() -> None:

@@ -20,6 +20,7 @@ from sac_lightning.spaces import (
 )
 
 ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
+MOST = 1_000_000  # numbers or choices of one action
 DECLARED = (
     "write {box: A} for A numbers, {discrete: n} for n choices (n at least 2), {multi_discrete: [n, m]} "
     "for several choices, {hybrid: [n, A]} for a choice with A numbers, or null"
@@ -110,7 +111,9 @@ def _floats(dtype: Any) -> bool:
 
 
 def _counts(*sizes: Any, least: int) -> bool:
-    return all(isinstance(size, int) and not isinstance(size, bool) and size >= least for size in sizes)
+    return all(
+        isinstance(size, int) and not isinstance(size, bool) and least <= size <= MOST for size in sizes
+    )
 
 
 def _unit_box(size: int) -> BoxAction:

@@ -16,6 +16,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
+from sac_lightning.errors import names_path, require
+
 STEP = "env_steps"
 LEADING_COLUMNS = (
     STEP,
@@ -46,6 +48,7 @@ class MetricsCSV(Logger):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
+        require(names_path(path) and not Path(path).is_dir(), "path", path, "must be the name of a file")
         self.path = Path(path)
         self._columns: list[str] = list(LEADING_COLUMNS)
         self._rows: dict[int, Row] = {}

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import nn
 from typing_extensions import override
 
-from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.errors import as_whole, names_path, require, whole
 from sac_lightning.loggers.artifacts import ModelArtifacts
 from sac_lightning.loggers.histograms import HISTOGRAMS, histograms
 from sac_lightning.loggers.wandb_mode import choose_mode
@@ -76,7 +76,11 @@ class EnvStepWandbLogger(WandbLogger):
             "notes": notes,
         }
         for key, text in texts.items():
-            require(text is None or isinstance(text, str), key, text, "must be text, or null")
+            ok = text is None or (isinstance(text, str) and bool(text.strip()))
+            require(ok, key, text, "must be text, or null")
+        require(names_path(dir), "dir", dir, "must be the name of a folder")
+        listed = isinstance(tags, Iterable) and not isinstance(tags, str | Mapping)
+        require(listed, "tags", tags, "must be a list of words")
         ok = isinstance(project, str) and bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
         require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
         require(isinstance(log_model, bool), "log_model", log_model, "must be true or false")
