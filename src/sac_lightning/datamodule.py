@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -13,6 +13,8 @@ from pytorch_lightning import LightningDataModule, Trainer
 from sac_lightning.checks import check_counts, check_overlap
 from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
+from sac_lightning.envs.config import Env
+from sac_lightning.envs.given import env_config
 from sac_lightning.errors import as_whole, number, require, whole
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
@@ -52,7 +54,7 @@ class ReplayDataModule(LightningDataModule):
 
     def __init__(
         self,
-        env: EnvConfig | str,
+        env: EnvConfig | str | Env | Callable[..., Env],
         *,
         total_env_steps: int = 10_000,
         steps_per_epoch: int = 1_000,
@@ -71,7 +73,7 @@ class ReplayDataModule(LightningDataModule):
         journal_dir: Path | str | None = None,
     ) -> None:
         super().__init__()
-        self.env = EnvConfig(id=env) if isinstance(env, str) else env
+        self.env = env_config(env)
         self.total_env_steps, self.steps_per_epoch = as_whole(total_env_steps), as_whole(steps_per_epoch)
         self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
         self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
