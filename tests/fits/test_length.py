@@ -25,7 +25,7 @@ def whole_run(directory: Path, **options: Any) -> SACModule:
     return module
 
 
-@pytest.mark.parametrize("stop", [64, 130, 170, 270])  # in each of the three epochs
+@pytest.mark.parametrize("stop", [64, 270])  # in the first epoch, and in the last
 @pytest.mark.parametrize("anew", [False, True], ids=["same trainer", "new trainer"])
 def test_ctrl_c_then_fit_again_completes_the_run(tmp_path: Path, stop: int, anew: bool) -> None:
     data = data_module()
@@ -38,7 +38,7 @@ def test_ctrl_c_then_fit_again_completes_the_run(tmp_path: Path, stop: int, anew
     assert (data.env_steps, int(module.env_steps), int(module.grad_steps)) == (300, 300, 260)
 
 
-@pytest.mark.parametrize("stop", [30, 97, 130, 260])
+@pytest.mark.parametrize("stop", [30, 130])
 def test_a_stop_in_good_order_then_fit_again_completes_the_run(tmp_path: Path, stop: int) -> None:
     class Signal(pl.Callback):
         sent = False
@@ -59,7 +59,7 @@ def test_a_stop_in_good_order_then_fit_again_completes_the_run(tmp_path: Path, s
     assert same_weights(module, whole_run(tmp_path))
 
 
-@pytest.mark.parametrize("saved", [50, 130, 170, 290])
+@pytest.mark.parametrize("saved", [50, 170])
 def test_a_checkpoint_within_an_epoch_continues_to_the_end(tmp_path: Path, saved: int) -> None:
     path, data = tmp_path / "within.ckpt", data_module(journal_dir=tmp_path / "replay", turns_per_batch=7)
     whole = module_for(data)
