@@ -57,7 +57,7 @@ class Graph:
 
             from sac_lightning.rewrites import Rewrites
 
-            patches = {**_FROM_CPP, "post_grad_custom_post_pass": Rewrites()}
+            patches = {**_known(_FROM_CPP), "post_grad_custom_post_pass": Rewrites()}
             run: Any = compile_fx(module, examples, config_patches=patches)
 
             def noting(*inputs: Any) -> Any:
@@ -99,7 +99,7 @@ def one_graph(
     What it reads and writes are always the same tensors, so PyTorch's checks of them in each call are left
     out.
     """
-    options: dict[str, Any] = dict(_UNCHECKED_SIZES)
+    options = _known(_UNCHECKED_SIZES)
     unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
     if unchecked is not None:
         options["guard_filter_fn"] = unchecked
@@ -108,6 +108,13 @@ def one_graph(
         for tensor in replayed:
             torch._dynamo.mark_static_address(tensor)
     return torch.compile(_own(function), fullgraph=True, dynamic=False, options=options)
+
+
+def _known(settings: dict[str, Any]) -> dict[str, Any]:
+    """Those `settings` of the compiler that this PyTorch has: without the others it is only slower."""
+    from torch._inductor import config
+
+    return {name: value for name, value in settings.items() if hasattr(config, name)}
 
 
 def _run_and_look_inside(

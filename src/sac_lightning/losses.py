@@ -38,7 +38,8 @@ def entropy(atoms: PolicyAtoms, alpha: Alpha) -> Alpha:
     Of the shape of `alpha`: the entropies that each α answers for.
     """
     if alpha.ndim == 0:
-        return atoms.entropy.mean()
+        # Not `atoms.entropy`: PyTorch's compiler reads no property of a named tuple before 2.13.
+        return -(atoms.prob * atoms.log_prob).sum(dim=0).mean()
     assert atoms.log_prob_dims is not None
     return -(atoms.prob[..., None] * atoms.log_prob_dims).sum(dim=0).mean(dim=0)
 

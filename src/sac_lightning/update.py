@@ -1,5 +1,7 @@
 """One gradient update: critics, actor, temperature, targets, in this order; eager or as a single graph."""
 
+import logging
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
@@ -19,8 +21,10 @@ from sac_lightning.learner import Learner
 from sac_lightning.measured import Measured, in_one
 from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsemble, polyak_update
 from sac_lightning.objectives import ActorObjective, AlphaObjective, CriticObjective
+from sac_lightning.rng import global_rng_state, restore_global_rng
 from sac_lightning.types import Batch, Sample, Scalar
 
+log = logging.getLogger(__name__)
 ROWS = len(Batch._fields)
 # What a graph gives.
 NUMBERS, ACTION, LOG_PROB = "numbers", "action", "log_prob"
@@ -58,14 +62,22 @@ class Update:
 
     `sample` is of `[B]` transitions, `noise` `[2, B, noise]`: for the next action and for the actor's. Both
     modes run `_step`; compiled, it is one full graph from the mini-batch to the target networks, with Adam.
+    Where PyTorch cannot compile it, one warning is logged and the updates are those of an eager `Update`.
     """
 
     def __init__(
         self, parts: Parts, optimizers: list[Adam], *, compiled: bool = False, autocast: bool = False
     ) -> None:
-        self._parts = parts
+        self._parts, self._optimizers, self._autocast = parts, optimizers, autocast
+        try:
+            self._build(compiled)
+        except Exception as error:
+            self._give_up_compiling(error)
+
+    def _build(self, compiled: bool) -> None:
+        parts, optimizers = self._parts, self._optimizers
         alias = cache(Tensor.detach)
-        mode: dict[str, Any] = {"for_graph": compiled, "autocast": autocast, "alias": alias}
+        mode: dict[str, Any] = {"for_graph": compiled, "autocast": self._autocast, "alias": alias}
         critic = CriticObjective(parts.actor, parts.critic, parts.target_critic, parts.head, parts.gamma)
         actor = ActorObjective(parts.actor, parts.critic, parts.head)
         self.critic = Learner(critic, "critic", parts.critic_config, optimizers[0], **mode)
@@ -83,6 +95,8 @@ class Update:
         self._acting = {name: alias(weight) for name, weight in parts.actor.named_parameters()}
         self._replayed = compiled and parts.log_alpha.device.type == "cuda"
         self._run = self._compiled() if compiled else self._step_of_sample
+        # Calls that may fail for the compiler's sake. A CUDA graph is warmed up, recorded, and then replayed.
+        self._trials = (3 if self._replayed else 1) if compiled else 0
 
     @property
     def acts_ahead(self) -> bool:
@@ -119,6 +133,34 @@ class Update:
         """
         for learner in self._learners:
             learner.follow_schedule()
+        if self._trials:
+            return self._try(sample, noise, ahead)
+        return self._update(sample, noise, ahead)
+
+    def _try(self, sample: Sample, noise: Float[Tensor, "2 B noise"], ahead: Ahead | None) -> Measured:
+        """One of a compiled update's first calls. If it fails, the eager update starts where it started."""
+        before, rng = [each.clone() for each in self._in_place], global_rng_state()
+        try:
+            measured = self._update(sample, noise, ahead)
+            self._trials -= 1
+            return measured
+        except Exception as error:  # of the compiler, of C++, of the disk: each has its own
+            for tensor, value in zip(self._in_place, before, strict=True):
+                tensor.copy_(value)
+            restore_global_rng(rng)
+            self._give_up_compiling(error)
+        return self._update(sample, noise, ahead)  # if the cause was not the compiler, this raises it again
+
+    def _give_up_compiling(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        log.warning(
+            "PyTorch could not compile the update, so this run is eager: slower, otherwise the same. "
+            "compile=false does not try. The reason: %s",
+            textwrap.shorten(reason, 200, placeholder=" ..."),
+        )
+        self._build(compiled=False)
+
+    def _update(self, sample: Sample, noise: Float[Tensor, "2 B noise"], ahead: Ahead | None) -> Measured:
         if self._replayed:
             return Measured(self._names, self._replay(sample, noise))
         acting = () if ahead is None else (ahead.obs, ahead.noise)

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +11,12 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
 Array = npt.NDArray[Any]
 Step = tuple[Array, Array, Array, Array, dict[str, Any]]
+
+# Before Gymnasium 1.4 the vector wrapper and the two vector envs are no generic classes.
+if TYPE_CHECKING:
+    ArrayWrapper = VectorWrapper[Array, Array, Array, Array, Array]
+else:
+    ArrayWrapper = VectorWrapper
 
 # What a pipe raises when the process at its other end is gone.
 LOST_WORKER = (EOFError, BrokenPipeError, ConnectionResetError)
@@ -83,7 +89,7 @@ def _first(what: str, values: Array) -> str:
     return f"the {what}{element} of env {place[0]} is {values[place]}"
 
 
-class CheckedVectorEnv(VectorWrapper[Array, Array, Array, Array, Array]):
+class CheckedVectorEnv(ArrayWrapper):
     """A vector env that counts its steps and names the one at which an env fails.
 
     `env_steps` counts single-env steps (`num_envs` for each call of `step`, the reset steps of
@@ -162,7 +168,7 @@ class CheckedVectorEnv(VectorWrapper[Array, Array, Array, Array, Array]):
         raise EnvError(f"{self.name} raised {type(error).__name__}: {error}{self._when()}") from error
 
     @staticmethod
-    def _end_workers(env: AsyncVectorEnv[Any, Any]) -> None:
+    def _end_workers(env: "AsyncVectorEnv[Any, Any]") -> None:
         for process in env.processes:
             process.terminate()
         for process in env.processes:

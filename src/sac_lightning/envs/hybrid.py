@@ -19,7 +19,7 @@ WIDEST = 8  # bytes of a number: float64
 class ChoiceAndNumbers(spaces.Box):
     """The flat form `[1 + A]` of a Tuple or Dict: the choice of `n` from 0 on, then the boxes' numbers."""
 
-    def __init__(self, space: spaces.Tuple[Any] | spaces.Dict) -> None:
+    def __init__(self, space: "spaces.Tuple[Any] | spaces.Dict") -> None:
         leaves = list(_leaves(space))
         choices = [leaf for leaf in leaves if isinstance(leaf, spaces.Discrete)]
         boxes = [leaf for leaf in leaves if isinstance(leaf, spaces.Box)]

@@ -1,14 +1,20 @@
 """Envs of this process, stepped one after the other."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from sac_lightning.envs.guard import Array, Step
 
+# Before Gymnasium 1.4 this is no generic class.
+if TYPE_CHECKING:
+    SyncEnvs = SyncVectorEnv[Any, Any]
+else:
+    SyncEnvs = SyncVectorEnv
 
-class SameProcessEnvs(SyncVectorEnv[Any, Any]):
+
+class SameProcessEnvs(SyncEnvs):
     """Gymnasium's SyncVectorEnv of Box observations, with a shorter `step`.
 
     Gymnasium's serves every space: observations are listed, put together and copied, infos gone through.
