@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check lint format bench clean
+.PHONY: help install train test check lint format versions versions-lowest versions-newest bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,10 +37,21 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+versions: versions-lowest versions-newest ## the smoke suite with the lowest and the newest versions that pyproject.toml allows
+
+# Several GB each where PyTorch comes with CUDA. Its builds for CPUs are smaller:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make versions
+versions-lowest: PINS := -c constraints-lowest.txt
+versions-lowest versions-newest: versions-%:
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install -q --upgrade pip
+	.venv-$*/bin/pip install -q --upgrade --upgrade-strategy eager $(PINS) -e '.[mujoco,video,tensorboard,export,optuna,ray,slurm]' pytest pytest-timeout
+	.venv-$*/bin/python -m pytest -q --noconftest tests/smoke.py
+
 bench: install ## throughput against other libraries, alternating in one run
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install -q -r benchmarks/requirements-peers.txt
 	$(BIN)/python benchmarks/throughput.py
 
 clean: ## remove what builds and runs left behind
-	rm -rf $(VENV) .venv-bench build dist runs multirun .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-lowest .venv-newest build dist runs multirun .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
