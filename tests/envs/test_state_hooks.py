@@ -182,3 +182,24 @@ def test_plain_data_comes_back_to_the_bit(value: Any) -> None:
     assert repr(back) == repr(value)  # tells nan from nan, -0.0 from 0.0
     if not isinstance(value, np.generic):
         assert_same_bits(back, value)
+
+
+@BOTH
+@pytest.mark.parametrize(("mode", "other"), [("same_step", "next_step"), ("next_step", "same_step")])
+def test_the_autoreset_mode_is_not_read_from_shared_metadata(
+    vectorization: str, mode: str, other: str
+) -> None:
+    # Before Gymnasium 1.4 the metadata are the env class's own: vector envs made later overwrite them.
+    envs = build(Walk, 2, vectorization, autoreset=mode)
+    envs.reset(seed=0)
+    state = capture(envs)
+    assert state is not None
+    again = build(Walk, 2, vectorization, autoreset=mode)
+    different = build(Walk, 2, vectorization, autoreset=other)
+    again.env.metadata["autoreset_mode"] = different.env.metadata["autoreset_mode"]
+    different.env.metadata["autoreset_mode"] = envs.env.metadata["autoreset_mode"]
+    restore(again, state)
+    with pytest.raises(EnvError, match="autoreset"):
+        restore(different, state)
+    for each in (envs, again, different):
+        each.close()

@@ -14,7 +14,7 @@ restarts its episodes, and `guarantee` says so beforehand.
 from typing import Any, Literal
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import create_empty_array, iterate
 
 from sac_lightning.envs import state_chain
@@ -113,10 +113,10 @@ def _check_same(vector_env: CheckedVectorEnv, state: State) -> None:
         raise EnvError(f"{vector_env.name}: the state of {why} cannot be restored")
     if state["version"] > VERSION:
         raise EnvError(f"{vector_env.name}: the state has format {state['version']}; this reads {VERSION}")
-    mode = vector_env.env.metadata["autoreset_mode"].value
+    envs: Any = vector_env.env
     for what, saved, present in (
         ("num_envs", len(state["envs"]), vector_env.num_envs),
-        ("autoreset", state["autoreset"], mode),
+        ("autoreset", state["autoreset"], envs.autoreset_mode.value),
     ):
         if saved != present:
             raise EnvError(
@@ -138,8 +138,9 @@ def _send(vector_env: CheckedVectorEnv, states: list[State]) -> None:
         raise EnvError(f"{vector_env.name}: a worker process ended unexpectedly") from error
 
 
-def _next_step(envs: VectorEnv[Any, Any, Any]) -> bool:
-    return bool(envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP)
+def _next_step(envs: Any) -> bool:
+    # Not of the metadata: before Gymnasium 1.4 all vector envs of one env class share them.
+    return bool(envs.autoreset_mode is AutoresetMode.NEXT_STEP)
 
 
 def _call(vector_env: CheckedVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
