@@ -1,14 +1,17 @@
 """The tensors that travel between the parts.
 
 Shape letters, the same in every file:
-    N critics of the ensemble    K atoms of an action    B transitions in a batch
-    A numbers in an action       O numbers in an obs     G mini-batches of one iteration
-    R rows of the replay buffer
+    N critics of the ensemble    K weighted actions per state    B transitions in a batch
+    A numbers in an action       O numbers in an obs             G mini-batches of one iteration
+    F features (outputs) of a network                            R rows of the replay buffer
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
-from jaxtyping import Bool, Float, Int, Shaped
+import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Scalar = Float[Tensor, ""]
@@ -16,61 +19,66 @@ Alpha = Float[Tensor, "*D"]  # one temperature, or one for each action dimension
 
 
 class Batch(NamedTuple):
-    """Transitions: `[B, ...]`, `[G, B, ...]` for a whole iteration, or `[R, ...]`, all that a buffer holds.
+    """A mini-batch of transitions. The critic's target is y = reward + discount · V(next_obs).
 
-    `terminated` alone ends the return; a truncated transition bootstraps from its `next_obs`.
+    The replay buffer computes `discount`: γ(1 − terminated) for one step, γᵏ(1 − terminated) for k steps.
+    A truncated transition keeps its bootstrap.
     """
 
-    obs: Shaped[Tensor, "*batch_and_obs"]
-    action: Shaped[Tensor, "*batch_and_action"]  # unit action box [..., A], or indices [...]
-    reward: Float[Tensor, "*batch"]
-    next_obs: Shaped[Tensor, "*batch_and_obs"]
-    terminated: Bool[Tensor, "*batch"]
-
-    def at(self, g: int) -> "Batch":
-        """Mini-batch g of a `[G, B, ...]` batch."""
-        return Batch(*(field[g] for field in self))
+    obs: Shaped[Tensor, "B *obs"]
+    action: Shaped[Tensor, "B *A"]  # in the unit action box [B, A], or indices [B]
+    reward: Float[Tensor, " B"]  # of one step, or the discounted sum of n steps
+    next_obs: Shaped[Tensor, "B *obs"]
+    discount: Float[Tensor, " B"]
+    weight: Float[Tensor, " B"]  # of each transition in the critic's loss; 1 unless a sampler says otherwise
+    index: Int[Tensor, " B"]  # rows of the replay buffer
 
 
-class Sample(NamedTuple):
-    """Transitions drawn from a buffer and not yet copied: an update does that, compiled in its graph."""
+class SampleInfo(NamedTuple):
+    """Where the transitions of a mini-batch come from; for diagnostics."""
 
-    rows: Batch  # [R, ...]
-    drawn: Int[Tensor, "*batch"]  # rows: [B], or [G, B]
-
-    def mini_batches(self) -> list["Sample"]:
-        """The G mini-batches of an iteration."""
-        return [Sample(self.rows, drawn) for drawn in self.drawn.unbind()]
-
-    def gather(self) -> Batch:
-        """Them, `[*batch, ...]`."""
-        shape, index = self.drawn.shape, self.drawn.flatten()
-        return Batch(*(field.index_select(0, index).view(*shape, *field.shape[1:]) for field in self.rows))
+    age: Shaped[Tensor, " B"]  # env steps since the transition was stored
+    log_prob: Float[Tensor, " B"]  # log π(a|s) of the policy that chose the action; NaN where unknown
 
 
-class Origin(NamedTuple):
-    """Where the transitions of a Batch come from, in its shape."""
+class WeightedActions(NamedTuple):
+    """π(·|s) as K weighted actions: Σ_k weight · f(action) is E_a[f(a)], exactly or as a sample.
 
-    age: Shaped[Tensor, "*batch"]  # env steps since it was stored
-    log_prob: Float[
-        Tensor, "*batch"
-    ]  # log-density of its action under the policy that chose it; NaN: unknown
-
-
-class PolicyAtoms(NamedTuple):
-    """π(·|s) as K weighted actions: Σ_k prob · f(action) is E_a[f(a)], exactly or as a sample.
-
-    A categorical head answers with all n actions, weighted by π; a Gaussian one with a single
-    reparameterised sample of weight 1. Where the action's dimensions are independent, `log_prob_dims`
-    are the terms of log π = Σ_d log π_d.
+    A categorical head returns all n actions, weighted by π; a Gaussian head returns one reparameterised
+    sample of weight 1. Where the action's dimensions are independent, `log_prob_dims` are the terms of
+    log π = Σ_d log π_d.
     """
 
     action: Shaped[Tensor, "K B *A"]
     log_prob: Float[Tensor, "K B"]
-    prob: Float[Tensor, "K B"]
+    weight: Float[Tensor, "K B"]
     log_prob_dims: Float[Tensor, "K B D"] | None = None
 
     @property
     def entropy(self) -> Float[Tensor, " B"]:
-        """H = −Σ_k prob · log_prob, in nats: exact where the atoms are all actions, else an estimate."""
-        return -(self.prob * self.log_prob).sum(0)
+        """H = −Σ_k weight · log_prob, in nats: exact where the K actions are all actions, else an estimate."""
+        return -(self.weight * self.log_prob).sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedMetrics(Mapping[str, Scalar]):
+    """Named numbers that travel as one tensor, since each tensor costs a few µs wherever it is passed on."""
+
+    names: tuple[str, ...]
+    numbers: Float[Tensor, " M"]  # detached
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Tensor]) -> Self:
+        """Packs `metrics`, each as the mean of its numbers."""
+        return cls(tuple(metrics), torch.stack([value.mean() if value.ndim else value for value in metrics.values()]))
+
+    def __getitem__(self, name: str) -> Scalar:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.numbers[self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)

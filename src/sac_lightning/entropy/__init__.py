@@ -15,16 +15,16 @@ from sac_lightning.entropy.target_entropy import (
     Sigma,
     TargetEntropyRule,
 )
-from sac_lightning.entropy.temperature import Anneal, Auto, Fixed, TemperatureRule
+from sac_lightning.entropy.temperature import Anneal, Fixed, LearnedTemperature, TemperatureRule
 
 __all__ = [
     "Anneal",
-    "Auto",
     "Constant",
     "EntropySetting",
     "EpsPeaked",
     "Fixed",
     "HeadDefault",
+    "LearnedTemperature",
     "MaxEntropy",
     "MaxRatio",
     "NegDim",

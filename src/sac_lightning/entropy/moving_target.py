@@ -24,7 +24,7 @@ class Schedule(TargetEntropyRule):
     All shapes are differences of nats, so they cross zero and keep their course in other units.
     """
 
-    moves: ClassVar[bool] = True
+    is_dynamic: ClassVar[bool] = True
     start: float
     end: float
     steps: int = 100_000
@@ -42,10 +42,10 @@ class Schedule(TargetEntropyRule):
     def value(self, head: ActionHead) -> float:
         return self.start
 
-    def ends(self, head: ActionHead) -> dict[str, float]:
+    def bounds(self, head: ActionHead) -> dict[str, float]:
         return {f"{KEY}.start": self.start, f"{KEY}.end": self.end}
 
-    def next(
+    def update(
         self,
         head: ActionHead,
         target: Scalar,
@@ -73,7 +73,7 @@ class Tes(TargetEntropyRule):
     factor of its effective width exp(H/A). `floor` ends the descent: null is −A there, none otherwise.
     """
 
-    moves: ClassVar[bool] = True
+    is_dynamic: ClassVar[bool] = True
     start: float | None = None
     factor: float = 0.9
     floor: float | None = None
@@ -106,7 +106,7 @@ class Tes(TargetEntropyRule):
             raise ConfigError(f"{KEY}.start", None, told)
         return 0.98 * head.entropy_interval.high
 
-    def ends(self, head: ActionHead) -> dict[str, float]:
+    def bounds(self, head: ActionHead) -> dict[str, float]:
         start, lowest = self.value(head), self._lowest(head)
         if lowest is None:
             return {f"{KEY}.start": start}
@@ -116,7 +116,7 @@ class Tes(TargetEntropyRule):
     def memory(self) -> tuple[float, ...]:
         return 0.0, 0.0, 0.0  # mean, variance, updates seen
 
-    def next(
+    def update(
         self,
         head: ActionHead,
         target: Scalar,

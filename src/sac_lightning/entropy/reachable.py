@@ -16,9 +16,9 @@ def check_rule(rule: TargetEntropyRule, head: ActionHead, offset: float = 0.0) -
     The start of a rule that leaves it again gives no warning. `offset` is what messages add to an entropy
     of the unit box: they speak the config's units.
     """
-    ends = rule.ends(head)
+    ends = rule.bounds(head)
     warnings = [check_reachable(value, head, key, offset) for key, value in ends.items()]
-    return warnings[-1] if not rule.moves or len(ends) > 1 else None
+    return warnings[-1] if not rule.is_dynamic or len(ends) > 1 else None
 
 
 def check_reachable(target: float, head: ActionHead, key: str = KEY, offset: float = 0.0) -> str | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sac_lightning.entropy.reachable import check_rule
 from sac_lightning.entropy.target_entropy import TargetEntropyRule
-from sac_lightning.entropy.temperature import Auto, TemperatureRule
+from sac_lightning.entropy.temperature import TemperatureRule
 from sac_lightning.errors import require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec
@@ -34,9 +34,9 @@ def entropy_setting(rule: TemperatureRule, head: ActionHead, action: ActionSpec)
         require(math.isfinite(offset), "alpha.units", rule.units, told)
     first = math.log(rule.initial) if rule.initial > 0.0 else -math.inf
     log_alpha = torch.full(rule.parts(head), first)
-    if not isinstance(rule, Auto):
+    if rule.target_rule is None:
         return EntropySetting(log_alpha, None, math.nan, (), offset, None)
-    target_rule = rule.target_entropy.shifted(-offset)
+    target_rule = rule.target_rule.shifted(-offset)
     warning = check_rule(target_rule, head, offset)
     return EntropySetting(
         log_alpha, target_rule, target_rule.value(head), target_rule.memory(), offset, warning

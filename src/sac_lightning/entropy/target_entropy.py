@@ -22,13 +22,13 @@ KEY = "target_entropy"
 
 
 class TargetEntropyRule(Described):
-    """H̄ as a function of the action head; a rule that `moves` also says how H̄ changes.
+    """H̄ as a function of the action head; a dynamic rule also says how H̄ changes.
 
     What such a rule remembers are tensors of the module, saved with the weights: the rule itself stays a
     pure function, in tensor operations alone, so that it may be part of a compiled update.
     """
 
-    moves: ClassVar[bool] = False
+    is_dynamic: ClassVar[bool] = False
 
     @classmethod
     @override
@@ -40,15 +40,15 @@ class TargetEntropyRule(Described):
     def value(self, head: ActionHead) -> float:
         """H̄ at the first update, in nats. Raises ConfigError where the rule has no meaning for the head."""
 
-    def ends(self, head: ActionHead) -> dict[str, float]:
+    def bounds(self, head: ActionHead) -> dict[str, float]:
         """The values between which H̄ stays, by their config keys: each must be within the head's reach."""
         return {KEY: self.value(head)}
 
     def memory(self) -> tuple[float, ...]:
-        """What `next` remembers, at the first update."""
+        """What `update` remembers, at the first update."""
         return ()
 
-    def next(
+    def update(
         self,
         head: ActionHead,
         target: Scalar,
@@ -63,10 +63,6 @@ class TargetEntropyRule(Described):
         """This rule with the nats that a person gave it raised by `nats`; a formula stays as it is."""
         return self
 
-    @property
-    def told(self) -> str:
-        """How error messages name this rule."""
-        return type(self).__name__
 
 
 @dataclass(frozen=True)
@@ -138,8 +134,8 @@ class EpsPeaked(TargetEntropyRule):
         require(0.0 < number(self.eps) <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
-        n = head.num_choices
-        if head.num_numbers:
+        n = head.num_discrete
+        if head.num_continuous:
             other = "neg_dim" if n == 1 else "per_part"
             raise ConfigError(
                 KEY, "eps_peaked", f"is for choices alone; {_name(head)} gives numbers: use {other}"
@@ -158,7 +154,7 @@ class PerPart(TargetEntropyRule):
         require(0.0 < number(self.ratio) <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
 
     def value(self, head: ActionHead) -> float:
-        return self.ratio * math.log(head.num_choices) - head.num_numbers
+        return self.ratio * math.log(head.num_discrete) - head.num_continuous
 
 
 @dataclass(frozen=True)
@@ -186,9 +182,9 @@ class HeadDefault(TargetEntropyRule):
 
     def rule(self, head: ActionHead) -> TargetEntropyRule:
         """The rule chosen for `head`."""
-        if head.num_choices == 1:
+        if head.num_discrete == 1:
             return NegDim()
-        return PerPart(0.5) if head.num_numbers else MaxRatio(0.5)
+        return PerPart(0.5) if head.num_continuous else MaxRatio(0.5)
 
     def value(self, head: ActionHead) -> float:
         return self.rule(head).value(head)
@@ -196,16 +192,16 @@ class HeadDefault(TargetEntropyRule):
 
 def dims(head: ActionHead) -> int:
     """The dim(A) of rules of continuous control: of the numbers, where an action has some."""
-    return head.num_numbers or head.action_size
+    return head.num_continuous or head.action_size
 
 
 def _continuous_only(rule: TargetEntropyRule, head: ActionHead) -> None:
-    if head.num_choices > 1:
+    if head.num_discrete > 1:
         raise ConfigError(
             KEY,
-            rule.told.lower(),
+            type(rule).__name__.lower(),
             f"is for continuous actions; {_name(head)} makes choices: use "
-            + ("per_part" if head.num_numbers else "eps_peaked or max_ratio"),
+            + ("per_part" if head.num_continuous else "eps_peaked or max_ratio"),
         )
 
 

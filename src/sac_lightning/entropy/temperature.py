@@ -6,7 +6,7 @@ Each rule is a frozen dataclass and a YAML file of conf/alpha. A rule owns no te
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,14 +14,15 @@ from jaxtyping import Int
 from torch import Tensor
 from typing_extensions import override
 
+from sac_lightning.algorithm import losses
+from sac_lightning.algorithm.losses import LossForm
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
 from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.losses import LossForm
-from sac_lightning.optim import Optimized
+from sac_lightning.optim import Adam, check_lr
 from sac_lightning.spec import Described
-from sac_lightning.types import Alpha
+from sac_lightning.types import Alpha, Scalar
 
 CriticAlpha = Literal["same", "fixed", "none"]
 Units = Literal["unit_box", "env"]
@@ -31,7 +32,7 @@ LARGEST = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureRule(Described):
-    """How α comes about, what the critics' backup takes of it, and in which units entropies are told.
+    """How α comes about, what the critics' backup takes of it, and in which units entropies are.
 
     `critic`: the backup takes the `same` α, a `fixed` one (`critic_value`), or `none`: no entropy bonus,
     so that Q estimates the return alone while the actor stays soft. `units`: nats of a config and of the
@@ -59,7 +60,7 @@ class TemperatureRule(Described):
     @override
     def advice(cls, value: Any) -> str:
         if value == "auto":
-            return "alpha=auto; in a program Auto()"
+            return "alpha=auto; in a program LearnedTemperature()"
         shown = value if number(value) >= 0.0 else 0.2
         return f"alpha=fixed alpha.value={shown}; in a program Fixed({shown})"
 
@@ -79,8 +80,20 @@ class TemperatureRule(Described):
         return torch.full_like(alpha, self.critic_value or 0.0)
 
     def parts(self, head: ActionHead) -> tuple[int, ...]:
-        """The shape of log α. Raises ConfigError where the head cannot be given it."""
+        """Returns the shape of log α. Raises ConfigError where the head cannot have it."""
         return ()
+
+    @property
+    def target_rule(self) -> TargetEntropyRule | None:
+        """The rule for the target entropy; None where α is not learned."""
+        return None
+
+    def loss(self, log_alpha: Alpha, entropy: Alpha, target_entropy: Scalar) -> Scalar:
+        """Returns the loss that a learned temperature descends; only `learned` rules have one."""
+        raise TypeError(f"{type(self).__name__} has no loss: its temperature is not learned")
+
+    def project_(self, log_alpha: Tensor) -> None:
+        """Moves log_alpha back into its limits in place, after each update."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +162,21 @@ class Anneal(TemperatureRule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto(Optimized, TemperatureRule):
+class LearnedTemperature(TemperatureRule):
     """α = exp(log_alpha), learned so that the policy's entropy settles on H̄     (1812.05905 section 5).
 
-    Entropy below target raises α, above it lowers α: `losses.alpha_loss`. `min` and `max` keep α within
-    limits by projecting log_alpha back after each step, so that it can always return from a limit.
-    `per_dim` learns one α for each action dimension, each aiming at H̄/A; the bonus of the losses is then
-    −Σ_d α_d log π_d(a_d|s).
+    Entropy below target raises α, above it lowers α: `losses.alpha_loss`. To learn α by another loss,
+    subclass this and override `loss`.
+
+    Args:
+        init: α at the first update, above 0.
+        min, max: limits of α; log_alpha is moved back after each step, so it can always return from one.
+        loss_form: log_alpha, or alpha as in the paper.
+        per_dim: learns one α for each action dimension, each aiming at H̄/A; the bonus of the losses is then
+            −Σ_d α_d log π_d(a_d|s).
+        target_entropy: the rule for H̄.
+        lr: learning rate of log_alpha, in (0, 1).
+        optimizer: what takes the steps.
     """
 
     learned: ClassVar[bool] = True
@@ -165,13 +186,15 @@ class Auto(Optimized, TemperatureRule):
     loss_form: LossForm = "log_alpha"
     per_dim: bool = False
     target_entropy: TargetEntropyRule = HeadDefault()
+    lr: float = 3e-4
+    optimizer: Adam = field(default_factory=Adam)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         try:
-            Optimized.__post_init__(self)
+            check_lr(self.lr)
         except ConfigError as error:
             raise error.under("alpha") from None
-        TemperatureRule.__post_init__(self)
         top = LARGEST if self.max is None else number(self.max)
         told = f"must be a number of at least 0 and below {LARGEST:g}"
         require(0.0 <= number(self.min) < LARGEST, "alpha.min", self.min, told)
@@ -199,15 +222,21 @@ class Auto(Optimized, TemperatureRule):
     def alpha(self, log_alpha: Alpha, env_steps: Int[Tensor, ""]) -> Alpha:
         return log_alpha.detach().exp()
 
+    @property
+    def target_rule(self) -> TargetEntropyRule:
+        return self.target_entropy
+
+    def loss(self, log_alpha: Alpha, entropy: Alpha, target_entropy: Scalar) -> Scalar:
+        return losses.alpha_loss(log_alpha, entropy, target_entropy, self.loss_form)
+
     def parts(self, head: ActionHead) -> tuple[int, ...]:
         if not self.per_dim:
             return ()
         told = f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
-        require(head.independent_dims, "alpha.per_dim", self.per_dim, told)
-        return (head.num_numbers,)
+        require(head.has_independent_dims, "alpha.per_dim", self.per_dim, told)
+        return (head.num_continuous,)
 
     def project_(self, log_alpha: Tensor) -> None:
-        """Move log_alpha into [log min, log max] in place."""
         if self.min > 0.0 or self.max is not None:
             low = math.log(self.min) if self.min > 0.0 else -math.inf
             log_alpha.clamp_(low, math.inf if self.max is None else math.log(self.max))

@@ -2,12 +2,9 @@
 
 from sac_lightning.errors import ConfigError
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.heads.categorical import Categorical
+from sac_lightning.heads.discrete import Categorical, MultiCategorical, SampledMultiCategorical
+from sac_lightning.heads.gaussian import Normal, TanhNormal
 from sac_lightning.heads.hybrid import Hybrid
-from sac_lightning.heads.multi_categorical import MultiCategorical
-from sac_lightning.heads.normal import Normal
-from sac_lightning.heads.sampled_multi_categorical import SampledMultiCategorical
-from sac_lightning.heads.tanh_normal import TanhNormal
 from sac_lightning.spaces import ActionSpec
 
 PREFERRED: tuple[type[ActionHead], ...] = (
@@ -23,6 +20,6 @@ PREFERRED: tuple[type[ActionHead], ...] = (
 def head_for(action: ActionSpec) -> ActionHead:
     """The head that fits `action`."""
     for head in PREFERRED:
-        if head.fits(action):
+        if head.supports(action):
             return head.for_action(action)
     raise ConfigError("head", "auto", f"no head fits {action}: name your own with head._target_")

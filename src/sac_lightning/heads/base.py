@@ -1,4 +1,4 @@
-"""The protocol of an action head: a stateless map from features and noise to weighted atoms."""
+"""The protocol of an action head: a stateless map from features and noise to weighted actions."""
 
 import re
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from torch import Tensor
 from sac_lightning.errors import ConfigError
 from sac_lightning.spaces import ActionSpec
 from sac_lightning.spec import Described
-from sac_lightning.types import PolicyAtoms, Scalar
+from sac_lightning.types import Scalar, WeightedActions
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,28 @@ class ActionHead(Described):
     function, the same eager and compiled, and a run can be resumed bit for bit.
     """
 
-    made_for: ClassVar[str] = "its own action space"
-    # Whether `atoms` gives log π as a sum over action dimensions.
-    independent_dims: ClassVar[bool] = False
+    action_space_name: ClassVar[str] = "its own action space"
+    # Whether `weighted_actions` gives log π as a sum over action dimensions.
+    has_independent_dims: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
-    def fits(cls, action: ActionSpec) -> bool:
+    def supports(cls, action: ActionSpec) -> bool:
         """Whether this head can act in that space."""
 
     @classmethod
     @abstractmethod
-    def sized(cls, action: ActionSpec) -> dict[str, Any]:
+    def sizes_for(cls, action: ActionSpec) -> dict[str, Any]:
         """The constructor's sizes for an action space that fits."""
 
     @classmethod
     def for_action(cls, action: ActionSpec, **options: Any) -> Self:
         """This head for `action`. Raises ConfigError when it does not fit."""
-        if not cls.fits(action):
+        if not cls.supports(action):
             raise ConfigError(
-                "head", cls.name(), f"is for {cls.made_for}; the env has {action}: use head=auto"
+                "head", cls.name(), f"is for {cls.action_space_name}; the env has {action}: use head=auto"
             )
-        return cls(**cls.sized(action), **options)
+        return cls(**cls.sizes_for(action), **options)
 
     @classmethod
     def name(cls) -> str:
@@ -66,7 +66,7 @@ class ActionHead(Described):
     @property
     @abstractmethod
     def noise_size(self) -> int:
-        """Random numbers per state that `atoms` reads; 0 when the expectation is exact."""
+        """Random numbers per state that `weighted_actions` reads; 0 when the expectation is exact."""
 
     @property
     @abstractmethod
@@ -79,14 +79,14 @@ class ActionHead(Described):
         """A, the numbers in one action that a critic reads (1 for an index)."""
 
     @property
-    def num_choices(self) -> int:
+    def num_discrete(self) -> int:
         """How many discrete choices an action makes one of; 1 where it makes none."""
         return self.num_actions or 1
 
     @property
-    def num_numbers(self) -> int:
+    def num_continuous(self) -> int:
         """How many of an action's numbers have a density; 0 where all are choices."""
-        return self.action_size if self.num_choices == 1 else 0
+        return self.action_size if self.num_discrete == 1 else 0
 
     @property
     @abstractmethod
@@ -94,8 +94,10 @@ class ActionHead(Described):
         """Attainable entropies, in nats, measured in the unit action box."""
 
     @abstractmethod
-    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B noise"]) -> PolicyAtoms:
-        """The policy as weighted actions. Gradients flow to `features` through action, log_prob and prob."""
+    def weighted_actions(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B noise"]
+    ) -> WeightedActions:
+        """The policy as weighted actions. Gradients flow to `features` through action, log_prob and weight."""
 
     @abstractmethod
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Shaped[Tensor, "B *A"]:
@@ -109,7 +111,7 @@ class ActionHead(Described):
         """log π(a|s) of given actions, for diagnostics; NaN from a head that does not say."""
         return torch.full(features.shape[:1], torch.nan, device=features.device)
 
-    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
         """Means over states that say how this head's policy looks, by name, for diagnostics."""
         return {}
 
@@ -126,5 +128,5 @@ class ActionHead(Described):
     def draw_acting_noise(
         self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
     ) -> Float[Tensor, "B M"]:
-        """The random numbers that `act` reads: as for `atoms`, if a head says no other."""
+        """The random numbers that `act` reads: as for `weighted_actions`, unless a head says otherwise."""
         return self.draw_noise((states,), generator, device)

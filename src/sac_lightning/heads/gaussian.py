@@ -1,21 +1,25 @@
-"""What the Gaussian heads share: μ and σ from features, the reparameterised sample, its density."""
+"""Heads of boxes: a Gaussian, squashed by tanh for bounded actions, plain for unbounded ones."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.errors import number, require
-from sac_lightning.heads.base import ActionHead
+from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.spaces import ActionSpec, BoxAction
-from sac_lightning.types import PolicyAtoms, Scalar
+from sac_lightning.types import Scalar, WeightedActions
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
+LOG_2 = math.log(2.0)
+ALMOST_ONE = 1.0 - 1e-6
+SATURATED = 0.97
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Gaussian(ActionHead):
     gradient outside its ends, so a σ that once ran away could never come back.
     """
 
-    independent_dims: ClassVar[bool] = True
+    has_independent_dims: ClassVar[bool] = True
     size: int
     log_std_min: float = LOG_STD_MIN
     log_std_max: float = LOG_STD_MAX
@@ -41,7 +45,7 @@ class Gaussian(ActionHead):
         )
 
     @classmethod
-    def sized(cls, action: ActionSpec) -> dict[str, int]:
+    def sizes_for(cls, action: ActionSpec) -> dict[str, int]:
         assert isinstance(action, BoxAction)
         return {"size": action.size}
 
@@ -86,7 +90,7 @@ class Gaussian(ActionHead):
         """Σ ½ log(2πe σ²): the exact entropy of u, before any squashing."""
         return (self.mean_and_log_std(features)[1] + HALF_LOG_2PI_E).sum(-1)
 
-    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
         """σ, and the entropy ½log(2πeσ²) before any squashing."""
         sigma = self.mean_and_log_std(features)[1].exp().mean()
         return {"sigma": sigma, "entropy_gaussian": self.gaussian_entropy(features).mean()}
@@ -104,7 +108,93 @@ class Gaussian(ActionHead):
         return torch.addcmul(mean, log_std.exp(), noise)
 
 
-def single_sample(action: Float[Tensor, "B A"], log_prob_dims: Float[Tensor, "B A"]) -> PolicyAtoms:
+def single_sample(action: Float[Tensor, "B A"], log_prob_dims: Float[Tensor, "B A"]) -> WeightedActions:
     """One action with weight 1, of independent dimensions."""
     log_prob = log_prob_dims.sum(-1)[None]  # [1, B]
-    return PolicyAtoms(action[None], log_prob, torch.ones_like(log_prob), log_prob_dims[None])
+    return WeightedActions(action[None], log_prob, torch.ones_like(log_prob), log_prob_dims[None])
+
+
+@dataclass(frozen=True)
+class TanhNormal(Gaussian):
+    """a = tanh(μ + σ ε);  log π(a) = log N(u; μ, σ²) − Σ log(1 − tanh² u)     (1812.05905 appendix C)
+
+    Its entropy has no closed form; −log π of the sample estimates it. It is at most A·log 2, the entropy
+    of the uniform distribution on [-1, 1]^A, and has no lower end. ½log(2πeσ²) of the Gaussian before
+    squashing is only an upper bound, which grows on with σ while the entropy falls.
+    """
+
+    action_space_name: ClassVar[str] = "bounded Box actions"
+
+    @classmethod
+    def supports(cls, action: ActionSpec) -> bool:
+        return isinstance(action, BoxAction) and action.bounded
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(-math.inf, self.size * LOG_2)
+
+    def weighted_actions(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
+    ) -> WeightedActions:
+        pre, gaussian_log_prob = self.reparameterise(features, noise)
+        return single_sample(torch.tanh(pre), gaussian_log_prob - log_one_minus_tanh_squared(pre))
+
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        return torch.tanh(self.unsquashed(features, noise))
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        return self.log_prob_dims(features, action).sum(-1)
+
+    def log_prob_dims(
+        self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]
+    ) -> Float[Tensor, "B A"]:
+        """log π_d(a_d|s). An action that has rounded to ±1 is read as the largest one that has not quite."""
+        pre = torch.atanh(action.clamp(-ALMOST_ONE, ALMOST_ONE))
+        return self.gaussian_log_prob(features, pre) - log_one_minus_tanh_squared(pre)
+
+    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
+        """The Gaussian's, and the share of action dimensions beyond ±0.97, where tanh is nearly flat."""
+        saturated = (actions.action.abs() > SATURATED).float().mean()
+        return {**super().diagnostics(features, actions), "saturated": saturated}
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+        """tanh(μ): the median of each dimension, the usual choice for evaluation."""
+        return torch.tanh(self.mean_and_log_std(features)[0])
+
+
+def log_one_minus_tanh_squared(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)): finite where 1 − tanh² u has rounded to 0."""
+    return 2.0 * (LOG_2 - u - F.softplus(-2.0 * u))
+
+
+@dataclass(frozen=True)
+class Normal(Gaussian):
+    """a = μ + σ ε; H = Σ ½ log(2πe σ²), reached for σ within its limits."""
+
+    action_space_name: ClassVar[str] = "unbounded Box actions"
+
+    @classmethod
+    def supports(cls, action: ActionSpec) -> bool:
+        return isinstance(action, BoxAction) and not action.bounded
+
+    @property
+    def entropy_interval(self) -> Interval:
+        return Interval(
+            self.size * (HALF_LOG_2PI_E + self.log_std_min),
+            self.size * (HALF_LOG_2PI_E + self.log_std_max),
+        )
+
+    def weighted_actions(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
+    ) -> WeightedActions:
+        action, log_prob_dims = self.reparameterise(features, noise)
+        return single_sample(action, log_prob_dims)
+
+    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        return self.unsquashed(features, noise)
+
+    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        return self.gaussian_log_prob(features, action).sum(-1)
+
+    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+        return self.mean_and_log_std(features)[0]

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from sac_lightning.errors import require
 from sac_lightning.heads.base import ActionHead, Interval
-from sac_lightning.heads.choices import gumbel_argmax, one_hot
-from sac_lightning.heads.gaussian import LOG_STD_MAX, LOG_STD_MIN
-from sac_lightning.heads.tanh_normal import LOG_2, TanhNormal
+from sac_lightning.heads.discrete import gumbel_argmax, one_hot
+from sac_lightning.heads.gaussian import LOG_2, LOG_STD_MAX, LOG_STD_MIN, TanhNormal
 from sac_lightning.spaces import ActionSpec, HybridAction
-from sac_lightning.types import PolicyAtoms, Scalar
+from sac_lightning.types import Scalar, WeightedActions
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Hybrid(ActionHead):
     An action is `[n + A]`, the choice's one-hot vector and the numbers, which the critic reads.
     """
 
-    made_for: ClassVar[str] = "Tuple or Dict actions of one Discrete and bounded Boxes"
+    action_space_name: ClassVar[str] = "Tuple or Dict actions of one Discrete and bounded Boxes"
     n: int
     size: int
     log_std_min: float = LOG_STD_MIN
@@ -37,22 +36,22 @@ class Hybrid(ActionHead):
         TanhNormal(self.size, self.log_std_min, self.log_std_max)  # refuses what it cannot take
 
     @classmethod
-    def fits(cls, action: ActionSpec) -> bool:
+    def supports(cls, action: ActionSpec) -> bool:
         return isinstance(action, HybridAction)
 
     @classmethod
-    def sized(cls, action: ActionSpec) -> dict[str, Any]:
+    def sizes_for(cls, action: ActionSpec) -> dict[str, Any]:
         assert isinstance(action, HybridAction)
-        return {"n": action.n, "size": action.numbers.size}
+        return {"n": action.n, "size": action.continuous.size}
 
     @property
-    def numbers(self) -> TanhNormal:
+    def continuous(self) -> TanhNormal:
         """The head of the numbers of all choices, side by side."""
         return TanhNormal(self.n * self.size, self.log_std_min, self.log_std_max)
 
     @property
     def feature_size(self) -> int:
-        return self.n + self.numbers.feature_size
+        return self.n + self.continuous.feature_size
 
     @property
     def noise_size(self) -> int:
@@ -67,28 +66,30 @@ class Hybrid(ActionHead):
         return self.n + self.size
 
     @property
-    def num_choices(self) -> int:
+    def num_discrete(self) -> int:
         return self.n
 
     @property
-    def num_numbers(self) -> int:
+    def num_continuous(self) -> int:
         return self.size
 
     @property
     def entropy_interval(self) -> Interval:
         return Interval(-math.inf, math.log(self.n) + self.size * LOG_2)
 
-    def atoms(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> PolicyAtoms:
+    def weighted_actions(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]
+    ) -> WeightedActions:
         choice = torch.log_softmax(features[:, : self.n], dim=-1).T  # [K, B]
-        sample = self.numbers.atoms(features[:, self.n :], noise)
+        sample = self.continuous.weighted_actions(features[:, self.n :], noise)
         assert sample.log_prob_dims is not None
         numbers = self._by_choice(sample.action[0])  # [K, B, A]
         density = self._by_choice(sample.log_prob_dims[0]).sum(-1)
         every = torch.eye(self.n, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
-        return PolicyAtoms(torch.cat((every, numbers), dim=-1), choice + density, choice.exp())
+        return WeightedActions(torch.cat((every, numbers), dim=-1), choice + density, choice.exp())
 
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
-        numbers = self.numbers.act(features[:, self.n :], noise[:, self.n :])
+        numbers = self.continuous.act(features[:, self.n :], noise[:, self.n :])
         return self._of_choice(gumbel_argmax(features[:, : self.n], noise[:, : self.n]), numbers)
 
     def draw_acting_noise(
@@ -96,25 +97,25 @@ class Hybrid(ActionHead):
     ) -> Float[Tensor, "B M"]:
         """Uniform for the choice, standard normal for the numbers."""
         choice = torch.rand(states, self.n, generator=generator, device=device)
-        numbers = self.numbers.draw_acting_noise(states, generator, device)
+        numbers = self.continuous.draw_acting_noise(states, generator, device)
         return torch.cat((choice, numbers), dim=-1)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         choice, numbers = action[:, : self.n], action[:, self.n :]
-        dims = self.numbers.log_prob_dims(features[:, self.n :], numbers.repeat(1, self.n))
+        dims = self.continuous.log_prob_dims(features[:, self.n :], numbers.repeat(1, self.n))
         density = self._by_choice(dims).sum(-1).T  # [B, n]
         return ((torch.log_softmax(features[:, : self.n], dim=-1) + density) * choice).sum(-1)
 
-    def facts(self, features: Float[Tensor, "B F"], atoms: PolicyAtoms) -> dict[str, Scalar]:
+    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
         """The mean σ over all choices, and the entropy of the choice, which is exact."""
         log_prob = torch.log_softmax(features[:, : self.n], dim=-1)
-        sigma = self.numbers.mean_and_log_std(features[:, self.n :])[1].exp().mean()
+        sigma = self.continuous.mean_and_log_std(features[:, self.n :])[1].exp().mean()
         return {"sigma": sigma, "entropy_choice": -(log_prob.exp() * log_prob).sum(-1).mean()}
 
     def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
         """The most likely choice, and the median of its numbers."""
         choice = features[:, : self.n].argmax(dim=-1)
-        return self._of_choice(choice, self.numbers.mode(features[:, self.n :]))
+        return self._of_choice(choice, self.continuous.mode(features[:, self.n :]))
 
     def _by_choice(self, numbers: Float[Tensor, "B M"]) -> Float[Tensor, "K B A"]:
         return numbers.view(-1, self.n, self.size).movedim(1, 0)

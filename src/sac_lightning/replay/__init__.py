@@ -1,7 +1,8 @@
-"""The data pool: transitions of all past policies, sampled uniformly."""
+"""Replay: transitions of all past policies, and how they are sampled."""
 
-from sac_lightning.replay.buffer import ReplayBuffer
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
 from sac_lightning.replay.journal import Journal
+from sac_lightning.replay.prioritized import PrioritizedReplay
 from sac_lightning.replay.size import check_fits, planned_bytes
 
-__all__ = ["Journal", "ReplayBuffer", "check_fits", "planned_bytes"]
+__all__ = ["BatchIndex", "Journal", "PrioritizedReplay", "ReplayBuffer", "check_fits", "planned_bytes"]

@@ -1,60 +1,114 @@
-"""A ring of transitions in preallocated tensors."""
+"""A ring of transitions in preallocated tensors, sampled uniformly."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
-from sac_lightning.types import Batch, Origin, Sample
+from sac_lightning.types import Batch, SampleInfo
+
+NO_ROW = -1
+
+
+class BatchIndex(NamedTuple):
+    """Which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
+
+    index: Int[Tensor, "*batch"]  # rows of the buffer
+    weight: Float[Tensor, "*batch"]  # in the critic's loss
 
 
 class Ring(NamedTuple):
-    """The rows of the buffer: a Batch's fields, and what only diagnostics read."""
+    """The rows of the buffer, `[R, ...]` each."""
 
     obs: Tensor
     action: Tensor
     reward: Tensor
     next_obs: Tensor
     terminated: Tensor
-    log_prob: Tensor  # of the action under the policy that chose it; NaN where that is unknown
+    truncated: Tensor
+    env: Tensor  # number of the env, int16
+    log_prob: Tensor  # log π(a|s) of the policy that chose the action; NaN where unknown
 
 
 class ReplayBuffer:
-    """Uniform replay. Observations keep their dtype (uint8 stays uint8) and any shape.
+    """Replays uniformly. Observations keep their dtype (uint8 stays uint8) and any shape.
 
     `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
-    overwritten.
+    overwritten. To sample otherwise, subclass this and override `draw` and `report`.
+
+    Args:
+        capacity: rows; None for as many as the run has env steps, at most a million.
+        n_step: rewards of a transition's target: n ≥ 1 steps, fewer where the episode ends before.
+        gamma: discount per step, in [0, 1).
     """
 
-    def __init__(
-        self, capacity: int, obs: ObsSpec, action: ActionSpec, seed: int, device: torch.device | str = "cpu"
-    ) -> None:
-        require(capacity >= 1, "replay.capacity", capacity, "must be a whole number of at least 1")
-        self.capacity = capacity
-        self.device = torch.device(device)
+    def __init__(self, capacity: int | None = None, n_step: int = 1, gamma: float = 0.99) -> None:
+        capacity, n_step = as_whole(capacity), as_whole(n_step)
+        ok = capacity is None or whole(capacity) >= 1
+        require(ok, "replay.capacity", capacity, "must be a whole number of at least 1, or null")
+        require(1 <= whole(n_step) <= 100, "replay.n_step", n_step, "must be a whole number from 1 to 100")
+        require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
+        self.requested_capacity, self.n_step, self.gamma = capacity, int(n_step), float(gamma)
         self.added = 0
-        dtype = getattr(torch, obs.dtype)
+
+    # --- memory --------------------------------------------------------------------------------------
+
+    def allocate(
+        self,
+        capacity: int,
+        obs: ObsSpec,
+        action: ActionSpec,
+        *,
+        num_envs: int = 1,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Makes an empty buffer.
+
+        Args:
+            capacity: rows.
+            obs: shape and dtype of an observation.
+            action: the action space.
+            num_envs: envs that are stepped at once.
+            seed: of the sampler.
+            device: where the rows lie.
+        """
+        self.capacity, self.device, self.added = capacity, torch.device(device), 0
         shape, kind = action.row
+
+        def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(capacity, *row, dtype=dtype, device=self.device)
+
+        dtype = getattr(torch, obs.dtype)
         self.store = Ring(
-            obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
-            action=torch.zeros(capacity, *shape, dtype=getattr(torch, kind), device=self.device),
-            reward=torch.zeros(capacity, device=self.device),
-            next_obs=torch.zeros(capacity, *obs.shape, dtype=dtype, device=self.device),
-            terminated=torch.zeros(capacity, dtype=torch.bool, device=self.device),
-            log_prob=torch.zeros(capacity, device=self.device),
+            obs=zeros(*obs.shape, dtype=dtype),
+            action=zeros(*shape, dtype=getattr(torch, kind)),
+            reward=zeros(),
+            next_obs=zeros(*obs.shape, dtype=dtype),
+            terminated=zeros(dtype=torch.bool),
+            truncated=zeros(dtype=torch.bool),
+            env=zeros(dtype=torch.int16),
+            log_prob=zeros(),
         )
-        self._rows = Batch(*self.store[: len(Batch._fields)])
+        # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
+        self.next_row = torch.full((capacity if self.n_step > 1 else 0,), NO_ROW, device=self.device)
+        self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode goes on
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
         self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
+        self._breaks: list[int] = []
         self._drawn = torch.zeros(0, 0, dtype=torch.int64)
+        self._ones = torch.ones(0, 0)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
+
+    # --- writing -------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -63,17 +117,19 @@ class ReplayBuffer:
         reward: Array,
         next_obs: Array,
         terminated: Array,
+        truncated: Array | None = None,
+        env: Array | None = None,
         log_prob: Array | None = None,
     ) -> None:
-        """Store M transitions, each argument `[M, ...]`; the oldest make room."""
+        """Stores M transitions, each argument `[M, ...]`; the oldest make room."""
         count = len(reward)
-        if log_prob is None:
-            log_prob = np.full(count, np.nan, np.float32)
         if count > self.capacity:
-            raise ConfigError(
-                "replay.capacity", self.capacity, f"must hold one step of all envs: at least {count}"
-            )
-        new: tuple[Any, ...] = (obs, action, reward, next_obs, terminated, log_prob)
+            allowed = f"must hold one step of all envs: at least {count}"
+            raise ConfigError("replay.capacity", self.capacity, allowed)
+        truncated = np.zeros(count, np.bool_) if truncated is None else truncated
+        env = np.arange(count, dtype=np.int16) if env is None else env
+        log_prob = np.full(count, np.nan, np.float32) if log_prob is None else log_prob
+        new: tuple[Any, ...] = (obs, action, reward, next_obs, terminated, truncated, env, log_prob)
         if self.device.type != "cpu":
             new = tuple(torch.from_numpy(np.ascontiguousarray(rows)) for rows in new)
         start = self.added % self.capacity
@@ -83,31 +139,119 @@ class ReplayBuffer:
                 column[start : start + count] = rows  # copies and casts
             else:
                 column[start:], column[: count - first] = rows[:first], rows[first:]
+        if self.n_step > 1:
+            self._link(env, terminated | truncated, (start + np.arange(count)) % self.capacity)
         self.added += count
 
-    def sample(self, batches: int, batch_size: int) -> Batch:
-        """`batches` independent mini-batches `[G, B, ...]` in one gather, with replacement."""
-        return self.draw(batches, batch_size).gather()
+    def _link(self, env: Array, over: Array, rows: Array) -> None:
+        """Notes for each env's step before where this one lies."""
+        before = self._newest[env]
+        known = (before != NO_ROW) & ~np.isin(before, rows)  # a small ring may have just overwritten it
+        self.next_row[torch.from_numpy(rows)] = NO_ROW
+        self.next_row[torch.from_numpy(before[known])] = torch.from_numpy(rows[known]).to(self.device)
+        self._newest[env] = np.where(over, NO_ROW, rows)
 
-    def draw(self, batches: int, batch_size: int) -> Sample:
-        """Which rows `sample` would copy; they change with the next `add`."""
+    def end_episodes(self) -> None:
+        """Notes that the next step of every env begins another episode, though no step ended the last one."""
+        self._newest[:] = NO_ROW
+        self._breaks.append(self.added)
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    def draw(self, batches: int, batch_size: int) -> BatchIndex:
+        """Returns which transitions `batches` mini-batches have, `[G, B]`; valid until the next `add`.
+
+        Raises RuntimeError where the buffer is empty.
+        """
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
         self._drawn = torch.randint(
             len(self), (batches, batch_size), generator=self.generator, device=self.device
         )
-        return Sample(self._rows, self._drawn)
+        if self._ones.shape != self._drawn.shape:
+            self._ones = torch.ones(batches, batch_size, device=self.device)
+        return BatchIndex(self._drawn, self._ones)
 
-    def origin(self) -> Origin:
-        """Where the transitions of the last `draw` come from, `[G, B]`; ask before the next `add`."""
+    @property
+    def rows(self) -> list[Tensor]:
+        """The tensors that `gather` reads; they stay where they are."""
+        store = self.store
+        return [store.obs, store.action, store.reward, store.next_obs, store.terminated, self.next_row]
+
+    def gather(self, drawn: BatchIndex) -> Batch:
+        """Returns the transitions of one mini-batch: R = Σ_j γʲ r_j and discount γᵏ (1 − terminated) over
+        the k ≤ n_step steps that the episode has from there on and the buffer holds.
+
+        A compiled update contains this, so it uses tensor operations alone.
+        """
+        store, index = self.store, drawn.index
+        reward = store.reward.index_select(0, index)
+        discount = self.gamma * (~store.terminated.index_select(0, index)).float()
+        last = index
+        for _ in range(self.n_step - 1):
+            following = self.next_row.index_select(0, last)
+            goes_on = following != NO_ROW
+            last = torch.where(goes_on, following, last)
+            reward = reward + torch.where(goes_on, discount * store.reward.index_select(0, last), 0.0)
+            bootstraps = (~store.terminated.index_select(0, last)).float()
+            discount = torch.where(goes_on, discount * self.gamma * bootstraps, discount)
+        return Batch(
+            obs=store.obs.index_select(0, index),
+            action=store.action.index_select(0, index),
+            reward=reward,
+            next_obs=store.next_obs.index_select(0, last),
+            discount=discount,
+            weight=drawn.weight,
+            index=index,
+        )
+
+    def sample(self, batch_size: int) -> Batch:
+        """Returns one mini-batch, drawn with replacement."""
+        drawn = self.draw(1, batch_size)
+        return self.gather(BatchIndex(drawn.index[0], drawn.weight[0]))
+
+    def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
+        """Takes the TD errors of a mini-batch after its update; uniform replay needs none."""
+
+    def info(self) -> SampleInfo:
+        """Returns where the transitions of the last `draw` come from, `[G, B]`; ask before the next `add`."""
         age = (self.added - 1 - self._drawn) % self.capacity
-        return Origin(age, self.store.log_prob[self._drawn])
+        return SampleInfo(age, self.store.log_prob[self._drawn])
+
+    # --- state ---------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The sampler's random state and the count; the transitions themselves are the journal's."""
-        return {"added": self.added, "generator": self.generator.get_state()}
+        """Returns the sampler's random state and the count; the transitions themselves are the journal's."""
+        self._breaks = [place for place in self._breaks if place > self.added - len(self)]
+        return {
+            "added": self.added,
+            "generator": self.generator.get_state(),
+            "breaks": list(self._breaks),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restores what `state_dict` returned, once the rows are there."""
         self.added = state["added"]
         self.generator.set_state(state["generator"].cpu())
+        self._breaks = list(state["breaks"])
+        self._restore_links()
+
+    def _restore_links(self) -> None:
+        """Finds each transition's next one again: the rows know their env and where episodes end."""
+        if self.n_step == 1:
+            return
+        self.next_row.fill_(NO_ROW)
+        self._newest[:] = NO_ROW
+        numbers = np.arange(self.added - len(self), self.added)
+        env = self.store.env.cpu().numpy()[numbers % self.capacity]
+        over = (self.store.terminated | self.store.truncated).cpu().numpy()[numbers % self.capacity]
+        for which in range(len(self._newest)):
+            mine, ended = numbers[env == which], over[env == which]
+            if not len(mine):
+                continue
+            last = np.searchsorted(mine, self._breaks) - 1  # of each episode that was broken off
+            ended[last[last >= 0]] = True
+            rows = mine % self.capacity
+            following = torch.from_numpy(np.where(ended[:-1], NO_ROW, rows[1:])).to(self.device)
+            self.next_row[torch.from_numpy(rows[:-1])] = following
+            self._newest[which] = NO_ROW if ended[-1] else rows[-1]

@@ -8,7 +8,7 @@ from sac_lightning import losses
 from sac_lightning.entropy import Auto, TemperatureRule
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, CriticEnsemble
-from sac_lightning.types import Alpha, Batch, Origin, PolicyAtoms, Scalar
+from sac_lightning.types import Alpha, Batch, Origin, WeightedActions, Scalar
 
 PREFIX = "diagnostics/"
 DRAWS = 8  # actions per state from which the best is taken where there are infinitely many
@@ -29,17 +29,17 @@ class Diagnostics:
     ) -> dict[str, Scalar]:
         """0-d tensors by their key in the log, for the present α and H̄: docs/entropy.md explains them."""
         features = self._actor(batch.obs)
-        atoms = self._head.atoms(features, noise)
+        atoms = self._head.weighted_actions(features, noise)
         entropies = losses.entropy(atoms, alpha)
         entropy = entropies.sum()
         q = self._critic.of_atoms(batch.obs, atoms)  # [N, K, B]
-        expected = (atoms.prob * q.amin(dim=0)).sum(dim=0)
+        expected = (actions.weight * q.amin(dim=0)).sum(dim=0)
         now = self._head.log_prob(features, batch.action)
         facts = {
             "entropy_squashed": entropy,
             "effective_actions": entropy.exp(),
             "q_spread": expected.std(correction=0),
-            "q_disagreement": (atoms.prob * (q.amax(dim=0) - q.amin(dim=0))).sum(dim=0).mean(),
+            "q_disagreement": (actions.weight * (q.amax(dim=0) - q.amin(dim=0))).sum(dim=0).mean(),
             "q_gap": self._gap(batch, features, noise, atoms, q),
             "data_age": origin.age.float().mean(),
             "policy_shift": (now - origin.log_prob).nanmean(),
@@ -56,7 +56,7 @@ class Diagnostics:
         batch: Batch,
         features: Float[Tensor, "B F"],
         noise: Float[Tensor, "B noise"],
-        atoms: PolicyAtoms,
+        atoms: WeightedActions,
         q: Float[Tensor, "N K B"],
     ) -> Scalar:
         """E_s[ max_a Q − E_a Q ]: over all actions, or over eight drawn for an eighth of the states each."""
@@ -64,11 +64,11 @@ class Diagnostics:
             few = max(1, len(noise) // DRAWS)
             draws = len(noise) // few
             states = batch.obs[:few].repeat(draws, *[1] * (batch.obs.ndim - 1))
-            drawn = self._head.atoms(features[:few].repeat(draws, 1), noise[: few * draws])
+            drawn = self._head.weighted_actions(features[:few].repeat(draws, 1), noise[: few * draws])
             values = self._critic.of_atoms(states, drawn).amin(dim=0).view(draws, few)
             return (values.amax(dim=0) - values.mean(dim=0)).mean()
         values = q.amin(dim=0)
-        return (values.amax(dim=0) - (atoms.prob * values).sum(dim=0)).mean()
+        return (values.amax(dim=0) - (actions.weight * values).sum(dim=0)).mean()
 
 
 @torch.enable_grad()

@@ -1,0 +1,1 @@
+"""The algorithm: SAC in one class, its losses, the policy and diagnostics."""

@@ -1,0 +1,261 @@
+"""Soft Actor-Critic: one class with the paper's methods in the paper's order.
+
+Sources: SAC 1801.01290, SAC-v2 1812.05905, discrete SAC 1910.07207. The equations are in losses.py.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from sac_lightning.algorithm import losses
+from sac_lightning.entropy import EntropySetting, TemperatureRule, entropy_setting
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.networks import Actor, ActorConfig, Critic, CriticConfig
+from sac_lightning.networks.ensemble import batch_statistics
+from sac_lightning.networks.normalization import (
+    ObsNormalization,
+    RawObs,
+    RawReward,
+    RewardNormalization,
+)
+from sac_lightning.optim import OptimizerStep
+from sac_lightning.spaces import ActionSpec, ObsSpec
+from sac_lightning.types import Alpha, Batch, PackedMetrics, Scalar
+
+
+class UpdateResult(NamedTuple):
+    """What one update returns."""
+
+    metrics: PackedMetrics
+    td_error: Float[Tensor, " B"]  # mean over critics of |Q − y|, for prioritized replay
+
+
+class SAC(nn.Module):
+    """Owns actor, critics, target critics, temperature and normalisers, and updates them.
+
+    `update` is plain PyTorch: it runs as it stands, or compiled from outside. It changes only tensors of
+    this module and of its optimizers, in place.
+
+    Args:
+        obs: shape and dtype of an observation.
+        action: the action space.
+        head: what the actor's outputs mean as a policy.
+        temperature: the entropy rule.
+        actor: the actor's network and optimizer.
+        critic: the critics' networks and optimizer, pessimism and target network.
+        obs_normalization: how observations are normalised; None for raw ones.
+        reward_normalization: how rewards are normalised; None for raw ones.
+        generator: source of the initial weights.
+    """
+
+    env_steps: Tensor  # [], int64: set by whoever collects
+    grad_steps: Tensor  # [], int64
+    target_entropy: Tensor  # [], nats of the unit action box
+    target_memory: Tensor  # [M], what a target rule remembers
+
+    def __init__(
+        self,
+        obs: ObsSpec,
+        action: ActionSpec,
+        head: ActionHead,
+        temperature: TemperatureRule,
+        actor: ActorConfig,
+        critic: CriticConfig,
+        obs_normalization: ObsNormalization | None = None,
+        reward_normalization: RewardNormalization | None = None,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.head, self.temperature = head, temperature
+        self.value_head, self.pessimism = critic.value_head, critic.pessimism
+        self.target_network = critic.target_network
+        self._configured = (
+            *(actor.encoder, actor.torso, critic.encoder, critic.torso),
+            *(critic.value_head, critic.pessimism, critic.target_network),
+            *(obs_normalization, reward_normalization),
+        )
+        self.normalize_obs = (obs_normalization or RawObs()).build(obs)
+        self.normalize_reward = (reward_normalization or RawReward()).build()
+        self.actor = Actor(obs, head, actor, generator)
+        self.critic = Critic(obs, head, critic, generator)
+        self.target_critic: Critic | None = None
+        if self.target_network.has_copy:
+            self.target_critic = Critic(obs, head, critic, generator)
+            self.target_critic.load_state_dict(self.critic.state_dict())
+            self.target_critic.requires_grad_(False)
+        self.entropy_setting: EntropySetting = entropy_setting(temperature, head, action)
+        setting = self.entropy_setting
+        self.log_alpha = nn.Parameter(setting.log_alpha, requires_grad=temperature.learned)
+        self.register_buffer("target_entropy", torch.tensor(setting.target))
+        memory = torch.tensor(setting.memory)
+        self.register_buffer("target_memory", memory, persistent=bool(setting.memory))
+        self.register_buffer("env_steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("grad_steps", torch.zeros((), dtype=torch.int64))
+
+    def prepare(self, steps: list[OptimizerStep], *, bfloat16: bool = False) -> None:
+        """Gets ready for updates, once weights and optimizer states are where they stay.
+
+        Args:
+            steps: of the critics, of the actor, and of log_alpha where α is learned, in this order.
+            bfloat16: whether matrix products run in bfloat16.
+        """
+        self._steps = steps
+        self._critic_step, self._actor_step, *rest = steps
+        self._alpha_step = rest[0] if rest else None
+        self._actor_statistics = batch_statistics(self.actor)
+        copies = [] if self.target_critic is None else [self.target_critic]
+        joint = copies if self.target_network.joint_pass else []
+        self._critic_statistics = batch_statistics(self.critic, *joint)
+        self._originals = self.target_network.tensors(self.critic)
+        self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
+        self._projected = [
+            [layer for layer in network.modules() if hasattr(layer, "project_")]
+            for network in (self.critic, self.actor)
+        ]
+        self._autocast = torch.autocast(self.actor.device.type, torch.bfloat16, enabled=bfloat16)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether all parts are of this package, so that every operation of an update is known."""
+        ours = __name__.partition(".")[0] + "."
+        parts = (self.head, self.temperature, self.entropy_setting.target_rule, *self._configured)
+        return all(part is None or type(part).__module__.startswith(ours) for part in parts)
+
+    def write_out_optimizers(self, written_out: bool) -> None:
+        """Makes the optimizers' steps plain operations, for a compiled graph, or fused ones."""
+        for step in self._steps:
+            step.written_out = written_out
+
+    @property
+    def state(self) -> list[Tensor]:
+        """All tensors that `update` changes in place, at addresses that do not change."""
+        optimizers = (tensor for step in self._steps for tensor in step.state)
+        return [*self.parameters(), *self.buffers(), *optimizers]
+
+    # --- the policy ----------------------------------------------------------------------------------
+
+    def features(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
+        """Returns the head's features for raw observations: what acting needs."""
+        return self.actor(obs if self.normalize_obs is None else self.normalize_obs(obs))
+
+    # --- the losses, in the paper's order ------------------------------------------------------------
+
+    def critic_loss(
+        self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha
+    ) -> tuple[Scalar, Scalar, Float[Tensor, " B"]]:
+        """J_Q     (1812.05905 eq. 5). Returns the loss, the mean Q and the TD error [B] of the batch.
+
+        Args:
+            batch: normalised transitions.
+            noise: for the next actions, which are drawn afresh from the present policy.
+            alpha: temperature of the bootstrap's entropy bonus.
+        """
+        with torch.no_grad():
+            next_actions = self.head.weighted_actions(self.actor(batch.next_obs), noise)
+        if self.target_network.joint_pass:
+            pairs = batch.obs, batch.action, batch.next_obs, next_actions
+            features, next_features = self.critic.joint_features(*pairs)
+            if self.target_critic is not None:
+                with torch.no_grad():
+                    next_features = self.target_critic.joint_features(*pairs)[1]
+        else:
+            features = self.critic.features(batch.obs, batch.action)
+            with torch.no_grad():
+                next_critic = self.critic if self.target_critic is None else self.target_critic
+                next_features = next_critic.features_of_policy(batch.next_obs, next_actions)
+        with torch.no_grad():  # the target is a constant: eq. 6 differentiates Q alone
+            target = self.value_head.target(
+                batch.reward, batch.discount, next_features, next_actions, alpha, self.pessimism
+            )
+            q = self.value_head.mean(features)
+            td_error = (q - self.value_head.target_mean(target)).abs().mean(dim=0)
+        return self.value_head.loss(features, target, batch.weight), q.mean(), td_error
+
+    def actor_loss(
+        self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha
+    ) -> tuple[Scalar, Alpha]:
+        """J_π     (1812.05905 eq. 7). Returns the loss and the policy's mean entropy: `losses.entropy`.
+
+        Args:
+            batch: normalised transitions.
+            noise: for the action at `batch.obs`.
+            alpha: temperature.
+        """
+        actions = self.head.weighted_actions(self.actor(batch.obs), noise)
+        features = self.critic.features_of_policy(batch.obs, actions)
+        q = self.pessimism.value(self.value_head.mean(features))
+        loss = losses.actor_loss(losses.soft_value(q, actions, alpha))
+        return loss, losses.entropy(actions, alpha).detach()
+
+    def temperature_loss(self, entropy: Alpha, target: Scalar) -> Scalar:
+        """J_α     (1812.05905 eq. 18). With one α for each dimension, each aims at its share of `target`."""
+        return self.temperature.loss(self.log_alpha, entropy, target / self.log_alpha.numel())
+
+    # --- one update ----------------------------------------------------------------------------------
+
+    def update(self, batch: Batch, noise: Float[Tensor, "2 B noise"]) -> UpdateResult:
+        """Steps critics, actor, temperature and target critics once     (1812.05905 algorithm 1)
+
+        Args:
+            batch: raw transitions.
+            noise: for the next actions and for the actor's actions, drawn by `head.draw_noise`.
+        """
+        batch = self.normalized(batch)
+        alpha = self.temperature.alpha(self.log_alpha, self.env_steps)
+
+        with self._autocast, self._critic_statistics:
+            critic_loss, q_mean, td_error = self.critic_loss(
+                batch, noise[0], self.temperature.critic_alpha(alpha)
+            )
+        self._critic_step.step(critic_loss)
+
+        with self._autocast, self._actor_statistics:
+            actor_loss, entropy = self.actor_loss(batch, noise[1], alpha)
+        self._actor_step.step(actor_loss)
+
+        metrics = {
+            "train/critic_loss": critic_loss.detach(),
+            "train/actor_loss": actor_loss.detach(),
+            "train/alpha": alpha,
+            "train/entropy": entropy.sum(),
+            "train/q_mean": q_mean,
+        }
+        if self._alpha_step is not None:
+            target = self._move_target_entropy(entropy.sum())
+            alpha_loss = self.temperature_loss(entropy, target)
+            self._alpha_step.step(alpha_loss)
+            metrics["train/target_entropy"] = target
+            metrics["train/alpha_loss"] = alpha_loss.detach()
+
+        with torch.no_grad():
+            self.temperature.project_(self.log_alpha)
+            for layers in self._projected:
+                for layer in layers:
+                    layer.project_()
+        self.target_network.update_(self._copies, self._originals)
+        self.grad_steps.add_(1)
+        return UpdateResult(PackedMetrics.of(metrics), td_error)
+
+    def normalized(self, batch: Batch) -> Batch:
+        """Returns the batch as the networks read it."""
+        if self.normalize_obs is not None:
+            obs, next_obs = self.normalize_obs(batch.obs), self.normalize_obs(batch.next_obs)
+            batch = batch._replace(obs=obs, next_obs=next_obs)
+        if self.normalize_reward is not None:
+            batch = batch._replace(reward=self.normalize_reward(batch.reward))
+        return batch
+
+    def _move_target_entropy(self, entropy: Scalar) -> Scalar:
+        """Returns H̄ of this update. A dynamic rule changes the target and its memory in place."""
+        rule = self.entropy_setting.target_rule
+        if rule is None or not rule.is_dynamic:
+            return self.target_entropy.clone()
+        target, memory = rule.update(
+            self.head, self.target_entropy, self.target_memory, entropy, self.env_steps
+        )
+        self.target_entropy.copy_(target)
+        self.target_memory.copy_(memory)
+        return target

@@ -1,0 +1,31 @@
+"""Networks: encoder, torso and value head, for the actor and the ensemble of critics."""
+
+from sac_lightning.networks.actor_critic import Actor, ActorConfig, Critic, CriticConfig
+from sac_lightning.networks.encoder import Cnn, Encoder, Flat
+from sac_lightning.networks.pessimism import Mean, Min, Pessimism
+from sac_lightning.networks.target_network import NoTargetNetwork, Polyak, TargetNetwork
+from sac_lightning.networks.torso import BatchNorm, LayerNorm, Mlp, Torso
+from sac_lightning.networks.value_head import CategoricalValue, ScalarValue, ValueHead
+
+__all__ = [
+    "Actor",
+    "ActorConfig",
+    "BatchNorm",
+    "CategoricalValue",
+    "Cnn",
+    "Critic",
+    "CriticConfig",
+    "Encoder",
+    "Flat",
+    "LayerNorm",
+    "Mean",
+    "Min",
+    "Mlp",
+    "NoTargetNetwork",
+    "Pessimism",
+    "Polyak",
+    "ScalarValue",
+    "TargetNetwork",
+    "Torso",
+    "ValueHead",
+]

@@ -1,0 +1,177 @@
+"""The actor and the ensemble of critics: encoder, torso and output layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.heads.base import ActionHead
+from sac_lightning.networks.encoder import Encoder, Flat
+from sac_lightning.networks.ensemble import EnsembleLinear, add_bias
+from sac_lightning.networks.pessimism import Min, Pessimism
+from sac_lightning.networks.target_network import Polyak, TargetNetwork
+from sac_lightning.networks.torso import Mlp, Torso
+from sac_lightning.networks.value_head import ScalarValue, ValueHead
+from sac_lightning.optim import Adam, check_lr
+from sac_lightning.spaces import ObsSpec
+from sac_lightning.spec import Described
+from sac_lightning.types import WeightedActions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig(Described):
+    """Configures the actor.
+
+    Args:
+        hidden_sizes: width of each hidden layer (or block) of the torso.
+        encoder: how an observation becomes features.
+        torso: the hidden layers.
+        lr: learning rate, in (0, 1).
+        optimizer: what takes the steps.
+    """
+
+    hidden_sizes: Sequence[int] = (256, 256)
+    encoder: Encoder = field(default_factory=Flat)
+    torso: Torso = field(default_factory=Mlp)
+    lr: float = 3e-4
+    optimizer: Adam = field(default_factory=Adam)
+
+    def __post_init__(self) -> None:
+        sizes: Any = self.hidden_sizes
+        listed = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
+        sizes = tuple(map(as_whole, sizes)) if listed else sizes
+        ok = listed and all(whole(size) >= 1 for size in sizes)
+        allowed = "must be a list of one or more whole numbers above 0"
+        require(ok, "hidden_sizes", self.hidden_sizes, allowed)
+        object.__setattr__(self, "hidden_sizes", sizes)
+        check_lr(self.lr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(ActorConfig):
+    """Configures the critics.
+
+    Args:
+        num_critics: N, at least 1.
+        value_head: what a critic's outputs mean as a value, and how they learn it.
+        pessimism: how N critics become one.
+        target_network: the critics that the bootstrap reads.
+        hidden_sizes, encoder, torso, lr, optimizer: as for the actor.
+    """
+
+    num_critics: int = 2
+    value_head: ValueHead = field(default_factory=ScalarValue)
+    pessimism: Pessimism = field(default_factory=Min)
+    target_network: TargetNetwork = field(default_factory=Polyak)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "num_critics", as_whole(self.num_critics))
+        ok = whole(self.num_critics) >= 1
+        require(ok, "num_critics", self.num_critics, "must be a whole number of at least 1")
+
+
+class Actor(nn.Module):
+    """Turns obs into the features of an action head: encoder, torso, output layer."""
+
+    def __init__(
+        self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.encoder: Any = config.encoder.build(obs, generator)
+        self.torso = config.torso.build(1, self.encoder.size_out, config.hidden_sizes, generator)
+        self.output = EnsembleLinear(1, config.hidden_sizes[-1], head.feature_size, generator)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.output.weight.device
+
+    def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
+        """Returns the features, always float32: densities are not computed in half precision."""
+        hidden = self.torso(self.encoder(obs)[None]).squeeze(0)  # [B, H]
+        weight, bias = self.output.weight.squeeze(0), self.output.bias
+        assert bias is not None
+        # Each feature's numbers lie side by side: compiled code works through 16 states at once.
+        features = add_bias(weight.T @ hidden.T, bias.view(-1, 1)).T
+        return features if features.dtype == torch.float32 else features.float()
+
+
+class Critic(nn.Module):
+    """N critics as one batched network: encoder, torso, output layer.
+
+    For a head with `num_actions` n it reads the obs and returns the features of all n actions in one pass;
+    otherwise it reads obs and action.
+    """
+
+    def __init__(
+        self, obs: ObsSpec, head: ActionHead, config: CriticConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.num_critics, self.num_actions = config.num_critics, head.num_actions
+        self.encoder: Any = config.encoder.build(obs, generator)
+        size_in = self.encoder.size_out + (head.action_size if head.num_actions is None else 0)
+        self.torso = config.torso.build(config.num_critics, size_in, config.hidden_sizes, generator)
+        size_out = config.value_head.feature_size * (head.num_actions or 1)
+        self.output = EnsembleLinear(config.num_critics, config.hidden_sizes[-1], size_out, generator)
+
+    def features(
+        self, obs: Shaped[Tensor, "B *obs"], action: Shaped[Tensor, "B *A"]
+    ) -> Float[Tensor, "N B F"]:
+        """Returns the features of the actions in a batch."""
+        rows = self.encoder(obs)
+        if self.num_actions is None:
+            return self._run(torch.cat((rows, action), dim=-1))
+        return self._of_index(self._run(rows), action)
+
+    def features_of_policy(
+        self, obs: Shaped[Tensor, "B *obs"], actions: WeightedActions
+    ) -> Float[Tensor, "N K B F"]:
+        """Returns the features of a policy's actions; differentiable in actions that the critics read."""
+        rows = self.encoder(obs)
+        if self.num_actions is not None:
+            return self._of_all(self._run(rows))
+        return self._by_action(self._run(self._pairs(rows, actions)), actions)
+
+    def joint_features(
+        self,
+        obs: Shaped[Tensor, "B *obs"],
+        action: Shaped[Tensor, "B *A"],
+        next_obs: Shaped[Tensor, "B *obs"],
+        next_actions: WeightedActions,
+    ) -> tuple[Float[Tensor, "N B F"], Float[Tensor, "N K B F"]]:
+        """Returns `features` and `features_of_policy` from one pass over both, for BatchNorm."""
+        rows, next_rows = self.encoder(torch.cat((obs, next_obs))).chunk(2)
+        if self.num_actions is not None:
+            now, after = self._run(torch.cat((rows, next_rows))).chunk(2, dim=1)
+            return self._of_index(now, action), self._of_all(after)
+        pairs = torch.cat((rows, action), dim=-1), self._pairs(next_rows, next_actions)
+        now, after = self._run(torch.cat(pairs)).split([len(each) for each in pairs], dim=1)
+        return now, self._by_action(after, next_actions)
+
+    def _run(self, rows: Float[Tensor, "B I"]) -> Float[Tensor, "N B J"]:
+        output: Tensor = self.output(self.torso(rows.expand(self.num_critics, -1, -1)))
+        return output.float()
+
+    def _pairs(self, rows: Float[Tensor, "B O"], actions: WeightedActions) -> Float[Tensor, "KB I"]:
+        k = len(actions.log_prob)
+        return torch.cat((rows.expand(k, -1, -1), actions.action), dim=-1).flatten(0, 1)
+
+    def _by_action(
+        self, features: Float[Tensor, "N KB F"], actions: WeightedActions
+    ) -> Float[Tensor, "N K B F"]:
+        return features.unflatten(1, tuple(actions.log_prob.shape))
+
+    def _of_index(self, features: Float[Tensor, "N B nF"], action: Tensor) -> Float[Tensor, "N B F"]:
+        every = features.unflatten(-1, (self.num_actions, -1))  # [N, B, n, F]
+        index = action[None, :, None, None].expand(self.num_critics, -1, 1, every.shape[-1])
+        return every.gather(2, index).squeeze(2)
+
+    def _of_all(self, features: Float[Tensor, "N B nF"]) -> Float[Tensor, "N n B F"]:
+        return features.unflatten(-1, (self.num_actions, -1)).transpose(1, 2)
+
+

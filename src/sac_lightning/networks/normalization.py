@@ -1,0 +1,141 @@
+"""Normalisation of observations and rewards, with running statistics that are part of the model.
+
+Transitions are stored raw and normalised when they are used, so training, evaluation, resume and export
+read the same statistics.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from sac_lightning.errors import number, require
+from sac_lightning.spaces import ObsSpec
+from sac_lightning.spec import Described
+
+
+class RunningStatistics(nn.Module):
+    """Keeps mean and variance of everything seen so far, by Chan's parallel algorithm in float64."""
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("var", torch.ones(shape, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def add(self, values: Shaped[Tensor, "M *shape"]) -> None:
+        """Adds M values."""
+        new = values.double()
+        var, mean = torch.var_mean(new, dim=0, correction=0)
+        total = self.count + len(new)
+        away, share = mean - self.mean, len(new) / total
+        self.var.copy_(
+            (1 - share) * self.var * (self.count > 0) + share * var + away.square() * share * (1 - share)
+        )
+        self.mean.add_(away * share)
+        self.count.copy_(total)
+
+
+class ObsNormalization(Described):
+    """Says how observations are normalised. Frozen dataclass; `build` returns the module with statistics."""
+
+    @abstractmethod
+    def build(self, obs: ObsSpec) -> "NormalizedObs | None":
+        """Returns the module for `obs`, or None for raw observations."""
+
+
+@dataclass(frozen=True)
+class RawObs(ObsNormalization):
+    """Leaves observations as they are."""
+
+    def build(self, obs: ObsSpec) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class RunningObs(ObsNormalization):
+    """(obs − mean) / √(var + eps), clipped, with running statistics of all observations of training.
+
+    Args:
+        clip: largest absolute value of a normalised number, above 0.
+        eps: added to the variance, above 0.
+    """
+
+    clip: float = 10.0
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        for key in ("clip", "eps"):
+            value = getattr(self, key)
+            require(0.0 < number(value) < 1e9, f"normalization.obs.{key}", value, "must be a number above 0")
+
+    def build(self, obs: ObsSpec) -> "NormalizedObs":
+        return NormalizedObs(self, obs)
+
+
+class NormalizedObs(nn.Module):
+    """The module of `RunningObs`."""
+
+    def __init__(self, config: RunningObs, obs: ObsSpec) -> None:
+        super().__init__()
+        self._clip, self._eps = config.clip, config.eps
+        self.statistics = RunningStatistics(obs.shape)
+
+    def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B *obs"]:
+        """Returns normalised observations, float32."""
+        scale = (self.statistics.var + self._eps).rsqrt()
+        return ((obs - self.statistics.mean) * scale).clamp(-self._clip, self._clip).float()
+
+
+class RewardNormalization(Described):
+    """Says how rewards are normalised. Frozen dataclass; `build` returns the module with statistics."""
+
+    @abstractmethod
+    def build(self) -> "ScaledReward | None":
+        """Returns the module, or None for raw rewards."""
+
+
+@dataclass(frozen=True)
+class RawReward(RewardNormalization):
+    """Leaves rewards as they are."""
+
+    def build(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class ReturnVariance(RewardNormalization):
+    """Divides rewards by √(Var[G] + eps), G the discounted return so far of each training episode.
+
+    Args:
+        eps: added to the variance, above 0.
+    """
+
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        allowed = "must be a number above 0"
+        require(0.0 < number(self.eps) < 1e9, "normalization.reward.eps", self.eps, allowed)
+
+    def build(self) -> "ScaledReward":
+        return ScaledReward(self.eps)
+
+
+class ScaledReward(nn.Module):
+    """The module of `ReturnVariance`."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self._eps = eps
+        self.statistics = RunningStatistics(())
+
+    def forward(self, reward: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """Returns scaled rewards."""
+        return (reward * (self.statistics.var + self._eps).rsqrt()).float()

@@ -1,0 +1,63 @@
+"""Target networks: the critics that the bootstrap reads."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sac_lightning.errors import number, require
+from sac_lightning.spec import Described
+
+
+class TargetNetwork(Described):
+    """Says whether the bootstrap reads a slow copy of the critics, and how the copy follows them.
+
+    To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
+    """
+
+    # Whether there is a copy; without one the critics bootstrap from themselves.
+    has_copy: ClassVar[bool] = True
+    # Whether stored and next actions pass through the critics as one batch, for BatchNorm (1902.05605).
+    joint_pass: ClassVar[bool] = False
+
+    def tensors(self, network: nn.Module) -> list[Tensor]:
+        """Returns the tensors of `network` that follow the critics', in an order of their own."""
+        return [*network.parameters(), *network.buffers()]
+
+    @abstractmethod
+    def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:
+        """Moves the copy's tensors in place, after each update."""
+
+
+@dataclass(frozen=True)
+class Polyak(TargetNetwork):
+    """θ̄ ← (1 − τ) θ̄ + τ θ after each update, running statistics included     (1812.05905 algorithm 1)
+
+    Args:
+        tau: τ, the copy's step towards the critics, in (0, 1].
+    """
+
+    tau: float = 0.005
+
+    def __post_init__(self) -> None:
+        require(0.0 < number(self.tau) <= 1.0, "tau", self.tau, "must be a number in (0, 1]")
+
+    @torch.no_grad()
+    def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:
+        torch._foreach_lerp_(copies, originals, self.tau)
+
+
+@dataclass(frozen=True)
+class NoTargetNetwork(TargetNetwork):
+    """Bootstraps from the critics themselves, stored and next actions in one batch     (CrossQ, 1902.05605)
+
+    Needs critics with batch statistics, e.g. torso=batch_norm.
+    """
+
+    has_copy: ClassVar[bool] = False
+    joint_pass: ClassVar[bool] = True
+
+    def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:
+        """Does nothing: there is no copy."""

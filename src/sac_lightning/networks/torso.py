@@ -1,0 +1,132 @@
+"""Torsos: the hidden layers between an encoder and the output layer, of actor and critics alike."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sac_lightning.errors import number, require
+from sac_lightning.networks.ensemble import (
+    ACTIVATIONS,
+    EnsembleBatchNorm,
+    EnsembleLayerNorm,
+    EnsembleLinear,
+)
+from sac_lightning.spec import Described
+
+
+class Torso(Described):
+    """Hidden layers [N, B, I] -> [N, B, H] with H = hidden_sizes[-1].
+
+    To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file. A module
+    of the network that has a method `project_()` is projected after each optimizer step.
+    """
+
+    @abstractmethod
+    def build(
+        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
+    ) -> nn.Module:
+        """Returns the layers of N networks.
+
+        Args:
+            num: N, how many networks run side by side: 1 for an actor.
+            size_in: I, features that the encoder returns (and the action's numbers, for critics).
+            hidden_sizes: width of each layer or block.
+            generator: source of the initial weights.
+        """
+
+
+@dataclass(frozen=True)
+class Mlp(Torso):
+    """Linear layers, each followed by an activation: the network of 1801.01290.
+
+    Args:
+        activation: relu, elu, silu or tanh.
+    """
+
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.activation, str) and self.activation in ACTIVATIONS
+        require(known, "activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
+
+    def build(
+        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
+    ) -> nn.Module:
+        sizes = pairwise((size_in, *hidden_sizes))
+        linear = [EnsembleLinear(num, a, b, generator, bias=self.has_bias) for a, b in sizes]
+        return Layers(linear, [self.norm(num, size) for size in hidden_sizes], self.activation)
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the linear layers have a bias."""
+        return True
+
+    def norm(self, num: int, size: int) -> nn.Module | None:
+        """Returns the normalisation between a linear layer and its activation, or None."""
+        return None
+
+
+@dataclass(frozen=True)
+class LayerNorm(Mlp):
+    """An Mlp with LayerNorm before each activation (as in DroQ 2110.02034 and RLPD 2302.02948).
+
+    Args:
+        activation: relu, elu, silu or tanh.
+    """
+
+    def norm(self, num: int, size: int) -> nn.Module:
+        return EnsembleLayerNorm(num, size)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Mlp):
+    """An Mlp with BatchNorm before each activation (1502.03167).
+
+    Learns best with `target_network=none`, where stored and next actions share one batch.
+
+    Args:
+        activation: relu, elu, silu or tanh.
+        momentum: share of the old running statistics that each update keeps, in [0, 1).
+        eps: added to the variance, above 0.
+    """
+
+    momentum: float = 0.99
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0.0 <= number(self.momentum) < 1.0, "momentum", self.momentum, "must be a number in [0, 1)")
+        require(0.0 < number(self.eps) < 1.0, "eps", self.eps, "must be a number in (0, 1)")
+
+    @property
+    def has_bias(self) -> bool:
+        return False  # the mean that is subtracted contains it
+
+    def norm(self, num: int, size: int) -> nn.Module:
+        return EnsembleBatchNorm(num, size, self.momentum, self.eps)
+
+
+class Layers(nn.Module):
+    """Repeats linear layer, normalisation (where there is one) and activation."""
+
+    def __init__(
+        self, linear: Sequence[nn.Module], norms: Sequence[nn.Module | None], activation: str
+    ) -> None:
+        super().__init__()
+        self.linear = nn.ModuleList(linear)
+        self.norms = nn.ModuleList(norms if any(each is not None for each in norms) else ())
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
+
+    def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B H"]:
+        """Returns the features of the last layer."""
+        for i, layer in enumerate(self.linear):
+            x = layer(x)
+            if self.norms:
+                x = self.norms[i](x)
+            x = self.activation(x)
+        return x

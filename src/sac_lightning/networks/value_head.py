@@ -1,0 +1,165 @@
+"""Value heads: what a critic's outputs mean as a value, and how they learn it."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sac_lightning.algorithm import losses
+from sac_lightning.errors import number, require, whole
+from sac_lightning.networks.pessimism import Pessimism
+from sac_lightning.spec import Described
+from sac_lightning.types import Alpha, Scalar, WeightedActions
+
+
+class ValueHead(Described):
+    """Interprets the F outputs of a critic for one action.
+
+    To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
+    """
+
+    @property
+    @abstractmethod
+    def feature_size(self) -> int:
+        """F, outputs of each critic per action."""
+
+    @abstractmethod
+    def mean(self, features: Float[Tensor, "*q F"]) -> Float[Tensor, "*q"]:
+        """Returns Q, the expected return that the outputs stand for."""
+
+    @abstractmethod
+    def target(
+        self,
+        reward: Float[Tensor, " B"],
+        discount: Float[Tensor, " B"],
+        next_features: Float[Tensor, "N K B F"],
+        next_actions: WeightedActions,
+        alpha: Alpha,
+        pessimism: Pessimism,
+    ) -> Tensor:
+        """Returns what the critics learn for reward + discount · V(next_obs), without gradient: [B, ...].
+
+        Args:
+            reward: [B].
+            discount: [B], γ(1 − terminated) for one step.
+            next_features: outputs of N (target) critics for the K actions of the policy at next_obs.
+            next_actions: these K actions with their weights and log-densities.
+            alpha: temperature of the entropy bonus in the target.
+            pessimism: how N critics become one.
+        """
+
+    @abstractmethod
+    def loss(
+        self, features: Float[Tensor, "N B F"], target: Tensor, weight: Float[Tensor, " B"]
+    ) -> Scalar:
+        """Returns the loss of the outputs for the stored actions, summed over the N critics."""
+
+    @abstractmethod
+    def target_mean(self, target: Tensor) -> Float[Tensor, " B"]:
+        """Returns the expected return that `target` stands for."""
+
+
+@dataclass(frozen=True)
+class ScalarValue(ValueHead):
+    """One output per action, Q itself, learned by squared error     (1812.05905 eq. 5)."""
+
+    feature_size: ClassVar[int] = 1  # type: ignore[assignment]  # a constant where the base has a property
+
+    def mean(self, features: Float[Tensor, "*q 1"]) -> Float[Tensor, "*q"]:
+        return features.squeeze(-1)
+
+    def target(
+        self,
+        reward: Float[Tensor, " B"],
+        discount: Float[Tensor, " B"],
+        next_features: Float[Tensor, "N K B F"],
+        next_actions: WeightedActions,
+        alpha: Alpha,
+        pessimism: Pessimism,
+    ) -> Float[Tensor, " B"]:
+        q = pessimism.value(next_features.squeeze(-1))
+        return losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha))
+
+    loss = staticmethod(losses.critic_loss)  # type: ignore[assignment]  # the paper's, as it stands
+
+    def target_mean(self, target: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        return target
+
+
+@dataclass(frozen=True)
+class CategoricalValue(ValueHead):
+    """A distribution over returns on fixed bins, learned by cross entropy     (C51, 1707.06887)
+
+    The target distribution is that of reward + discount · (z − α log π), mixed over the policy's K actions and
+    projected onto the bins: the mass of each point is split between its two neighbours. Pessimism chooses
+    among the critics' distributions by their means.
+
+    Args:
+        low: return of the first bin.
+        high: return of the last bin, above `low`.
+        bins: F, how many bins, at least 2.
+    """
+
+    low: float = -5.0
+    high: float = 5.0
+    bins: int = 101
+
+    def __post_init__(self) -> None:
+        low, high = number(self.low), number(self.high)
+        require(math.isfinite(low), "value_head.low", self.low, "must be a finite number")
+        ok = low < high < math.inf
+        require(ok, "value_head.high", self.high, f"must be a number above value_head.low={self.low}")
+        require(whole(self.bins) >= 2, "value_head.bins", self.bins, "must be a whole number of at least 2")
+
+    @property
+    def feature_size(self) -> int:
+        return self.bins
+
+    def mean(self, features: Float[Tensor, "*q F"]) -> Float[Tensor, "*q"]:
+        return (torch.softmax(features, dim=-1) * self._support(features.device)).sum(-1)
+
+    def target(
+        self,
+        reward: Float[Tensor, " B"],
+        discount: Float[Tensor, " B"],
+        next_features: Float[Tensor, "N K B F"],
+        next_actions: WeightedActions,
+        alpha: Alpha,
+        pessimism: Pessimism,
+    ) -> Float[Tensor, "B F"]:
+        mass = pessimism.distribution(self.mean(next_features), torch.softmax(next_features, dim=-1))
+        bonus = losses.weighted_log_prob(next_actions, alpha)[..., None]  # [K, B, 1]
+        points = reward[:, None] + discount[:, None] * (self._support(reward.device) - bonus)  # [K, B, F]
+        return self.project(points, mass * next_actions.weight[..., None])
+
+    def project(
+        self, points: Float[Tensor, "K B F"], mass: Float[Tensor, "K B F"]
+    ) -> Float[Tensor, "B F"]:
+        """Returns the mass at `points` (clipped to [low, high]) split between the bins beside them."""
+        width = (self.high - self.low) / (self.bins - 1)
+        place = ((points - self.low) / width).clamp(0.0, self.bins - 1.0)
+        below = place.floor()
+        share = place - below
+        index = below.long()
+        projected = torch.zeros(points.shape[1:], device=points.device)  # [B, F]
+        for k in range(len(points)):
+            projected = projected.scatter_add(1, index[k], mass[k] * (1.0 - share[k]))
+            above = (index[k] + 1).clamp(max=self.bins - 1)
+            projected = projected.scatter_add(1, above, mass[k] * share[k])
+        return projected
+
+    def loss(
+        self, features: Float[Tensor, "N B F"], target: Float[Tensor, "B F"], weight: Float[Tensor, " B"]
+    ) -> Scalar:
+        cross_entropy = -(target * torch.log_softmax(features, dim=-1)).sum(-1)  # [N, B]
+        return (weight * cross_entropy).mean(dim=1).sum()
+
+    def target_mean(self, target: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+        return (target * self._support(target.device)).sum(-1)
+
+    def _support(self, device: torch.device) -> Float[Tensor, " F"]:
+        return torch.linspace(self.low, self.high, self.bins, device=device)

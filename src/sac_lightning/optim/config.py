@@ -1,0 +1,115 @@
+"""Optimizers and learning-rate schedules as configs."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from sac_lightning.errors import ConfigError, number, require
+from sac_lightning.spec import Described
+
+LARGEST_NORM = 1e9  # a clip that no gradient reaches
+SCHEDULES = ("linear", "cosine")
+
+
+def check_lr(lr: float) -> None:
+    """Raises ConfigError unless `lr` is a learning rate."""
+    require(0.0 < number(lr) < 1.0, "lr", lr, "must be a number in (0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Described):
+    """Adam (1412.6980) with an optional learning-rate schedule and an optional clip of the gradient's norm.
+
+    The learning rate is that of the network (or temperature) that the optimizer steps.
+
+    Args:
+        betas: decay of the mean and of the squared gradient, each in [0, 1).
+        eps: added to the root of the squared gradient, in (0, 1).
+        max_grad_norm: the gradient's norm is scaled down to at most this; None for no clipping.
+        lr_schedule: linear or cosine, from the learning rate down to lr_final_ratio of it with the last update of the
+            run; None for a constant rate.
+        lr_final_ratio: in [0, 1].
+    """
+
+    betas: Sequence[float] = (0.9, 0.999)
+    eps: float = 1e-8
+    max_grad_norm: float | None = None
+    lr_schedule: str | None = None
+    lr_final_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        betas: Any = self.betas
+        listed = isinstance(betas, Sequence) and not isinstance(betas, str) and len(betas) == 2
+        ok = listed and all(0.0 <= number(beta) < 1.0 for beta in betas)
+        require(ok, "betas", betas, "must be two numbers in [0, 1)")
+        object.__setattr__(self, "betas", tuple(betas))
+        require(0.0 < number(self.eps) < 1.0, "eps", self.eps, "must be a number in (0, 1)")
+        clip = self.max_grad_norm
+        ok = clip is None or 0.0 < number(clip) <= LARGEST_NORM
+        allowed = f"must be a number above 0 and at most {LARGEST_NORM:g}, or null for no clipping"
+        require(ok, "max_grad_norm", clip, allowed)
+        if self.lr_schedule is not None and self.lr_schedule not in SCHEDULES:
+            allowed = f"must be one of {', '.join(SCHEDULES)}, or null"
+            raise ConfigError("lr_schedule", self.lr_schedule, allowed)
+        ok = 0.0 <= number(self.lr_final_ratio) <= 1.0
+        require(ok, "lr_final_ratio", self.lr_final_ratio, "must be a number in [0, 1]")
+
+    @property
+    def decay(self) -> float:
+        """Decoupled weight decay; Adam has none."""
+        return 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Adam:
+        """Returns PyTorch's optimizer over `parameters`."""
+        beta_1, beta_2 = self.betas
+        return torch.optim.Adam(parameters, lr=lr, betas=(beta_1, beta_2), eps=self.eps, fused=True)
+
+    def schedule(self, optimizer: torch.optim.Optimizer, updates: int) -> LambdaLR | None:
+        """Returns the schedule over `updates` gradient updates, or None for a constant rate."""
+        if self.lr_schedule is None:
+            return None
+        final, cosine, last = self.lr_final_ratio, self.lr_schedule == "cosine", max(1, updates)
+
+        def factor(update: int) -> float:
+            done = min(1.0, update / last)
+            left = 0.5 * (1.0 + math.cos(math.pi * done)) if cosine else 1.0 - done
+            return final + (1.0 - final) * left
+
+        return LambdaLR(optimizer, factor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay     (1711.05101)
+
+    Args:
+        weight_decay: each update first scales the weights by 1 − lr · weight_decay; in [0, 1].
+        betas, eps, max_grad_norm, lr_schedule, lr_final_ratio: as for Adam.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = 0.0 <= number(self.weight_decay) <= 1.0
+        require(ok, "weight_decay", self.weight_decay, "must be a number in [0, 1]")
+
+    @property
+    def decay(self) -> float:
+        return self.weight_decay
+
+    def build(self, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Adam:
+        beta_1, beta_2 = self.betas
+        return torch.optim.AdamW(
+            parameters,
+            lr=lr,
+            betas=(beta_1, beta_2),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )

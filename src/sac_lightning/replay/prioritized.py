@@ -1,0 +1,129 @@
+"""Prioritized replay: transitions with a large TD error are drawn more often."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sac_lightning.errors import number, require, whole
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
+from sac_lightning.spaces import Array
+
+
+class PrioritizedReplay(ReplayBuffer):
+    """Draws transition i with probability p_i^α / Σ p^α, p_i = |TD error| + eps     (1511.05952)
+
+    The critic's loss weighs each by (R · P(i))^−β, divided by the largest weight of the mini-batch. New
+    transitions have the largest priority seen so far.
+
+    Args:
+        alpha: exponent of the priorities, in [0, 1]; 0 is uniform.
+        beta: exponent of the weights at the first env step, in [0, 1].
+        beta_steps: transitions over which β rises to 1.
+        eps: added to each TD error, above 0.
+        capacity, n_step, gamma: as for ReplayBuffer.
+    """
+
+    def __init__(
+        self,
+        capacity: int | None = None,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        *,
+        alpha: float = 0.6,
+        beta: float = 0.4,
+        beta_steps: int = 1_000_000,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__(capacity, n_step, gamma)
+        require(0.0 <= number(alpha) <= 1.0, "replay.alpha", alpha, "must be a number in [0, 1]")
+        require(0.0 <= number(beta) <= 1.0, "replay.beta", beta, "must be a number in [0, 1]")
+        ok = whole(beta_steps) >= 1
+        require(ok, "replay.beta_steps", beta_steps, "must be a whole number of at least 1")
+        require(0.0 < number(eps) < 1.0, "replay.eps", eps, "must be a number in (0, 1)")
+        self.alpha, self.beta, self.beta_steps, self.eps = alpha, beta, int(beta_steps), eps
+
+    def allocate(self, capacity: int, *args: Any, **options: Any) -> None:
+        """Makes an empty buffer and its tree: see ReplayBuffer.allocate."""
+        super().allocate(capacity, *args, **options)
+        self._tree = SumTree(capacity)
+        self._largest = 1.0
+
+    def add(self, *args: Any, **fields: Any) -> None:
+        """Stores M transitions with the largest priority: see ReplayBuffer.add."""
+        first = self.added
+        super().add(*args, **fields)
+        rows = np.arange(first, self.added) % self.capacity
+        self._tree.set(rows, np.full(len(rows), self._largest**self.alpha))
+
+    def draw(self, batches: int, batch_size: int) -> BatchIndex:
+        """Returns which transitions `batches` mini-batches have, `[G, B]`, and their weights."""
+        if not self.added:
+            raise RuntimeError("the replay buffer is empty: add transitions before sampling")
+        uniform = torch.rand(
+            (batches, batch_size), generator=self.generator, device=self.device, dtype=torch.float64
+        )
+        rows = self._tree.find(uniform.cpu().numpy() * self._tree.total).reshape(batches, batch_size)
+        beta = self.beta + (1.0 - self.beta) * min(1.0, self.added / self.beta_steps)
+        probability = self._tree.get(rows) / self._tree.total
+        weight = (len(self) * probability) ** -beta
+        weight /= weight.max(axis=1, keepdims=True)
+        self._drawn = torch.from_numpy(rows).to(self.device)
+        return BatchIndex(self._drawn, torch.from_numpy(weight.astype(np.float32)).to(self.device))
+
+    def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
+        """Takes the TD errors of a mini-batch after its update as its new priorities."""
+        priority = td_error.detach().cpu().numpy().astype(np.float64) + self.eps
+        self._largest = max(self._largest, float(priority.max()))
+        self._tree.set(index.cpu().numpy(), priority**self.alpha)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns counts, random state and priorities."""
+        leaves = torch.from_numpy(self._tree.get(np.arange(self.capacity))[: len(self)].copy())
+        return {**super().state_dict(), "priorities": leaves, "largest": self._largest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned, once the rows are there."""
+        super().load_state_dict(state)
+        leaves = state["priorities"].numpy()
+        self._tree.set(np.arange(len(leaves)), leaves)
+        self._largest = state["largest"]
+
+
+class SumTree:
+    """Numbers ≥ 0 in a binary tree of sums: drawing one in proportion and changing one take log R steps."""
+
+    def __init__(self, size: int) -> None:
+        self._leaves = 1 << max(0, size - 1).bit_length()
+        self._sums = np.zeros(2 * self._leaves)
+
+    @property
+    def total(self) -> float:
+        """The sum of all numbers."""
+        return float(self._sums[1])
+
+    def get(self, index: Array) -> Array:
+        """Returns the numbers at `index`."""
+        return self._sums[self._leaves + index]
+
+    def set(self, index: Array, values: Array) -> None:
+        """Changes the numbers at `index`; the last of equal indices counts."""
+        place = self._leaves + index
+        self._sums[place] = values
+        while place[0] > 1:
+            place = np.unique(place // 2)
+            self._sums[place] = self._sums[2 * place] + self._sums[2 * place + 1]
+
+    def find(self, points: Array) -> Array:
+        """Returns the index in whose part of [0, total) each point lies."""
+        points = points.reshape(-1).copy()
+        place = np.ones(len(points), np.int64)
+        while place[0] < self._leaves:
+            left = self._sums[2 * place]
+            # Rounding must not lead to a number that is 0.
+            right = (points >= left) & (self._sums[2 * place + 1] > 0.0)
+            points -= np.where(right, left, 0.0)
+            place = 2 * place + right
+        return place - self._leaves
