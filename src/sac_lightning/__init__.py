@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sac_lightning.algorithm.policy import Policy
     from sac_lightning.datamodule import ReplayDataModule
     from sac_lightning.envs import EnvConfig
     from sac_lightning.errors import ConfigError
     from sac_lightning.module import SACModule
     from sac_lightning.networks import ActorConfig, CriticConfig
-    from sac_lightning.policy import Policy
 
 __all__ = [
     "ActorConfig",
@@ -27,7 +27,7 @@ _HOMES = {
     "ConfigError": "errors",
     "CriticConfig": "networks",
     "EnvConfig": "envs",
-    "Policy": "policy",
+    "Policy": "algorithm.policy",
     "ReplayDataModule": "datamodule",
     "SACModule": "module",
 }

@@ -9,7 +9,7 @@ import torch
 
 from sac_lightning.files import DamagedFile
 
-NEWEST_FORMAT = 2  # 1: all metrics of updates since the last row instead of their totals
+FORMAT = 3
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -22,12 +22,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"state_dict", "loops"} <= content.keys():
         raise DamagedFile(path, "is no checkpoint of a training run")
     own = content.get("sac_lightning", {})
-    written = own.get("format", 1) if isinstance(own, dict) else None
+    written = own.get("format", FORMAT) if isinstance(own, dict) else None
     if not isinstance(written, int):
         raise DamagedFile(path, "is no checkpoint of a training run")
-    if written > NEWEST_FORMAT:
-        told = f"was written in format {written} by a newer sac_lightning; this one reads format"
-        raise DamagedFile(path, f"{told} {NEWEST_FORMAT}")
+    if written != FORMAT:
+        which = "a newer" if written > FORMAT else "an earlier"
+        reason = f"was written in format {written} by {which} sac_lightning; this one reads format {FORMAT}"
+        raise DamagedFile(path, reason)
     return content
 
 

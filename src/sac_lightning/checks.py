@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from sac_lightning.errors import as_whole, number, require, whole
+from sac_lightning.errors import as_whole, require, whole
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def check_numbers(gamma: float, tau: float, log_every_n_env_steps: float) -> int:
-    """`log_every_n_env_steps` as an int. Raises ConfigError unless the numbers are within their ranges."""
-    require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
-    require(0.0 < number(tau) <= 1.0, "tau", tau, "must be a number in (0, 1]")
-    told = "must be a whole number of at least 1"
+def check_log_every(log_every_n_env_steps: float) -> int:
+    """Returns `log_every_n_env_steps` as an int. Raises ConfigError unless it is a count."""
     every: int = as_whole(log_every_n_env_steps)
-    require(whole(every) >= 1, "log_every_n_env_steps", every, told)
+    allowed = "must be a whole number of at least 1"
+    require(whole(every) >= 1, "log_every_n_env_steps", every, allowed)
     return every
 
 

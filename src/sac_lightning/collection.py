@@ -32,6 +32,7 @@ class Collection:
         num_envs: int,
         specs: tuple[ObsSpec, ActionSpec],
         *,
+        replay: ReplayBuffer,
         capacity: int,
         learning_starts: int,
         seed: int,
@@ -48,7 +49,8 @@ class Collection:
         self.envs: CheckedVectorEnv = self._build_envs()
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
-        self.replay = ReplayBuffer(capacity, obs, action, streams.replay, device)
+        self.replay = replay
+        replay.allocate(capacity, obs, action, num_envs=num_envs, seed=streams.replay, device=device)
         self.collector = Collector(
             self.envs,
             action,
@@ -80,11 +82,13 @@ class Collection:
             log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
         self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
         self._load_replay(state["replay"], state["journal"])
+        if envs is None:
+            self.replay.end_episodes()
 
     def _load_replay(self, replay: dict[str, Any], manifest: list[Any] | None) -> None:
         if self.journal is None or manifest is None:
             log.warning("the checkpoint has no replay journal: the buffer starts empty")
-            replay = {**replay, "added": 0}
+            replay = self.replay.empty_state(replay)
         else:
             self.journal.load(self.replay, manifest, replay["added"])
         self.replay.load_state_dict(replay)
@@ -126,6 +130,7 @@ class Collection:
             restore(self.envs, self._left_at)
         else:
             self._restart_episodes(self.collector.env_steps)
+            self.replay.end_episodes()
         self._open, self._left_at = True, None
 
     def _restart_episodes(self, env_steps: int) -> None:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from sac_lightning.ahead import Ahead
+from sac_lightning.algorithm.policy import Policy
+from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.envs.raw_reward import raw_rewards
 from sac_lightning.errors import require
-from sac_lightning.policy import Policy
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import ActionSpec, Array
@@ -70,8 +70,8 @@ class Collector:
     With `overlap`, a step begins as soon as the one before has landed, in a thread, and goes on while the
     updates of that turn run: its actions are those of the policy before these updates, one turn old.
 
-    Truncation is not stored: only `terminated` ends a return. Under Gymnasium's two autoreset modes the
-    last real observation is found where each keeps it: SAME_STEP in `info["final_obs"]`; NEXT_STEP in
+    Only `terminated` ends a return; `truncated` is stored for n-step returns and exports. Under
+    Gymnasium's two autoreset modes the last real observation is found where each keeps it: SAME_STEP in `info["final_obs"]`; NEXT_STEP in
     the observation itself, followed by one step that ignores its action and is not stored.
     """
 
@@ -106,7 +106,10 @@ class Collector:
         self._resetting = np.zeros(envs.num_envs, dtype=bool)
         self._unknown = np.full(envs.num_envs, np.nan, np.float32)
         self._underway: Underway | None = None
-        self._ahead: Ahead | None = None
+        self._fused: FusedAction | None = None
+        self._env_numbers = np.arange(envs.num_envs, dtype=np.int16)
+        self._discounted = np.zeros(envs.num_envs)
+        self.discounted_returns: list[Array] = []  # of the last `collect`
         self._overlap = overlap
         self._thread = self._new_thread()
 
@@ -116,19 +119,20 @@ class Collector:
         One env step is one call of one env, the inserted one of NEXT_STEP included.
         """
         finished: list[Episode] = []
+        self.discounted_returns = []
         for _ in range(steps):
             underway = self._underway or self._begin(policy)
             finished.extend(self._finish(underway))
             self._underway = None if self._thread is None else self._begin(policy)
         return finished
 
-    def ahead(self, policy: Policy) -> Ahead:
-        """The next step of every env, for an update to choose its actions."""
+    def fuse_action(self, policy: Policy) -> FusedAction:
+        """Returns the next step of every env, for an update to choose its actions."""
         # A graph reads every obs with the strides of its first.
         obs = torch.from_numpy(np.ascontiguousarray(self._obs, dtype=policy.obs.dtype))
         noise = policy.head.draw_acting_noise(len(obs), self._stream(policy))
-        self._ahead = Ahead(obs, noise)
-        return self._ahead
+        self._fused = FusedAction(obs, noise)
+        return self._fused
 
     def settle(self) -> None:
         """Wait until the step that is under way has landed; it is stored by the next `collect`."""
@@ -161,7 +165,8 @@ class Collector:
             "resetting": torch.from_numpy(self._resetting.copy()),
             "warm_up": json.dumps(self._warm_up.bit_generator.state),
             "generator": None if generator is None else generator.get_state(),
-            "ahead": None if self._ahead is None else self._ahead.state_dict(),
+            "fused_action": None if self._fused is None else self._fused.state_dict(),
+            "discounted": torch.from_numpy(self._discounted.copy()),
             "underway": None if self._underway is None else _plain(self._underway),
         }
 
@@ -177,19 +182,20 @@ class Collector:
             self._generator = torch.Generator(device=device)
             self._generator.set_state(state["generator"].cpu())
         if episodes_go_on:
-            kept = ("obs", "returns", "lengths", "resetting")
+            kept = ("obs", "returns", "lengths", "resetting", "discounted")
             arrays = [state[key].numpy().copy() for key in kept]
-            self._obs, self._returns, self._lengths, self._resetting = arrays
+            self._obs, self._returns, self._lengths, self._resetting, self._discounted = arrays
             underway = state.get("underway")
             self._underway = None if underway is None else _underway(underway)
-            ahead = state.get("ahead")
-            self._ahead = None if ahead is None else Ahead.of_state(ahead)
+            fused = state["fused_action"]
+            self._fused = None if fused is None else FusedAction.of_state(fused)
 
     def restart_episodes(self, seed: int) -> None:
         """Begin a fresh episode in every env."""
         self._obs = _copy(self.envs.reset(seed=seed % 2**31)[0])
-        self._ahead = self._underway = None
+        self._fused = self._underway = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
+        self._discounted[:] = 0.0
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
         """Actions, and their log-density under the policy that chose them; NaN for most, to save time."""
@@ -198,9 +204,9 @@ class Collector:
         if self.env_steps < self.learning_starts:  # as few known, or they would weigh more than later ones
             density = np.full(count, self.action.random_log_prob, np.float32)
             return self.action.random(self._warm_up, count), density if known else self._unknown
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead.chosen is not None:
-            action, log_prob = ahead.chosen
+        fused, self._fused = self._fused, None
+        if fused is not None and fused.chosen is not None:
+            action, log_prob = fused.chosen
             return action.numpy(), log_prob.numpy() if known else self._unknown
         if known:
             return policy.sample_with_log_prob(self._obs, self._stream(policy))
@@ -230,19 +236,34 @@ class Collector:
 
     def _finish(self, underway: Underway) -> Iterable[Episode]:
         obs, reward, terminated, truncated, next_obs, raw_reward = underway.landed()
-        self._store(underway.action, reward, next_obs, terminated, underway.log_prob)
+        self._store(underway.action, reward, next_obs, terminated, truncated, underway.log_prob)
+        self._add_discounted(reward, terminated | truncated)
         self.env_steps += self.envs.num_envs
         self._obs = obs
         return self._episodes(raw_reward, terminated | truncated)
 
     def _store(
-        self, action: Array, reward: Array, next_obs: Array, terminated: Array, log_prob: Array
+        self,
+        action: Array,
+        reward: Array,
+        next_obs: Array,
+        terminated: Array,
+        truncated: Array,
+        log_prob: Array,
     ) -> None:
-        rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, terminated, log_prob)
+        ends: tuple[Array, ...] = (terminated, truncated, self._env_numbers)
+        rows: tuple[Array, ...] = (self._obs, action, reward, next_obs, *ends, log_prob)
         if self.next_step_autoreset and self._resetting.any():
             real = ~self._resetting
             rows = tuple(field[real] for field in rows)
         self.replay.add(*rows)
+
+    def _add_discounted(self, reward: Array, over: Array) -> None:
+        """Σ γʲ r of each env's episode so far, for reward normalisation."""
+        self._discounted = self.replay.gamma * self._discounted + reward
+        self.discounted_returns.append(self._discounted[~self._resetting])
+        if over.any():
+            self._discounted[over] = 0.0
 
     def _episodes(self, reward: Array, over: Array) -> list[Episode]:
         self._returns += reward

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.checks import check_counts, check_overlap
 from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
@@ -19,8 +21,7 @@ from sac_lightning.errors import as_whole, number, require, whole
 from sac_lightning.evaluation import Evaluation, Evaluator
 from sac_lightning.loaders import Iteration, SizedLoader
 from sac_lightning.loops import allow_uneven_epochs, fast_dev_run, settle_epochs
-from sac_lightning.policy import Policy
-from sac_lightning.replay import check_fits
+from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.size import GIB
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
@@ -65,7 +66,7 @@ class ReplayDataModule(LightningDataModule):
         overlap: bool = False,
         utd_ratio: float = 1.0,
         batch_size: int = 256,
-        capacity: int | None = None,
+        replay: ReplayBuffer | None = None,
         eval_episodes: int = 10,
         eval_envs: int = 10,
         seed: int = 0,
@@ -83,7 +84,9 @@ class ReplayDataModule(LightningDataModule):
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
         check_counts(self)
-        self.capacity = min(1_000_000, self.total_env_steps) if capacity is None else as_whole(capacity)
+        self.replay = ReplayBuffer() if replay is None else replay
+        asked = self.replay.requested_capacity
+        self.capacity = min(1_000_000, self.total_env_steps) if asked is None else asked
         self._check()
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
         self.collection: Collection | None = None
@@ -173,6 +176,7 @@ class ReplayDataModule(LightningDataModule):
                 self.env,
                 self.num_envs,
                 self.specs,
+                replay=self.replay,
                 capacity=self.capacity,
                 learning_starts=self.learning_starts,
                 seed=self.seed,
@@ -261,25 +265,33 @@ class ReplayDataModule(LightningDataModule):
     def _turn(self) -> Iteration:
         assert self.collection is not None
         collector = self.collection.collector
-        before = collector.env_steps
+        replay = self.collection.replay
+        before, stored = collector.env_steps, replay.added
         policy = self._policy
         finished = collector.collect(policy, self.collect_steps)
         env_steps = collector.env_steps
         updates = self.updates_due(env_steps) - self.updates_due(before)
-        sample = self.collection.replay.draw(updates, self.batch_size) if updates else None
-        ahead = collector.ahead(policy) if updates and self._acts_ahead else None
-        return Iteration(env_steps, finished, updates, sample, ahead, self.collection.replay.origin)
+        return Iteration(
+            env_steps=env_steps,
+            finished=finished,
+            stored=replay.added - stored,
+            discounted_returns=np.concatenate(collector.discounted_returns),
+            replay=replay,
+            updates=updates,
+            index=replay.draw(updates, self.batch_size) if updates else None,
+            fused_action=collector.fuse_action(policy) if updates and self._fuses_action else None,
+        )
 
     def _evaluate(self) -> Evaluation:
         assert self.evaluator is not None
         return self.evaluator.run(self._policy)
 
     @property
-    def _acts_ahead(self) -> bool:
+    def _fuses_action(self) -> bool:
         """Whether updates choose the next action: one a turn at most, or all but the last would in vain."""
         assert self.trainer is not None
         one = self.utd_ratio * self._steps_per_turn <= 1.0 and not self.overlap
-        return one and getattr(self.trainer.lightning_module, "acts_ahead", False)
+        return one and getattr(self.trainer.lightning_module, "can_fuse_action", False)
 
     @property
     def _policy(self) -> Policy:

@@ -7,10 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.raw_reward import raw_reward
 from sac_lightning.errors import require, whole
-from sac_lightning.policy import Policy
 
 # What to do where a further env cannot be made.
 FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 turns evaluation off"

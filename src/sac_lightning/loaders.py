@@ -3,22 +3,30 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from sac_lightning.ahead import Ahead
 from sac_lightning.collector import Episode
-from sac_lightning.types import Origin, Sample
+from sac_lightning.compile.fused_action import FusedAction
+from sac_lightning.replay import BatchIndex, ReplayBuffer
+from sac_lightning.spaces import Array
 
 T = TypeVar("T")
 
 
 class Iteration(NamedTuple):
-    """One turn of the loop: env steps were taken, and these mini-batches are due."""
+    """One iteration of the loop: env steps were taken, and these mini-batches are due."""
 
-    env_steps: int  # of the whole run, after this turn
+    env_steps: int  # of the whole run, after this iteration
     finished: list[Episode]
+    stored: int  # transitions that were stored
+    discounted_returns: Array  # after each of these env steps, of the episode so far
+    replay: ReplayBuffer
     updates: int  # G
-    sample: Sample | None  # [G, B]; None where no update is due
-    ahead: Ahead | None = None  # the next actions, where the update is to choose them
-    origin: Callable[[], Origin] | None = None  # of that sample, for diagnostics
+    index: BatchIndex | None  # [G, B]; None where no update is due
+    fused_action: FusedAction | None = None  # the next step of the envs, where the update chooses its actions
+
+    def mini_batches(self) -> Iterator[BatchIndex]:
+        """The G mini-batches, [B] each."""
+        if self.index is not None:
+            yield from map(BatchIndex, self.index.index.unbind(), self.index.weight.unbind())
 
 
 class SizedLoader(Generic[T]):

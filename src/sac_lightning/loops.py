@@ -76,6 +76,17 @@ def max_epochs(trainer: Trainer) -> int:
     return min((limit for limit in limits if limit is not None and limit > 0), default=1)
 
 
+def total_updates(trainer: Trainer) -> int:
+    """Gradient updates of the whole run, at least 1: learning-rate schedules end with the last."""
+    data = _data(trainer)
+    return max(1, data.updates_due(data.total_env_steps)) if hasattr(data, "updates_due") else 1
+
+
+def replay(trainer: Trainer) -> Any:
+    """The replay buffer of the data module."""
+    return _data(trainer).collection.replay
+
+
 def allow_uneven_epochs(trainer: Trainer) -> None:
     """Let each epoch have a length of its own: the first after a stop is shorter, and so may the last be."""
     vars(trainer)["reload_dataloaders_every_n_epochs"] = 1

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from sac_lightning.algorithm.diagnostics import PREFIX
 from sac_lightning.collector import Episode
-from sac_lightning.diagnostics import PREFIX
-from sac_lightning.measured import Measured, in_one
+from sac_lightning.types import PackedMetrics
 
 Metrics = dict[str, float]
 Names = tuple[str, ...]
@@ -55,13 +54,12 @@ class MetricWindow:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
+        updates, sums = state["updates"], state["sums"]
         self._recent = {
-            names: list(torch.stack([_row(state["updates"][name]) for name in names], dim=1).unbind())
-            for names in _apart(state["updates"])
+            names: list(torch.stack([updates[name] for name in names], dim=1).unbind())
+            for names in _apart(updates)
         }
-        # Format 1 had no sums, but the numbers of all updates.
-        sums = state.get("sums", {})
-        self._sums = {names: in_one(sums[name] for name in names) for names in _apart(sums)}
+        self._sums = {names: torch.stack([sums[name] for name in names]) for names in _apart(sums)}
         self._counts = {names: state["counts"][names[0]] for names in self._sums}
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
@@ -69,7 +67,7 @@ class MetricWindow:
         """(Re)start timing here: called where evaluations and pauses end."""
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
-    def add(self, metrics: Measured) -> None:
+    def add(self, metrics: PackedMetrics) -> None:
         """What one update told; the row has the mean over all of them."""
         kept = self._recent.setdefault(metrics.names, [])
         kept.append(metrics.numbers)
@@ -127,11 +125,6 @@ def _apart(names: Iterable[str]) -> list[Names]:
     looks = [name for name in names if name.startswith(PREFIX)]
     updates = [name for name in names if not name.startswith(PREFIX)]
     return [tuple(each) for each in (updates, looks) if each]
-
-
-def _row(numbers: Tensor) -> Float[Tensor, " U"]:
-    """Of U updates. Format 2 kept one α for each dimension apart."""
-    return numbers if numbers.ndim == 1 else numbers.mean(dim=1)
 
 
 def in_units(row: Metrics, offset: float) -> Metrics:

@@ -56,7 +56,7 @@ class WeightedActions(NamedTuple):
 
     @property
     def entropy(self) -> Float[Tensor, " B"]:
-        """H = −Σ_k weight · log_prob, in nats: exact where the K actions are all actions, else an estimate."""
+        """H = −Σ_k weight · log_prob, in nats: exact where these are all actions, else an estimate."""
         return -(self.weight * self.log_prob).sum(0)
 
 
@@ -70,7 +70,9 @@ class PackedMetrics(Mapping[str, Scalar]):
     @classmethod
     def of(cls, metrics: Mapping[str, Tensor]) -> Self:
         """Packs `metrics`, each as the mean of its numbers."""
-        return cls(tuple(metrics), torch.stack([value.mean() if value.ndim else value for value in metrics.values()]))
+        return cls(
+            tuple(metrics), torch.stack([value.mean() if value.ndim else value for value in metrics.values()])
+        )
 
     def __getitem__(self, name: str) -> Scalar:
         if name not in self.names:

@@ -9,11 +9,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.envs import EnvConfig
 from sac_lightning.errors import ConfigError
 from sac_lightning.evaluation import Evaluator
 from sac_lightning.files import write_atomically
-from sac_lightning.policy import Policy
 
 PACKAGES = ("imageio", "imageio_ffmpeg")
 USUAL_FPS = 30

@@ -1,11 +1,11 @@
 """The learned policy as a thing to act with: observations in, the env's own actions out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor
@@ -20,6 +20,12 @@ class Policy:
     head: ActionHead
     obs: ObsSpec
     action: ActionSpec
+    normalize_obs: nn.Module | None = None
+
+    def features(self, obs: Tensor) -> Tensor:
+        """Returns the head's features [B, F] for raw observations [B, *obs]."""
+        features: Tensor = self.actor(obs if self.normalize_obs is None else self.normalize_obs(obs))
+        return features
 
     def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`.
@@ -42,7 +48,7 @@ class Policy:
     def sample(self, obs: Array, generator: torch.Generator | None = None) -> Array:
         """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π."""
         chosen = generator if generator is not None else torch.default_generator
-        drawn: Array = self.head.sample(self.actor(self._tensor(obs)), chosen).cpu().numpy()
+        drawn: Array = self.head.sample(self.features(self._tensor(obs)), chosen).cpu().numpy()
         return drawn
 
     @torch.inference_mode()
@@ -51,14 +57,14 @@ class Policy:
     ) -> tuple[Array, Array]:
         """`sample`, and log π [B] of what it drew."""
         chosen = generator if generator is not None else torch.default_generator
-        features = self.actor(self._tensor(obs))
+        features = self.features(self._tensor(obs))
         drawn = self.head.sample(features, chosen)
         return drawn.cpu().numpy(), self.head.log_prob(features, drawn).cpu().numpy()
 
     @torch.inference_mode()
     def mode(self, obs: Array) -> Array:
         """[B, *obs] -> actions [B, ...] in the actor's own form, the policy's mode."""
-        best: Array = self.head.mode(self.actor(self._tensor(obs))).cpu().numpy()
+        best: Array = self.head.mode(self.features(self._tensor(obs))).cpu().numpy()
         return best
 
     @property
@@ -74,7 +80,7 @@ class Policy:
 class SampledPolicy(Policy):
     """A policy that draws from π, from a generator of its own, where it is asked for the mode."""
 
-    generator: torch.Generator
+    generator: torch.Generator = field(kw_only=True)
 
     def mode(self, obs: Array) -> Array:
         """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π."""

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from sac_lightning.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
-from sac_lightning.checks import PRECISIONS, check_numbers
+from sac_lightning.checks import PRECISIONS, check_log_every
 from sac_lightning.cli.instantiate import build, check_targets
 from sac_lightning.cli.values import check_values, make_whole
 from sac_lightning.datamodule import ReplayDataModule
@@ -19,12 +19,12 @@ from sac_lightning.envs import EnvConfig, declared_action
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.module import SACModule
-from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.networks import ActorConfig, CriticConfig, ObsNormalization, RewardNormalization
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 
 OWN_TRAINER_KEYS = {
-    "gradient_clip_val": "clip with actor.max_grad_norm, critic.max_grad_norm, alpha.max_grad_norm",
+    "gradient_clip_val": "clip with optimizer.max_grad_norm",
     "devices": "runs on one device; use device=",
     "accelerator": "use device=",
     "strategy": "runs on one device; several are not supported",
@@ -44,6 +44,8 @@ class Plan:
     temperature: TemperatureRule
     actor: ActorConfig
     critic: CriticConfig
+    obs_normalization: ObsNormalization
+    reward_normalization: RewardNormalization
     device: torch.device
     threads: int
     compiled: bool
@@ -61,8 +63,8 @@ class Plan:
             self.temperature,
             self.actor,
             self.critic,
-            gamma=cfg.gamma,
-            tau=cfg.tau,
+            self.obs_normalization,
+            self.reward_normalization,
             seed=cfg.seed,
             compile=self.compiled,
             log_every_n_env_steps=cfg.log_every_n_env_steps,
@@ -99,7 +101,7 @@ def plan(cfg: DictConfig) -> Plan:
     make_whole(cfg)
     check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
-    check_numbers(cfg.gamma, cfg.tau, cfg.log_every_n_env_steps)
+    check_log_every(cfg.log_every_n_env_steps)
     require(
         str(cfg.precision) in PRECISIONS,
         "precision",
@@ -121,6 +123,8 @@ def plan(cfg: DictConfig) -> Plan:
         temperature=temperature,
         actor=build(cfg, "actor"),
         critic=build(cfg, "critic"),
+        obs_normalization=build(cfg, "normalization.obs"),
+        reward_normalization=build(cfg, "normalization.reward"),
         device=device,
         threads=resolve_threads(cfg.threads),
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
@@ -182,7 +186,7 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         overlap=cfg.collector.overlap,
         utd_ratio=cfg.utd_ratio,
         batch_size=cfg.batch_size,
-        capacity=cfg.replay.capacity,
+        replay=build(cfg, "replay"),
         eval_episodes=cfg.eval_episodes,
         eval_envs=cfg.get("eval_envs", 10),  # a run of before has none
         seed=cfg.seed,

@@ -13,10 +13,10 @@ from sac_lightning.errors import ConfigError, as_whole, require, whole
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from sac_lightning.algorithm.policy import Policy
     from sac_lightning.envs import EnvConfig
     from sac_lightning.evaluation import Evaluation
     from sac_lightning.module import SACModule
-    from sac_lightning.policy import Policy
 
 
 def main() -> None:
@@ -172,12 +172,12 @@ def evaluate(build: Callable[[], Any], policy: "Policy", seeds: range, envs: int
 def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
     if cfg.deterministic:
         return module.policy
-    from sac_lightning.policy import SampledPolicy
+    from sac_lightning.algorithm.policy import SampledPolicy
     from sac_lightning.seeding import torch_generator
 
     policy = module.policy
     generator = torch_generator(cfg.seed, policy.device)
-    return SampledPolicy(policy.actor, policy.head, policy.obs, policy.action, generator)
+    return SampledPolicy(**vars(policy), generator=generator)
 
 
 def _recorder(env: "EnvConfig", path: Path) -> "Callable[[Policy, int], None]":

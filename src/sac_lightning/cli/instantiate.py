@@ -13,6 +13,11 @@ from sac_lightning.errors import ConfigError, require
 
 PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
 # Where constructors take any value, and fail with it later.
+# Groups and keys that others refer to: their own constructors name them in full.
+SHARED = (
+    *("target_entropy", "encoder", "torso", "optimizer", "value_head", "pessimism", "target_network"),
+    *("tau", "gamma"),
+)
 UNCHECKED = ("pytorch_lightning.", "torch.")
 
 
@@ -62,7 +67,7 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
 
 
 def _under(error: ConfigError, key: str) -> ConfigError:
-    named = error.key == key or error.key.startswith((f"{key}.", "target_entropy"))
+    named = error.key in (key, *SHARED) or error.key.startswith((f"{key}.", *(f"{each}." for each in SHARED)))
     return error if named else error.under(key)
 
 

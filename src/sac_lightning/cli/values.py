@@ -46,7 +46,8 @@ RULES = {
     ),
 }
 GROUPS = (
-    *("env", "head", "alpha", "target_entropy", "actor", "critic"),
+    *("env", "head", "alpha", "target_entropy", "actor", "critic", "encoder", "torso"),
+    *("value_head", "pessimism", "target_network", "optimizer"),
     *("replay", "collector", "trainer", "logger", "callbacks", "paths"),
 )
 
@@ -76,7 +77,7 @@ def check_values(cfg: DictConfig) -> None:
     """Raise ConfigError for a key that no constructor would check; call it before anything is built."""
     for group in GROUPS:
         value = cfg.get(group)
-        built = group not in ("replay", "collector", "logger", "callbacks", "paths")
+        built = group not in ("collector", "logger", "callbacks", "paths")
         ok = isinstance(value, DictConfig) and (not built or isinstance(value.get("_target_"), str))
         require(ok, group, value, f"must name an option of conf/{group}")
     require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")

@@ -151,7 +151,7 @@ def traced(
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns those `settings` of the compiler that this PyTorch has: without the others it is only slower."""
+    """Returns those `settings` of the compiler that this PyTorch has; it is only slower without the rest."""
     from torch._inductor import config
 
     return {name: value for name, value in settings.items() if hasattr(config, name)}
@@ -162,8 +162,8 @@ def _run_and_look_inside(
 ) -> tuple[Any, Callable[[list[Any]], Sequence[Tensor]]]:
     """Returns `run(*inputs)` and the compiled code inside `run`, to be called with a list.
 
-    PyTorch wraps a graph for what ours never have (views, gradients, copies of inputs), which takes a fortieth
-    of an update. It has no name for what is inside, so one call is watched. Only where the code was handed
+    PyTorch wraps a graph for what ours never have (views, gradients, copies of inputs), which takes a
+    fortieth of an update. It has no name for what is inside, so one call is watched. Only where the code was handed
     these very inputs, and its results are the results, is the wrapper left out.
     """
     from torch._inductor.output_code import CompiledFxGraph

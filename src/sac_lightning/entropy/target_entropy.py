@@ -64,7 +64,6 @@ class TargetEntropyRule(Described):
         return self
 
 
-
 @dataclass(frozen=True)
 class NegDim(TargetEntropyRule):
     """H̄ = −dim(A)     (1812.05905 appendix D): the classic rule of continuous control."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.heads import Categorical, Hybrid
 from sac_lightning.heads.several_choices import SeveralChoices
-from sac_lightning.policy import Policy
 from sac_lightning.spaces import Array, BoxAction, HybridAction, MultiDiscreteAction, ObsSpec
 
 TOLERANCE = 1e-5
@@ -96,7 +96,7 @@ def _logits_lost(policy: Policy, obs: Array, choices: Array, sizes: Sequence[int
     if not ((index >= 0) & (index < np.asarray(sizes))).all():
         return np.full(len(obs), np.inf)
     with torch.inference_mode():
-        features = policy.actor(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
+        features = policy.features(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
     lost = np.zeros(len(obs))
     for d, part in enumerate(np.split(features[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=-1)):
         lost = np.maximum(lost, part.max(-1) - np.take_along_axis(part, index[:, d, None], axis=-1)[:, 0])

@@ -40,12 +40,13 @@ def read_rows(
     if not manifest or not added:
         raise DamagedFile(journal, "the checkpoint refers to no transitions of it")
     first = min(int(manifest[0]["first"]), added - 1)
-    replay = ReplayBuffer(added - first, *specs, seed=0)
+    replay = ReplayBuffer.of(added - first, *specs)
     Journal(journal).load(replay, manifest, added)
     shift = first % replay.capacity  # transition i lies in row i mod capacity
     fields = [np.roll(each.numpy(), -shift, axis=0) if shift else each.numpy() for each in replay.store]
     named = dict(zip(replay.store._fields, fields, strict=True))
-    named.pop("log_prob")
+    for unused in ("truncated", "env", "log_prob"):
+        named.pop(unused)
     return Rows(
         **named,
         first=first,

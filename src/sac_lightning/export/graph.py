@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.export.env_action import env_action
 from sac_lightning.heads import ActionHead
-from sac_lightning.policy import Policy
 from sac_lightning.spaces import (
     ActionSpec,
     BoxAction,
@@ -26,12 +26,15 @@ class PolicyGraph(nn.Module):
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.actor = copy.deepcopy(policy.actor).cpu().requires_grad_(False)
+        self.normalize_obs = copy.deepcopy(policy.normalize_obs)
         self.head: ActionHead = policy.head
         self.to_env = env_action(policy.action)
         self.eval()
 
     def forward(self, obs: Tensor) -> Tensor:
         """The mode, in the env's units."""
+        if self.normalize_obs is not None:
+            obs = self.normalize_obs(obs)
         actions: Tensor = self.to_env(self.head.mode(self.actor(obs)))
         return actions
 

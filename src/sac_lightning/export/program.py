@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.export import Dim, ExportedProgram
 
+from sac_lightning.algorithm.policy import Policy
 from sac_lightning.errors import ConfigError
 from sac_lightning.export.check import Run
 from sac_lightning.export.graph import PolicyGraph
-from sac_lightning.policy import Policy
 from sac_lightning.spaces import Array
 
 ABOUT = "policy.json"  # the description inside a .pt2

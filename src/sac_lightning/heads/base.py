@@ -97,7 +97,7 @@ class ActionHead(Described):
     def weighted_actions(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B noise"]
     ) -> WeightedActions:
-        """The policy as weighted actions. Gradients flow to `features` through action, log_prob and weight."""
+        """Returns the policy as weighted actions, differentiable in `features`."""
 
     @abstractmethod
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Shaped[Tensor, "B *A"]:

@@ -17,7 +17,7 @@ from sac_lightning.types import WeightedActions
 
 @dataclass(frozen=True)
 class Categorical(ActionHead):
-    """π = softmax(features); the weighted actions are the n actions weighted by π     (1910.07207 eq. 10 to 12)
+    """π = softmax(features); all n actions, weighted by π     (1910.07207 eq. 10 to 12)
 
     The gradient reaches the actor through the probabilities; no sample, no noise.
     """
@@ -112,7 +112,7 @@ class FactoredCategorical(ActionHead):
 
 @dataclass(frozen=True)
 class MultiCategorical(FactoredCategorical):
-    """π(a|s) = Π_d π_d(a_d|s), each π_d a softmax; the weighted actions are all ∏ sizes joint choices, weighted by π.
+    """π(a|s) = Π_d π_d(a_d|s), each π_d a softmax; all ∏ sizes joint choices, weighted by π.
 
     An action is the index of a joint choice, the last choice running fastest. The actor says Σ sizes
     numbers, the critic one value for each joint choice, so choices may depend on each other in Q.

@@ -42,7 +42,7 @@ class Hybrid(ActionHead):
     @classmethod
     def sizes_for(cls, action: ActionSpec) -> dict[str, Any]:
         assert isinstance(action, HybridAction)
-        return {"n": action.n, "size": action.continuous.size}
+        return {"n": action.n, "size": action.numbers.size}
 
     @property
     def continuous(self) -> TanhNormal:

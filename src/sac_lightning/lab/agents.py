@@ -16,7 +16,8 @@ from sac_lightning.entropy import TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import ActionHead
 from sac_lightning.module import SACModule
-from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.networks import ActorConfig, CriticConfig, Polyak
+from sac_lightning.replay import ReplayBuffer
 
 EVALUATIONS = 10
 
@@ -108,7 +109,7 @@ def train(
         num_envs=recipe.num_envs,
         utd_ratio=recipe.utd_ratio,
         batch_size=recipe.batch_size,
-        capacity=recipe.capacity,
+        replay=ReplayBuffer(recipe.capacity, gamma=recipe.gamma),
         eval_episodes=recipe.eval_episodes,
         seed=seed,
     )
@@ -118,9 +119,7 @@ def train(
         head=head,
         temperature=temperature,
         actor=ActorConfig(**shared),
-        critic=CriticConfig(**shared),
-        gamma=recipe.gamma,
-        tau=recipe.tau,
+        critic=CriticConfig(**shared, target_network=Polyak(recipe.tau)),
         seed=seed,
         log_every_n_env_steps=recipe.log_every,
     )

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sac_lightning import losses
-from sac_lightning.entropy import Auto
+from sac_lightning.algorithm import losses
+from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.envs import EnvConfig
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, Trained, train
@@ -28,20 +28,22 @@ class ActorGradient:
     def __init__(self, trained: Trained, obs: Tensor) -> None:
         module = trained.module
         self.weights = list(module.actor.parameters())
-        self.atoms = module.head.atoms(module.actor(obs), torch.empty(len(obs), 0))
+        self.actions = module.head.weighted_actions(module.actor(obs), torch.empty(len(obs), 0))
         self.alpha = module.log_alpha.detach().exp()
         with torch.no_grad():
-            self.q = module.critic.of_atoms(obs, self.atoms)  # [N, n, B]
+            self.q = module.sac.value_head.mean(
+                module.critic.features_of_policy(obs, self.actions)
+            ).amin(0)  # [n, B]
 
     def exact(self) -> Tensor:
         """The sum over all actions: the losses as they stand."""
-        return self._of(losses.actor_loss(losses.soft_value(self.q, self.atoms, self.alpha)))
+        return self._of(losses.actor_loss(losses.soft_value(self.q, self.actions, self.alpha)))
 
     def sampled(self, samples: int, with_baseline: bool, generator: torch.Generator) -> Tensor:
         """E_a[(α log π − Q) ∇log π] from `samples` actions a state, drawn from π."""
-        prob, log_prob = self.atoms.prob.detach(), self.atoms.log_prob
+        prob, log_prob = self.actions.weight.detach(), self.actions.log_prob
         drawn = torch.multinomial(prob.T, samples, replacement=True, generator=generator)  # [B, samples]
-        cost = self.alpha * log_prob.detach() - self.q.amin(0)  # [n, B]
+        cost = self.alpha * log_prob.detach() - self.q  # [n, B]
         if with_baseline:
             cost = cost - (prob * cost).sum(0)
         share = torch.nn.functional.one_hot(drawn, prob.shape[0]).float().mean(1).T  # [n, B]
@@ -55,9 +57,9 @@ class ActorGradient:
 def run(seed: int, budget: float) -> Rows:
     """An Acrobot agent in the middle of learning, and the spread of its actor's gradient."""
     recipe = Recipe(EnvConfig(id="Acrobot-v1"), steps(TOTAL, budget, least=600), 500, evaluates=False)
-    trained = train(recipe, Auto(lr=1e-3), seed)
+    trained = train(recipe, LearnedTemperature(lr=1e-3), seed)
     assert trained.data.collection is not None
-    obs = trained.data.collection.replay.sample(1, STATES).at(0).obs
+    obs = trained.data.collection.replay.sample(STATES).obs
     generator, repeats = torch_generator(seed), steps(200, budget, least=10)
     batches = [
         ActorGradient(trained, obs[torch.randint(STATES, (BATCH,), generator=generator)]).exact()

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.entropy import Auto
+from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
@@ -66,7 +66,7 @@ def run(pool: str, seed: int, budget: float) -> Rows:
     def add_shift(module: SACModule, data: ReplayDataModule, env_steps: int, row: dict[str, float]) -> None:
         row["shift"] = shift(module, data)
 
-    trained = train(given, Auto(lr=2e-3), seed, after_row=add_shift)
+    trained = train(given, LearnedTemperature(lr=2e-3), seed, after_row=add_shift)
     return [
         {
             "pool": pool,

@@ -4,7 +4,7 @@ import math
 from functools import partial
 from pathlib import Path
 
-from sac_lightning.entropy import Anneal, Auto, Fixed, TemperatureRule
+from sac_lightning.entropy import Anneal, Fixed, LearnedTemperature, TemperatureRule
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows
@@ -28,7 +28,7 @@ def rule(name: str, total: int) -> TemperatureRule:
     rules: dict[str, TemperatureRule] = {
         "fixed": Fixed(0.2),
         "anneal": Anneal(start=1.0, end=0.01, steps=total, shape="exponential"),
-        "auto": Auto(lr=2e-3),
+        "auto": LearnedTemperature(lr=2e-3),
     }
     return rules[name]
 

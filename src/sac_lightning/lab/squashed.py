@@ -30,7 +30,7 @@ def entropies(mean: float, std: float, points: int) -> tuple[float, float]:
     noise = torch.linspace(-REACH, REACH, points, dtype=torch.float64)
     weight = torch.exp(-0.5 * noise**2)
     given = features(head, mean, std, points)
-    log_prob = head.atoms(given, noise[:, None]).log_prob[0]
+    log_prob = head.weighted_actions(given, noise[:, None]).log_prob[0]
     return float(head.gaussian_entropy(given[:1])), float(-(weight * log_prob).sum() / weight.sum())
 
 

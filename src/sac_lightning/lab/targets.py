@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sac_lightning.entropy import Auto, Constant, EpsPeaked, MaxEntropy, MaxRatio, TargetEntropyRule
+from sac_lightning.entropy import (
+    Constant,
+    EpsPeaked,
+    LearnedTemperature,
+    MaxEntropy,
+    MaxRatio,
+    TargetEntropyRule,
+)
 from sac_lightning.heads import Categorical, Interval
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import train
@@ -38,7 +45,7 @@ def run(name: str, seed: int, budget: float) -> Rows:
     """The curves of one agent."""
     _, rule = RULES[name]
     head = Unbounded(2) if name == "minus_one" else None
-    trained = train(cartpole(budget), Auto(lr=ALPHA_LR, target_entropy=rule), seed, head)
+    trained = train(cartpole(budget), LearnedTemperature(lr=ALPHA_LR, target_entropy=rule), seed, head)
     target = float(trained.module.target_entropy)
     return [
         {

@@ -7,7 +7,7 @@ import torch
 from matplotlib.axes import Axes
 
 from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.entropy import Auto, MaxRatio
+from sac_lightning.entropy import LearnedTemperature, MaxRatio
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import Categorical
 from sac_lightning.lab import canvas as c
@@ -15,7 +15,7 @@ from sac_lightning.lab.agents import Recipe, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
 from sac_lightning.module import SACModule
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.types import WeightedActions
 
 TOTAL = 8_000
 STATES = 512
@@ -67,9 +67,9 @@ def some_states(data: ReplayDataModule) -> torch.Tensor:
     return replay.store[0][torch.linspace(0, len(replay) - 1, STATES).long()]
 
 
-def atoms(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> PolicyAtoms:
+def atoms(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> WeightedActions:
     """The policy at `obs`, its logits multiplied by `scale`."""
-    return module.head.atoms(scale * module.actor(obs), torch.empty(len(obs), 0))
+    return module.head.weighted_actions(scale * module.actor(obs), torch.empty(len(obs), 0))
 
 
 @torch.no_grad()
@@ -80,7 +80,7 @@ def scale_logits(module: SACModule, obs: torch.Tensor, entropy: float) -> None:
         middle = (low * high) ** 0.5
         above = float(atoms(module, obs, middle).entropy.mean()) > entropy
         low, high = (middle, high) if above else (low, middle)
-    for weight in module.actor.layers[-1].parameters():
+    for weight in module.actor.output.parameters():
         weight.mul_(middle)
 
 
@@ -91,7 +91,7 @@ def run(seed: int, budget: float) -> Rows:
     recipe = Recipe(
         EnvConfig(id="CartPole-v1"), total, learning_starts=total // 16, log_every=every, evaluates=False
     )
-    rule = Auto(lr=1.5e-3, target_entropy=MaxRatio(0.5))
+    rule = LearnedTemperature(lr=1.5e-3, target_entropy=MaxRatio(0.5))
     trained = train(recipe, rule, seed, after_row=Holds(total))
     rows: Rows = []
     for at, row in trained.log.items():

@@ -2,6 +2,14 @@
 
 from sac_lightning.networks.actor_critic import Actor, ActorConfig, Critic, CriticConfig
 from sac_lightning.networks.encoder import Cnn, Encoder, Flat
+from sac_lightning.networks.normalization import (
+    ObsNormalization,
+    RawObs,
+    RawReward,
+    ReturnVariance,
+    RewardNormalization,
+    RunningObs,
+)
 from sac_lightning.networks.pessimism import Mean, Min, Pessimism
 from sac_lightning.networks.target_network import NoTargetNetwork, Polyak, TargetNetwork
 from sac_lightning.networks.torso import BatchNorm, LayerNorm, Mlp, Torso
@@ -22,8 +30,14 @@ __all__ = [
     "Min",
     "Mlp",
     "NoTargetNetwork",
+    "ObsNormalization",
     "Pessimism",
     "Polyak",
+    "RawObs",
+    "RawReward",
+    "ReturnVariance",
+    "RewardNormalization",
+    "RunningObs",
     "ScalarValue",
     "TargetNetwork",
     "Torso",

@@ -173,5 +173,3 @@ class Critic(nn.Module):
 
     def _of_all(self, features: Float[Tensor, "N B nF"]) -> Float[Tensor, "N n B F"]:
         return features.unflatten(-1, (self.num_actions, -1)).transpose(1, 2)
-
-

@@ -65,7 +65,9 @@ class Cnn(Encoder):
             object.__setattr__(self, key, tuple(int(each) for each in values))
         same = len(self.channels) == len(self.kernels) == len(self.strides)
         require(same, "encoder.kernels", self.kernels, "must have as many entries as channels and strides")
-        require(whole(self.features) >= 1, "encoder.features", self.features, "must be a whole number above 0")
+        require(
+            whole(self.features) >= 1, "encoder.features", self.features, "must be a whole number above 0"
+        )
 
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
         return Convolutions(self, obs, generator)
@@ -80,7 +82,7 @@ class FlatObs(nn.Module):
 
     def forward(self, obs: Shaped[Tensor, "*batch_and_obs"]) -> Float[Tensor, "*batch O"]:
         """Returns the numbers of each obs in one row."""
-        # A call that would change nothing is left out: for one obs it costs as much as one that does something.
+        # A call that would change nothing is left out: for one obs it costs as much as any other.
         flat = obs if self._dims == 1 else obs.reshape(*obs.shape[: obs.ndim - self._dims], self.size_out)
         if flat.dtype == torch.uint8:
             return flat / 255.0
@@ -103,7 +105,9 @@ class Convolutions(nn.Module):
             size_in = channels
             height_width = tuple((pixels - kernel) // stride + 1 for pixels in height_width)
             if min(height_width) < 1:
-                raise ConfigError("encoder.kernels", list(config.kernels), f"too large for {obs.shape} images")
+                raise ConfigError(
+                    "encoder.kernels", list(config.kernels), f"too large for {obs.shape} images"
+                )
         flat = size_in * height_width[0] * height_width[1]
         self.size_out = config.features
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, config.features), nn.ReLU())

@@ -123,9 +123,7 @@ class batch_statistics:  # noqa: N801  # used like the context managers of conte
             layer.use_batch_statistics = False
 
 
-def add_bias(
-    product: Float[Tensor, "*shape"], bias: Float[Tensor, "*broadcast"]
-) -> Float[Tensor, "*shape"]:
+def add_bias(product: Float[Tensor, "*shape"], bias: Float[Tensor, "*broadcast"]) -> Float[Tensor, "*shape"]:
     """Returns product + bias, in place where that loses no precision."""
     # Not addmm, which copies the bias first. A bfloat16 product is not added to in place: the sum would be
     # rounded to bfloat16 as well.

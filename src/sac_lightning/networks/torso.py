@@ -52,7 +52,7 @@ class Mlp(Torso):
 
     def __post_init__(self) -> None:
         known = isinstance(self.activation, str) and self.activation in ACTIVATIONS
-        require(known, "activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
+        require(known, "torso.activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
 
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
@@ -100,8 +100,8 @@ class BatchNorm(Mlp):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0.0 <= number(self.momentum) < 1.0, "momentum", self.momentum, "must be a number in [0, 1)")
-        require(0.0 < number(self.eps) < 1.0, "eps", self.eps, "must be a number in (0, 1)")
+        require(0.0 <= number(self.momentum) < 1.0, "torso.momentum", self.momentum, "must be a number in [0, 1)")
+        require(0.0 < number(self.eps) < 1.0, "torso.eps", self.eps, "must be a number in (0, 1)")
 
     @property
     def has_bias(self) -> bool:

@@ -53,9 +53,7 @@ class ValueHead(Described):
         """
 
     @abstractmethod
-    def loss(
-        self, features: Float[Tensor, "N B F"], target: Tensor, weight: Float[Tensor, " B"]
-    ) -> Scalar:
+    def loss(self, features: Float[Tensor, "N B F"], target: Tensor, weight: Float[Tensor, " B"]) -> Scalar:
         """Returns the loss of the outputs for the stored actions, summed over the N critics."""
 
     @abstractmethod
@@ -94,8 +92,8 @@ class ScalarValue(ValueHead):
 class CategoricalValue(ValueHead):
     """A distribution over returns on fixed bins, learned by cross entropy     (C51, 1707.06887)
 
-    The target distribution is that of reward + discount · (z − α log π), mixed over the policy's K actions and
-    projected onto the bins: the mass of each point is split between its two neighbours. Pessimism chooses
+    The target distribution is that of reward + discount · (z − α log π), mixed over the policy's K actions
+    and projected onto the bins: the mass of each point is split between its two neighbours. Pessimism chooses
     among the critics' distributions by their means.
 
     Args:
@@ -136,9 +134,7 @@ class CategoricalValue(ValueHead):
         points = reward[:, None] + discount[:, None] * (self._support(reward.device) - bonus)  # [K, B, F]
         return self.project(points, mass * next_actions.weight[..., None])
 
-    def project(
-        self, points: Float[Tensor, "K B F"], mass: Float[Tensor, "K B F"]
-    ) -> Float[Tensor, "B F"]:
+    def project(self, points: Float[Tensor, "K B F"], mass: Float[Tensor, "K B F"]) -> Float[Tensor, "B F"]:
         """Returns the mass at `points` (clipped to [low, high]) split between the bins beside them."""
         width = (self.high - self.low) / (self.bins - 1)
         place = ((points - self.low) / width).clamp(0.0, self.bins - 1.0)

@@ -1,19 +1,29 @@
 """Optimizers and learning-rate schedules as configs."""
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.spec import Described
 
 LARGEST_NORM = 1e9  # a clip that no gradient reaches
 SCHEDULES = ("linear", "cosine")
+
+
+def step_schedules(schedulers: Iterable[LRScheduler]) -> None:
+    """Moves all schedules by one update."""
+    with warnings.catch_warnings():
+        # Optimizers step without `optimizer.step()`, which PyTorch's schedules look for.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for scheduler in schedulers:
+            scheduler.step()
 
 
 def check_lr(lr: float) -> None:
@@ -31,8 +41,8 @@ class Adam(Described):
         betas: decay of the mean and of the squared gradient, each in [0, 1).
         eps: added to the root of the squared gradient, in (0, 1).
         max_grad_norm: the gradient's norm is scaled down to at most this; None for no clipping.
-        lr_schedule: linear or cosine, from the learning rate down to lr_final_ratio of it with the last update of the
-            run; None for a constant rate.
+        lr_schedule: linear or cosine, from the learning rate down to lr_final_ratio of it with the last
+            update of the run; None for a constant rate.
         lr_final_ratio: in [0, 1].
     """
 
@@ -46,18 +56,18 @@ class Adam(Described):
         betas: Any = self.betas
         listed = isinstance(betas, Sequence) and not isinstance(betas, str) and len(betas) == 2
         ok = listed and all(0.0 <= number(beta) < 1.0 for beta in betas)
-        require(ok, "betas", betas, "must be two numbers in [0, 1)")
+        require(ok, "optimizer.betas", betas, "must be two numbers in [0, 1)")
         object.__setattr__(self, "betas", tuple(betas))
-        require(0.0 < number(self.eps) < 1.0, "eps", self.eps, "must be a number in (0, 1)")
+        require(0.0 < number(self.eps) < 1.0, "optimizer.eps", self.eps, "must be a number in (0, 1)")
         clip = self.max_grad_norm
         ok = clip is None or 0.0 < number(clip) <= LARGEST_NORM
         allowed = f"must be a number above 0 and at most {LARGEST_NORM:g}, or null for no clipping"
-        require(ok, "max_grad_norm", clip, allowed)
+        require(ok, "optimizer.max_grad_norm", clip, allowed)
         if self.lr_schedule is not None and self.lr_schedule not in SCHEDULES:
             allowed = f"must be one of {', '.join(SCHEDULES)}, or null"
-            raise ConfigError("lr_schedule", self.lr_schedule, allowed)
+            raise ConfigError("optimizer.lr_schedule", self.lr_schedule, allowed)
         ok = 0.0 <= number(self.lr_final_ratio) <= 1.0
-        require(ok, "lr_final_ratio", self.lr_final_ratio, "must be a number in [0, 1]")
+        require(ok, "optimizer.lr_final_ratio", self.lr_final_ratio, "must be a number in [0, 1]")
 
     @property
     def decay(self) -> float:
@@ -97,7 +107,7 @@ class AdamW(Adam):
     def __post_init__(self) -> None:
         super().__post_init__()
         ok = 0.0 <= number(self.weight_decay) <= 1.0
-        require(ok, "weight_decay", self.weight_decay, "must be a number in [0, 1]")
+        require(ok, "optimizer.weight_decay", self.weight_decay, "must be a number in [0, 1]")
 
     @property
     def decay(self) -> float:

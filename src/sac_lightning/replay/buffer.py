@@ -1,6 +1,6 @@
 """A ring of transitions in preallocated tensors, sampled uniformly."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -108,6 +108,13 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
+    @classmethod
+    def of(cls, capacity: int, obs: ObsSpec, action: ActionSpec, **options: Any) -> Self:
+        """Returns an allocated buffer of `capacity` rows: see `allocate` for the arguments."""
+        made = cls(capacity)
+        made.allocate(capacity, obs, action, **options)
+        return made
+
     # --- writing -------------------------------------------------------------------------------------
 
     def add(
@@ -205,6 +212,11 @@ class ReplayBuffer:
             index=index,
         )
 
+    def newest_obs(self, count: int) -> Tensor:
+        """Returns the obs of the last `count` transitions, [count, *obs]."""
+        rows = torch.arange(self.added - count, self.added, device=self.device) % self.capacity
+        return self.store.obs[rows]
+
     def sample(self, batch_size: int) -> Batch:
         """Returns one mini-batch, drawn with replacement."""
         drawn = self.draw(1, batch_size)
@@ -235,6 +247,10 @@ class ReplayBuffer:
         self.generator.set_state(state["generator"].cpu())
         self._breaks = list(state["breaks"])
         self._restore_links()
+
+    def empty_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns `state` without transitions, for a checkpoint that was saved without a journal."""
+        return {**state, "added": 0, "breaks": []}
 
     def _restore_links(self) -> None:
         """Finds each transition's next one again: the rows know their env and where episodes end."""

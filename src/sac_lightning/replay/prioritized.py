@@ -84,10 +84,15 @@ class PrioritizedReplay(ReplayBuffer):
         leaves = torch.from_numpy(self._tree.get(np.arange(self.capacity))[: len(self)].copy())
         return {**super().state_dict(), "priorities": leaves, "largest": self._largest}
 
+    def empty_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns `state` without transitions."""
+        return {**super().empty_state(state), "priorities": state["priorities"][:0]}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned, once the rows are there."""
         super().load_state_dict(state)
         leaves = state["priorities"].numpy()
+        self._tree = SumTree(self.capacity)
         self._tree.set(np.arange(len(leaves)), leaves)
         self._largest = state["largest"]
 
@@ -110,6 +115,8 @@ class SumTree:
 
     def set(self, index: Array, values: Array) -> None:
         """Changes the numbers at `index`; the last of equal indices counts."""
+        if not len(index):
+            return
         place = self._leaves + index
         self._sums[place] = values
         while place[0] > 1:

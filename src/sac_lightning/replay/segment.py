@@ -18,8 +18,7 @@ from torch import Tensor
 from sac_lightning.files import DamagedFile, write_atomically
 from sac_lightning.replay.buffer import Ring
 
-VERSION = 2
-SINCE = {"log_prob": 2}  # fields that older formats lack; their rows read as NaN
+VERSION = 3
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
 SCRATCH = 1 << 20  # bytes read at a time
 
@@ -92,13 +91,10 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
     path = _existing(directory, segment)
     first, end = segment["first"], segment["end"]
     with path.open("rb") as file:
-        version = _told_version(file)
-        fields = [field for field in layout(store) if SINCE.get(field.name, 1) <= version]
-        digest = _begin(path, file, segment, fields, version)
+        fields = layout(store)
+        digest = _begin(path, file, segment, fields)
         scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
-        for name in store._fields[len(fields) :]:
-            _put(getattr(store, name), torch.full((end - first,), torch.nan), first, oldest)
-        for field, ring in zip(fields, store, strict=False):
+        for field, ring in zip(fields, store, strict=True):
             rows_at_once = len(scratch) // field.row_bytes
             for start in range(first, end, rows_at_once):
                 count = min(rows_at_once, end - start)
@@ -114,7 +110,7 @@ def check_segment(directory: Path, segment: Segment) -> None:
     """Raise DamagedFile unless every byte of the file is what was written; needs no ring."""
     path = _existing(directory, segment)
     with path.open("rb") as file:
-        digest = _begin(path, file, segment, _told_layout(file), _told_version(file))
+        digest = _begin(path, file, segment, _written_layout(file))
         while piece := file.read(SCRATCH):
             digest.update(piece)
     _check_digest(path, segment, digest.hexdigest())
@@ -129,9 +125,9 @@ def layout(store: Ring) -> list[Field]:
     return fields
 
 
-def header(fields: list[Field], first: int, end: int, checksum: str, version: int = VERSION) -> bytes:
+def header(fields: list[Field], first: int, end: int, checksum: str) -> bytes:
     """The only header that a sound file of these transitions can have, its length included."""
-    numbers = {"version": version, "first": first, "end": end}
+    numbers = {"version": VERSION, "first": first, "end": end}
     metadata = {"format": "sac_lightning.replay", **{k: str(v) for k, v in numbers.items()}}
     content: dict[str, Any] = {"__metadata__": {**metadata, "checksum": checksum}}
     offset = 0
@@ -173,14 +169,14 @@ def _existing(directory: Path, segment: Segment) -> Path:
     return path
 
 
-def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field], version: int) -> "blake2b":
+def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field]) -> "blake2b":
     """Check the header and the size; `file` then stands before the rows, whose bytes the digest awaits."""
     first, end = segment["first"], segment["end"]
-    _check_header(path, file, header(fields, first, end, segment["checksum"], version), fields)
+    _check_header(path, file, header(fields, first, end, segment["checksum"]), fields)
     size = path.stat().st_size
     if size != segment["bytes"]:
         raise DamagedFile(path, f"is {size} bytes long, not {segment['bytes']}: truncated or overwritten")
-    return blake2b(header(fields, first, end, checksum="", version=version), digest_size=16)
+    return blake2b(header(fields, first, end, checksum=""), digest_size=16)
 
 
 def _check_digest(path: Path, segment: Segment, found: str) -> None:
@@ -188,26 +184,15 @@ def _check_digest(path: Path, segment: Segment, found: str) -> None:
         raise DamagedFile(path, "its content has changed since it was written (checksum)")
 
 
-def _told_version(file: BinaryIO) -> int:
-    """The file's own format if this package reads it, else the present one."""
+def _written_layout(file: BinaryIO) -> list[Field]:
+    """The fields of the file's own header; none where it makes no sense."""
     text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
     file.seek(0)
     try:
-        version = int(json.loads(text)["__metadata__"]["version"])
-    except (ValueError, KeyError, TypeError):
-        return VERSION
-    return version if 1 <= version <= VERSION else VERSION
-
-
-def _told_layout(file: BinaryIO) -> list[Field]:
-    """The fields as the file's own header tells them; none where it makes no sense."""
-    text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
-    file.seek(0)
-    try:
-        told = {name: entry for name, entry in json.loads(text).items() if name != "__metadata__"}
+        entries = {name: entry for name, entry in json.loads(text).items() if name != "__metadata__"}
         return [
             Field(name, entry["dtype"], tuple(rows), (after - before) // count)
-            for name, entry in told.items()
+            for name, entry in entries.items()
             for (count, *rows), (before, after) in [(entry["shape"], entry["data_offsets"])]
         ]
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
@@ -226,8 +211,8 @@ def _check_header(path: Path, file: BinaryIO, expected: bytes, fields: list[Fiel
         kinds = {field.name: (content[field.name]["dtype"], content[field.name]["shape"]) for field in fields}
     except (ValueError, KeyError, TypeError):
         raise DamagedFile(path, "its header is damaged") from None
-    if version > VERSION:
-        raise DamagedFile(path, f"has format {version}; this version of sac_lightning reads up to {VERSION}")
+    if version != VERSION:
+        raise DamagedFile(path, f"has format {version}; this version of sac_lightning reads format {VERSION}")
     for field in fields:
         dtype, shape = kinds[field.name]
         if (dtype, shape[1:]) != (field.dtype, list(field.row_shape)):

@@ -13,10 +13,10 @@ LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 
 
 def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
-    """Bytes of `capacity` transitions: obs, next_obs, action, reward, terminated, log_prob."""
+    """Bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the other fields."""
     shape, kind = action.row
     row_bytes = 2 * obs.size * _bytes(obs.dtype) + math.prod(shape) * _bytes(kind)
-    return capacity * (row_bytes + 4 + 1 + 4)
+    return capacity * (row_bytes + 4 + 1 + 1 + 2 + 4)
 
 
 def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
