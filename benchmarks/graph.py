@@ -28,11 +28,11 @@ from tables import Table
 from worker_update import BATCH, BATCHES, random_samples, update_of
 
 from sac_lightning import SACModule
-from sac_lightning.ahead import Ahead
+from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.envs import action_spec, obs_spec
-from sac_lightning.graph import one_graph
+from sac_lightning.compile.graph import one_graph
 from sac_lightning.hardware import keep_freed_memory
-from sac_lightning.rewrites import Rewrites
+from sac_lightning.compile.rewrites import Rewrites
 
 ENV = "HalfCheetah-v5"
 ALONE, AHEAD, AFTER = "alone", "action in the graph", "action by itself"
@@ -59,7 +59,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
             if what != AHEAD:
                 told = update(samples[g], noise[g])
                 return policy.sample(obs, generator) if what == AFTER else told
-            ahead = Ahead(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
+            ahead = FusedAction(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
             return update(samples[g], noise[g], ahead)
 
         return run

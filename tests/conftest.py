@@ -10,7 +10,7 @@ import torch
 # Wherever tensors travel. What people write (envs, cli, loggers, the datamodule's arguments) is checked by
 # the package itself, and its tests hand it wrong types on purpose.
 CHECKED = (
-    "types losses spaces heads entropy networks objectives learner update policy replay diagnostics "
+    "types spaces algorithm heads entropy networks optim replay compile "
     "collector evaluation loaders metrics module"
 )
 jaxtyping.install_import_hook(  # before the package is imported

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.entropy import Auto, Constant
+from sac_lightning.entropy import LearnedTemperature, Constant
 from tasks import Clock, env_config, trainer_for
 
 both_spaces = pytest.mark.parametrize("discrete", [True, False])
@@ -23,7 +23,7 @@ def trained(path: Path, discrete: bool) -> SACModule:
     )
     learner = SACModule(
         *data.specs,
-        temperature=Auto(init=0.3, target_entropy=Constant(0.5)),
+        temperature=LearnedTemperature(init=0.3, target_entropy=Constant(0.5)),
         actor=ActorConfig(hidden_sizes=(8,), activation="tanh"),
         critic=CriticConfig(hidden_sizes=(6,), num_critics=3),
         gamma=0.9,
@@ -96,6 +96,6 @@ def test_one_s_own_temperature_survives_without_limits(tmp_path: Path) -> None:
     trained(tmp_path / "a.ckpt", discrete=True)
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     rule = content["hyper_parameters"]["temperature"]
-    assert rule["kind"] == "Auto" and rule["max"] is None
+    assert rule["kind"] == "LearnedTemperature" and rule["max"] is None
     assert rule["target_entropy"] == {"kind": "Constant", "nats": 0.5}
     assert not math.isnan(float(content["state_dict"]["target_entropy"]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sac_lightning import ActorConfig, Policy
-from sac_lightning.ahead import Ahead
+from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.collector import Collector, Episode
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.envs.guard import EnvError
@@ -47,7 +47,7 @@ class Run:
         head = head_for(action)
         actor = Actor(obs, head, ActorConfig(hidden_sizes=(4,)), torch_generator(seed))
         self.policy = Policy(actor, head, obs, action)
-        self.replay = ReplayBuffer(1000, obs, action, seed=0)
+        self.replay = ReplayBuffer.of(1000, obs, action, seed=0)
         self.collector = Collector(
             self.envs,
             action,
@@ -285,7 +285,7 @@ def _flat(state: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in state.items() if key != "underway"}, **underway}
 
 
-def acted_ahead(run: Run) -> Ahead:
+def acted_ahead(run: Run) -> FusedAction:
     """The next actions of `run`, chosen as an update would."""
     ahead = run.collector.ahead(run.policy)
     with torch.no_grad():

@@ -9,11 +9,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.diagnostics import Diagnostics
-from sac_lightning.entropy import Auto, Constant, Fixed, TemperatureRule
+from sac_lightning.algorithm.diagnostics import Diagnostics
+from sac_lightning.entropy import LearnedTemperature, Constant, Fixed, TemperatureRule
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
-from sac_lightning.networks import Actor, CriticEnsemble
-from sac_lightning.types import Batch, Origin, PolicyAtoms
+from sac_lightning.networks import Actor, Critic
+from sac_lightning.types import Batch, Origin, WeightedActions
 from tasks import Clock, env_config, fit
 
 NOTHING = Origin(torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan))
@@ -30,16 +30,16 @@ class Says(Actor):
         return self.answer
 
 
-class Values(CriticEnsemble):
+class Values(Critic):
     """Two critics: the square of the action and one more, or a table [n] for choices."""
 
     def __init__(self, table: Tensor | None = None) -> None:
         nn.Module.__init__(self)
         self.table = table
 
-    def of_atoms(self, obs: Tensor, atoms: PolicyAtoms) -> Tensor:
+    def of_atoms(self, obs: Tensor, atoms: WeightedActions) -> Tensor:
         if self.table is None:
-            q = atoms.action[..., 0].square()
+            q = actions.action[..., 0].square()
         else:
             q = self.table[:, None].expand(-1, len(obs))
         return torch.stack((q, q + 1.0))
@@ -74,7 +74,7 @@ def test_choices_by_hand() -> None:
         torch.tensor([0, 0, 1, 2]),
         table=torch.tensor([1.0, 2.0, 4.0]),
         origin=origin,
-        temperature=Auto(target_entropy=Constant(0.4)),
+        temperature=LearnedTemperature(target_entropy=Constant(0.4)),
     )
     entropy = 1.5 * math.log(2)  # ½ log 2 + 2·¼ log 4
     assert told["entropy_squashed"] == pytest.approx(entropy)
@@ -119,9 +119,9 @@ def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
 @pytest.mark.parametrize("head", [Normal(2), TanhNormal(2)])
 def test_density_of_a_given_action_is_that_of_the_atom_it_came_from(head: ActionHead) -> None:
     features, noise = 0.3 * torch.randn(50, 4), torch.randn(50, 2).clamp(-2, 2)
-    atoms = head.atoms(features, noise)
+    atoms = head.weighted_actions(features, noise)
     torch.testing.assert_close(
-        head.log_prob(features, atoms.action[0]), atoms.log_prob[0], atol=2e-3, rtol=1e-3
+        head.log_prob(features, actions.action[0]), actions.log_prob[0], atol=2e-3, rtol=1e-3
     )
 
 

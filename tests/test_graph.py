@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sac_lightning.entropy import Auto
-from sac_lightning.graph import made_of_ours
+from sac_lightning.entropy import LearnedTemperature
+from sac_lightning.compile.graph import made_of_ours
 from sac_lightning.hardware import has_compiler
 from sac_lightning.heads import TanhNormal
 from test_update import Scaled
@@ -22,7 +22,7 @@ SEVERAL_CALLS = """
     import json, weakref
     import torch
     from torch._inductor.output_code import CompiledFxGraph
-    from sac_lightning.graph import Graph
+    from sac_lightning.compile.graph import Graph
 
     class Sums:
         def __init__(self):
@@ -57,7 +57,7 @@ OTHER_LENGTHS = """
     import json, sys
     import torch
     from torch._dynamo.utils import counters
-    from sac_lightning.graph import Graph
+    from sac_lightning.compile.graph import Graph
 
     def mean(rows, drawn):
         return {"mean": rows[drawn].mean()}
@@ -68,7 +68,7 @@ OTHER_LENGTHS = """
 """
 NOT_NEW = """
     import torch
-    from sac_lightning.graph import Graph
+    from sac_lightning.compile.graph import Graph
 
     lasting = torch.ones(3)
 
@@ -82,7 +82,7 @@ NOT_NEW = """
 """
 LAYER = """
     import torch
-    from sac_lightning.graph import Graph
+    from sac_lightning.compile.graph import Graph
 
     def layer(x, weight, bias):
         return {"y": (x @ weight + bias).relu()}
@@ -128,5 +128,5 @@ def test_products_are_called_as_the_rewrites_put_them(tmp_path: Path) -> None:
 
 
 def test_a_head_from_outside_is_not_ours() -> None:
-    assert made_of_ours(TanhNormal(2), Auto(), None)
-    assert not made_of_ours(Scaled(2), Auto(), None)
+    assert made_of_ours(TanhNormal(2), LearnedTemperature(), None)
+    assert not made_of_ours(Scaled(2), LearnedTemperature(), None)

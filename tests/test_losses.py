@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sac_lightning import losses
-from sac_lightning.losses import LossForm
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.algorithm import losses
+from sac_lightning.algorithm.losses import LossForm
+from sac_lightning.types import WeightedActions
 
 FORMS: list[LossForm] = ["log_alpha", "alpha"]
 both_forms = pytest.mark.parametrize("form", FORMS)
@@ -20,16 +20,16 @@ def scalar(value: float) -> Tensor:
     return torch.tensor(value)
 
 
-def one_sample(log_prob: list[float]) -> PolicyAtoms:
+def one_sample(log_prob: list[float]) -> WeightedActions:
     """K = 1: what a Gaussian head gives."""
     told = torch.tensor([log_prob])
-    return PolicyAtoms(torch.zeros(1, len(log_prob), 1), told, torch.ones_like(told))
+    return WeightedActions(torch.zeros(1, len(log_prob), 1), told, torch.ones_like(told))
 
 
-def enumerated(prob: list[float]) -> PolicyAtoms:
+def enumerated(prob: list[float]) -> WeightedActions:
     """K = n, B = 1: what a categorical head gives."""
     told = torch.tensor(prob)[:, None]
-    return PolicyAtoms(torch.arange(len(prob))[:, None], told.log(), told)
+    return WeightedActions(torch.arange(len(prob))[:, None], told.log(), told)
 
 
 def test_soft_value_of_one_sample() -> None:
@@ -96,9 +96,9 @@ def test_the_softmax_policy_has_the_largest_soft_value(q: list[float], alpha: fl
     log_prob = torch.log_softmax(values / alpha, 0)[:, None]
     n = len(q)
     temperature = torch.tensor(alpha, dtype=torch.float64)
-    optimal = PolicyAtoms(torch.arange(n)[:, None], log_prob, log_prob.exp())
+    optimal = WeightedActions(torch.arange(n)[:, None], log_prob, log_prob.exp())
     even = torch.full((n, 1), 1 / n, dtype=torch.float64)
-    uniform = PolicyAtoms(torch.arange(n)[:, None], even.log(), even)
+    uniform = WeightedActions(torch.arange(n)[:, None], even.log(), even)
     reached = losses.soft_value(values[None, :, None], optimal, temperature)
     torch.testing.assert_close(reached[0], best)
     assert losses.soft_value(values[None, :, None], uniform, temperature)[0] <= best + 1e-9
@@ -133,7 +133,7 @@ def test_actor_loss_gives_gradient_to_probabilities_and_smallest_q() -> None:
     q = torch.tensor([[[1.0], [6.0]], [[2.0], [4.0]]], requires_grad=True)
     logits = torch.tensor([[0.0], [math.log(3.0)]], requires_grad=True)  # π = (¼, ¾)
     log_prob = torch.log_softmax(logits, 0)
-    atoms = PolicyAtoms(torch.arange(2)[:, None], log_prob, log_prob.exp())
+    atoms = WeightedActions(torch.arange(2)[:, None], log_prob, log_prob.exp())
     losses.actor_loss(losses.soft_value(q, atoms, scalar(0.0))).backward()
     # −π where the critic is the smaller one, else 0
     torch.testing.assert_close(q.grad[..., 0], torch.tensor([[-0.25, 0.0], [0.0, -0.75]]))

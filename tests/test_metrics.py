@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sac_lightning.collector import Episode
-from sac_lightning.measured import Measured
+from sac_lightning.types import PackedMetrics
 from sac_lightning.metrics import MetricWindow
 
 
@@ -12,9 +12,9 @@ def test_a_row_has_the_mean_of_all_numbers_of_each_metric() -> None:
     window = MetricWindow(every=10)
     for number in (1.0, 2.0, 6.0):
         window.add(
-            Measured.of({"train/loss": torch.tensor(number), "train/alpha": torch.tensor([number, 0.0])})
+            PackedMetrics.of({"train/loss": torch.tensor(number), "train/alpha": torch.tensor([number, 0.0])})
         )
-    window.add(Measured.of({"diagnostics/sigma": torch.tensor(0.25)}))
+    window.add(PackedMetrics.of({"diagnostics/sigma": torch.tensor(0.25)}))
     window.add_episodes([Episode(-3.0, 10), Episode(-5.0, 20)])
     row = window.close(10)
     assert row["train/loss"] == 3.0 and row["train/alpha"] == 1.5 and row["diagnostics/sigma"] == 0.25
@@ -26,7 +26,7 @@ def test_a_constant_stays_what_it_is_over_many_updates() -> None:
     window = MetricWindow(every=10)
     target = torch.tensor(-0.1)
     for _ in range(10_000):
-        window.add(Measured.of({"train/target_entropy": target}))
+        window.add(PackedMetrics.of({"train/target_entropy": target}))
     assert window.close(10)["train/target_entropy"] == float(target)
 
 
@@ -34,15 +34,15 @@ def test_an_open_row_goes_on_after_a_restore() -> None:
     window, other = MetricWindow(every=10), MetricWindow(every=10)
     values = torch.rand(100)  # some are totals already when the state is taken, and some are not
     for value in values[:70]:
-        window.add(Measured.of({"train/loss": value}))
+        window.add(PackedMetrics.of({"train/loss": value}))
     state = window.state_dict()
-    window.add(Measured.of({"train/loss": torch.tensor(100.0)}))  # the state is no view
+    window.add(PackedMetrics.of({"train/loss": torch.tensor(100.0)}))  # the state is no view
     other.load_state_dict(state)
     for value in values[70:]:
-        other.add(Measured.of({"train/loss": value}))
+        other.add(PackedMetrics.of({"train/loss": value}))
     uninterrupted = MetricWindow(every=10)
     for value in values:
-        uninterrupted.add(Measured.of({"train/loss": value}))
+        uninterrupted.add(PackedMetrics.of({"train/loss": value}))
     mean = other.close(10)["train/loss"]
     assert mean == uninterrupted.close(10)["train/loss"]  # to the bit
     assert mean == pytest.approx(float(values.double().mean()), abs=1e-12)
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_the_first_format_is_read() -> None:
     window.load_state_dict(
         {"last": 0, "updates": {"train/loss": torch.tensor([1.0, 2.0])}, "episodes": [[-1.0, 5]]}
     )
-    window.add(Measured.of({"train/loss": torch.tensor(6.0)}))
+    window.add(PackedMetrics.of({"train/loss": torch.tensor(6.0)}))
     row = window.close(10)
     assert row["train/loss"] == 3.0 and row["rollout/return_mean"] == -1.0
 

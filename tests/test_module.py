@@ -10,9 +10,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.entropy import Anneal, Auto, Constant, Fixed, MaxEntropy
+from sac_lightning.entropy import Anneal, LearnedTemperature, Constant, Fixed, MaxEntropy
 from sac_lightning.heads import Normal
-from sac_lightning.losses import LossForm
+from sac_lightning.algorithm.losses import LossForm
 from sac_lightning.seeding import Streams, torch_generator
 from tasks import Clock, env_config, fit, trainer_for
 
@@ -150,7 +150,7 @@ class Norms(pl.Callback):
 @pytest.mark.parametrize("clipped", ["actor", "critic", "alpha"])
 def test_clipping_is_by_the_norm_of_one_network(clipped: str) -> None:
     norms, limit = Norms(), {"max_grad_norm": 1e-3}
-    temperature = Auto(**(limit if clipped == "alpha" else {}))
+    temperature = LearnedTemperature(**(limit if clipped == "alpha" else {}))
     configs = nets(**({clipped: limit} if clipped != "alpha" else {}))
     fit(clocks(), {"callbacks": [norms]}, temperature=temperature, **configs)
     for name, seen in norms.seen.items():
@@ -173,7 +173,7 @@ def test_each_optimizer_has_its_own_rate_and_schedule() -> None:
     rates, data = Rates(), clocks(env_steps=40)
     linear = {"lr": 0.01, "lr_schedule": "linear", "lr_final_ratio": 0.2}
     cosine = {"lr": 0.02, "lr_schedule": "cosine", "lr_final_ratio": 0.5}
-    learner = SACModule(*data.specs, temperature=Auto(lr=0.003), **nets(critic=linear, actor=cosine))
+    learner = SACModule(*data.specs, temperature=LearnedTemperature(lr=0.003), **nets(critic=linear, actor=cosine))
     trainer = trainer_for(data, callbacks=[rates])
     trainer.fit(learner, data)
     critic, actor, alpha = zip(*rates.seen, strict=True)
@@ -204,7 +204,7 @@ def test_entropy_below_target_raises_alpha_and_above_lowers_it(
     learner = SACModule(
         *data.specs,
         head=Normal(1) if head == "normal" else None,
-        temperature=Auto(
+        temperature=LearnedTemperature(
             lr=0.01, loss_form=form, init=0.5, target_entropy=Constant(high if below_target else low)
         ),
         **nets(actor={"lr": STILL}),
@@ -219,11 +219,11 @@ def test_entropy_below_target_raises_alpha_and_above_lowers_it(
 
 
 def test_alpha_stays_within_its_limits() -> None:
-    rule = Auto(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(-3.0))
+    rule = LearnedTemperature(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(-3.0))
     assert fit(clocks(discrete=False), temperature=rule, **nets()).log_alpha.exp().item() == pytest.approx(
         0.4
     )
-    rule = Auto(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(0.6))
+    rule = LearnedTemperature(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(0.6))
     data = clocks(discrete=False)
     learner = fit(data, temperature=rule, **nets(actor={"lr": STILL}))
     assert learner.log_alpha.exp().item() == pytest.approx(0.6)
@@ -239,8 +239,8 @@ def test_an_annealed_alpha_follows_env_steps() -> None:
 def test_an_unreachable_target_is_refused_when_the_module_is_made() -> None:
     data = clocks()
     with pytest.raises(ConfigError, match="target_entropy=5"):
-        SACModule(*data.specs, temperature=Auto(target_entropy=Constant(5.0)))
-    warned = SACModule(*data.specs, temperature=Auto(target_entropy=MaxEntropy()))
+        SACModule(*data.specs, temperature=LearnedTemperature(target_entropy=Constant(5.0)))
+    warned = SACModule(*data.specs, temperature=LearnedTemperature(target_entropy=MaxEntropy()))
     assert warned.entropy.warning is not None and "2 %" in warned.entropy.warning
 
 

@@ -6,22 +6,22 @@ from torch import Tensor, nn
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig
 from sac_lightning.heads import ActionHead, Categorical, TanhNormal
-from sac_lightning.networks import Actor, CriticEnsemble, flat_obs, polyak_update
+from sac_lightning.networks import Actor, Critic, flat_obs, polyak_update
 from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import ObsSpec
-from sac_lightning.types import PolicyAtoms
+from sac_lightning.types import WeightedActions
 
 OBS = ObsSpec((3,), "float32")
 BOX, CHOICE = TanhNormal(2), Categorical(4)
 MODULES = {"relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
-def ensemble(head: ActionHead, seed: int = 0, obs: ObsSpec = OBS, **config: object) -> CriticEnsemble:
+def ensemble(head: ActionHead, seed: int = 0, obs: ObsSpec = OBS, **config: object) -> Critic:
     settings = {"hidden_sizes": (8, 5), "num_critics": 3, **config}
-    return CriticEnsemble(obs, head, CriticConfig(**settings), torch_generator(seed))
+    return Critic(obs, head, CriticConfig(**settings), torch_generator(seed))
 
 
-def one_by_one(critic: CriticEnsemble, activation: str) -> list[nn.Sequential]:
+def one_by_one(critic: Critic, activation: str) -> list[nn.Sequential]:
     """Each critic as an nn.Sequential with the same weights."""
     alone = []
     for i in range(critic.num_critics):
@@ -73,7 +73,7 @@ def test_of_one_atom_is_taken_and_has_a_gradient_in_the_action() -> None:
     critic, obs = ensemble(BOX), torch.randn(6, 3)
     action = torch.rand(1, 6, 2, requires_grad=True)
     told = torch.zeros(1, 6)
-    q = critic.of_atoms(obs, PolicyAtoms(action, told, told + 1))
+    q = critic.of_atoms(obs, WeightedActions(action, told, told + 1))
     torch.testing.assert_close(q[:, 0], critic.taken(obs, action[0]))
     (gradient,) = torch.autograd.grad(q.sum(), action)
     assert (gradient.abs().sum(-1) > 0).all()
@@ -83,7 +83,7 @@ def test_several_atoms_are_each_valued_at_their_own_state() -> None:
     critic, obs = ensemble(BOX), torch.randn(4, 3)
     action = torch.rand(5, 4, 2)
     told = torch.zeros(5, 4)
-    q = critic.of_atoms(obs, PolicyAtoms(action, told, told + 0.2))
+    q = critic.of_atoms(obs, WeightedActions(action, told, told + 0.2))
     for k in range(5):
         torch.testing.assert_close(q[:, k], critic.taken(obs, action[k]))
 
@@ -121,7 +121,7 @@ def test_initialization_depends_on_the_seed_alone() -> None:
         generator = torch_generator(seed)
         networks = (
             Actor(OBS, BOX, ActorConfig(hidden_sizes=(8,)), generator),
-            CriticEnsemble(OBS, BOX, CriticConfig(hidden_sizes=(8,)), generator),
+            Critic(OBS, BOX, CriticConfig(hidden_sizes=(8,)), generator),
         )
         return [weight.detach() for network in networks for weight in network.parameters()]
 
@@ -171,7 +171,7 @@ def test_bad_settings_are_refused_by_name(settings: dict[str, object], told: str
 
 
 def test_a_bias_is_not_rounded_with_the_products_of_bfloat16() -> None:
-    critic = CriticEnsemble(OBS, Categorical(4), CriticConfig(hidden_sizes=(8,)), torch_generator(0))
+    critic = Critic(OBS, Categorical(4), CriticConfig(hidden_sizes=(8,)), torch_generator(0))
     with torch.no_grad():
         critic.layers[-1].weight.zero_()
         critic.layers[-1].bias.fill_(100.1)  # bfloat16 has 100 and 100.5

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sac_lightning.rewrites import Rewrites
+from sac_lightning.compile.rewrites import Rewrites
 
 Products = Callable[..., Tensor]
 B, INPUTS, HIDDEN = 8, 5, 16

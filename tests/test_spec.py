@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sac_lightning import ActorConfig, ConfigError, CriticConfig
 from sac_lightning.entropy import (
     Anneal,
-    Auto,
+    LearnedTemperature,
     Constant,
     EpsPeaked,
     Fixed,
@@ -52,7 +52,7 @@ temperatures = st.one_of(
         shape=st.sampled_from(["exponential", "linear", "cosine"]),
     ),
     st.builds(
-        Auto,
+        LearnedTemperature,
         lr=rate,
         init=st.floats(0.5, 1.0),
         min=st.floats(0, 0.5),

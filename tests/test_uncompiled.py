@@ -30,17 +30,17 @@ RUNS = """
 
     @dataclass(frozen=True)
     class Branches(TanhNormal):
-        def atoms(self, features, noise):
+        def weighted_actions(self, features, noise):
             if float(features.detach().mean()) > 1e9:  # a number leaves its tensor: no graph contains that
-                return super().atoms(features * 2, noise)
-            return super().atoms(features, noise)
+                return super().weighted_actions(features * 2, noise)
+            return super().weighted_actions(features, noise)
 
     @dataclass(frozen=True)
     class Draws(TanhNormal):
-        def atoms(self, features, noise):
+        def weighted_actions(self, features, noise):
             random.random(), np.random.rand(), torch.rand(1)
             print(end="")
-            return super().atoms(features, noise)
+            return super().weighted_actions(features, noise)
 
     def left_behind(head, precision, compiled, utd_ratio):
         random.seed(0), np.random.seed(0), torch.manual_seed(0)
@@ -97,7 +97,7 @@ COMPARE = "print(json.dumps({'run': compare()}))"
 REFUSED = """
     @dataclass(frozen=True)
     class Raises(TanhNormal):
-        def atoms(self, features, noise):
+        def weighted_actions(self, features, noise):
             raise ValueError("a mistake of the head's own")
 
     found = {

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule, losses
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
+from sac_lightning.algorithm import losses
 from sac_lightning.hardware import has_compiler
 from sac_lightning.heads import (
     ActionHead,
@@ -36,7 +37,7 @@ from sac_lightning.spaces import (
     MultiDiscreteAction,
     ObsSpec,
 )
-from sac_lightning.types import Batch, PolicyAtoms, Sample
+from sac_lightning.types import Batch, WeightedActions, Sample
 from sac_lightning.update import Update
 from tasks import Clock, env_config, fit
 
@@ -44,9 +45,9 @@ from tasks import Clock, env_config, fit
 class Scaled(TanhNormal):
     """A head from outside, with an operation at which PyTorch 2.13 ends the process if called from C++."""
 
-    def atoms(self, features: Tensor, noise: Tensor) -> PolicyAtoms:
+    def weighted_actions(self, features: Tensor, noise: Tensor) -> WeightedActions:
         (norm,) = torch._foreach_norm([features.mean()])
-        return super().atoms(features / (1.0 + norm), noise)
+        return super().weighted_actions(features / (1.0 + norm), noise)
 
 
 OBS = ObsSpec((3,), "float32")
@@ -102,7 +103,7 @@ def test_critic_gradient_is_that_of_the_loss_written_out(head: str) -> None:
     objective = CriticObjective(module.actor, module.critic, module.target_critic, module.head, 0.9)
     result = GradientOf(objective, "critic")(batch, noise, alpha)
 
-    atoms = module.head.atoms(module.actor(batch.next_obs), noise)
+    atoms = module.head.weighted_actions(module.actor(batch.next_obs), noise)
     value = losses.soft_value(module.target_critic.of_atoms(batch.next_obs, atoms), atoms, alpha).detach()
     y = batch.reward + 0.9 * (1.0 - batch.terminated.float()) * value
     q = module.critic.taken(batch.obs, batch.action)
@@ -121,12 +122,12 @@ def test_actor_gradient_is_that_of_the_loss_written_out(head: str) -> None:
         batch, noise, alpha
     )
 
-    atoms = module.head.atoms(module.actor(batch.obs), noise)
+    atoms = module.head.weighted_actions(module.actor(batch.obs), noise)
     q = module.critic.of_atoms(batch.obs, atoms).min(dim=0).values
-    loss = (atoms.prob * (alpha * atoms.log_prob - q)).sum(0).mean()
+    loss = (actions.weight * (alpha * actions.log_prob - q)).sum(0).mean()
     expected = torch.autograd.grad(loss, list(module.actor.parameters()))
     torch.testing.assert_close(result.loss, loss.detach())
-    torch.testing.assert_close(result.told, atoms.entropy.mean().detach())
+    torch.testing.assert_close(result.told, actions.entropy.mean().detach())
     torch.testing.assert_close(tuple(result.gradients), expected)
 
 
@@ -161,8 +162,8 @@ def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> N
         torch.testing.assert_close(half.loss, exact.loss, rtol=0.05, atol=0.05)
         assert not all(torch.equal(a, b) for a, b in zip(half.gradients, exact.gradients, strict=True))
     with torch.autocast("cpu", torch.bfloat16):
-        atoms = module.head.atoms(module.actor(batch.obs), noise)
-        assert atoms.log_prob.dtype == atoms.prob.dtype == torch.float32
+        atoms = module.head.weighted_actions(module.actor(batch.obs), noise)
+        assert actions.log_prob.dtype == actions.weight.dtype == torch.float32
         assert module.critic.of_atoms(batch.obs, atoms).dtype == torch.float32
 
 
@@ -207,15 +208,15 @@ COMPARE = """
     from torch.optim import Adam
     torch.set_num_threads(1)
     from test_update import *
-    from sac_lightning.ahead import Ahead
-    from sac_lightning.entropy import Auto
+    from sac_lightning.compile.fused_action import FusedAction
+    from sac_lightning.entropy import LearnedTemperature
     from sac_lightning.update import Update
 
     def stepped(module, update, *given):
         # Metrics, and the actions of two obs under the policy that has been stepped.
         obs, noise = torch.randn(2, 3), module.head.draw_acting_noise(2, torch.default_generator)
         if update.acts_ahead:
-            ahead = Ahead(obs, noise)
+            ahead = FusedAction(obs, noise)
             metrics = update(*given, ahead)
             action, log_prob = ahead.chosen
         else:
@@ -249,7 +250,7 @@ COMPARE = """
     others = ("categorical", "sampled", "hybrid", "scaled")
     for case in (("tanh_normal", 0.9, 1e-3), ("tanh_normal", 0.5, 1e-3), ("tanh_normal", 0.9, 1e-2),
                  *((head, 0.9, 1e-3) for head in others)):
-        rule = Auto(max_grad_norm=0.1, init=0.5, max=0.5)
+        rule = LearnedTemperature(max_grad_norm=0.1, init=0.5, max=0.5)
         (rows, eager), (compiled_rows, compiled) = (updates(*case, flag, rule) for flag in (False, True))
         assert len(rows[0]) > 7
         assert len(eager) == len(compiled) > 40

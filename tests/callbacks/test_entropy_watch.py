@@ -9,7 +9,7 @@ import torch
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.callbacks import EntropyWatch
-from sac_lightning.entropy import Auto, Constant, Fixed, TemperatureRule
+from sac_lightning.entropy import LearnedTemperature, Constant, Fixed, TemperatureRule
 from tasks import Clock, env_config, trainer_for
 
 SMALL: dict[str, Any] = {"hidden_sizes": (4,), "lr": 1e-40}  # an actor that does not move
@@ -60,7 +60,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_an_alpha_that_grows_for_twenty_evaluations_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     # H = 0.035 stays below H̄ = 1: every step raises α. The first evaluation has nothing before it.
-    rule = Auto(lr=0.01, target_entropy=Constant(1.0))
+    rule = LearnedTemperature(lr=0.01, target_entropy=Constant(1.0))
     with caplog.at_level(logging.WARNING):
         ran(rule, EntropyWatch(), epochs=20)
         assert told(caplog) == []
@@ -80,7 +80,7 @@ def test_one_fall_begins_the_count_anew(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_a_collapsed_alpha_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    rule = Auto(lr=0.5, init=1e-5, target_entropy=Constant(0.1))
+    rule = LearnedTemperature(lr=0.5, init=1e-5, target_entropy=Constant(0.1))
     ran(rule, EntropyWatch(), epochs=3, peak=0.0)  # uniform: H = log 3 = 1.1 above the target
     (line,) = told(caplog)
     assert line.startswith("alpha has collapsed to ") and "(entropy 1.1, target 0.1)" in line
@@ -88,7 +88,7 @@ def test_a_collapsed_alpha_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_a_small_alpha_below_its_target_is_on_its_way_back(caplog: pytest.LogCaptureFixture) -> None:
-    ran(Auto(lr=1e-4, init=1e-8, target_entropy=Constant(1.0)), EntropyWatch(), epochs=2)
+    ran(LearnedTemperature(lr=1e-4, init=1e-8, target_entropy=Constant(1.0)), EntropyWatch(), epochs=2)
     assert told(caplog) == []
 
 
@@ -98,7 +98,7 @@ def test_an_alpha_that_is_not_learned_is_left_alone(caplog: pytest.LogCaptureFix
 
 
 def test_the_count_is_in_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watch = ran(Auto(lr=0.01, target_entropy=Constant(1.0)), EntropyWatch(), 5, tmp_path / "a.ckpt")
+    watch = ran(LearnedTemperature(lr=0.01, target_entropy=Constant(1.0)), EntropyWatch(), 5, tmp_path / "a.ckpt")
     saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["callbacks"]
     state = saved[watch.state_key]
     assert state["grown"] == 4

@@ -47,7 +47,7 @@ def test_schedule_by_hand(shape: str, env_steps: int, nats: float) -> None:
     rule = Schedule(start=0.5, end=-1.0, steps=1000, shape=shape)
     (target,), memory = course(rule, BOX, [9.0], env_steps)
     assert target == pytest.approx(nats, abs=1e-6)
-    assert rule.value(BOX) == 0.5 and rule.moves and memory.shape == (0,)
+    assert rule.value(BOX) == 0.5 and rule.is_dynamic and memory.shape == (0,)
 
 
 def test_a_schedule_may_rise_and_come_in_any_env_step_s_type() -> None:

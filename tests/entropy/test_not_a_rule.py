@@ -23,7 +23,7 @@ from sac_lightning.spec import from_spec
             "TemperatureRule=0.2: is a float; must be an object of TemperatureRule: alpha=fixed",
         ),
         (TemperatureRule, 0.2, "Fixed(0.2)"),
-        (TemperatureRule, "auto", "in a program Auto()"),
+        (TemperatureRule, "auto", "in a program LearnedTemperature()"),
         (TargetEntropyRule, -3, "in a program Constant(-3)"),
         (ActionHead, "tanh_normal", "TanhNormal"),
     ],
@@ -37,10 +37,10 @@ def test_what_is_no_part_is_explained(base: Any, given: Any, message: str) -> No
 # A program without the type checks of these tests.
 PROGRAM = """
 from sac_lightning import ConfigError, SACModule
-from sac_lightning.entropy import Auto
+from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.spaces import BoxAction, ObsSpec
 obs, action = ObsSpec((3,), "float32"), BoxAction((-1.0,), (1.0,), (1,))
-for make in (lambda: SACModule(obs, action, temperature=0.2), lambda: Auto(target_entropy=-3.0)):
+for make in (lambda: SACModule(obs, action, temperature=0.2), lambda: LearnedTemperature(target_entropy=-3.0)):
     try:
         make()
     except ConfigError as error:

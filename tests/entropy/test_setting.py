@@ -9,7 +9,7 @@ import torch
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule, losses
 from sac_lightning.entropy import (
     Anneal,
-    Auto,
+    LearnedTemperature,
     Constant,
     Fixed,
     NegDim,
@@ -49,19 +49,19 @@ def test_nats_that_a_person_gives_are_read_in_the_units_of_the_config() -> None:
     action = BoxAction((-3.0,) * 2, (3.0,) * 2, (2,))
     more = 2 * math.log(3.0)
     for rule in (Constant(0.7), Schedule(start=0.7, end=0.0), Tes(start=0.7)):
-        setting = entropy_setting(Auto(target_entropy=rule, units="env"), HEAD, action)
+        setting = entropy_setting(LearnedTemperature(target_entropy=rule, units="env"), HEAD, action)
         assert setting.target == pytest.approx(0.7 - more) and setting.offset == pytest.approx(more)
     # a formula speaks of the unit box, whatever the log shows
-    assert entropy_setting(Auto(target_entropy=NegDim(), units="env"), HEAD, action).target == -2.0
+    assert entropy_setting(LearnedTemperature(target_entropy=NegDim(), units="env"), HEAD, action).target == -2.0
     with pytest.raises(ConfigError) as caught:  # 2·log 2 + 2·log 3 = 3.584 is the env's largest
-        entropy_setting(Auto(target_entropy=Constant(3.6), units="env"), HEAD, action)
+        entropy_setting(LearnedTemperature(target_entropy=Constant(3.6), units="env"), HEAD, action)
     assert str(caught.value).startswith("target_entropy=3.6: ") and "3.584]" in str(caught.value)
 
 
 def test_a_box_without_width_has_no_units_of_its_own() -> None:
     flat = BoxAction((0.0,), (0.0,), (1,))
     with pytest.raises(ConfigError, match=r"alpha\.units=env: needs a width above 0"):
-        entropy_setting(Auto(units="env"), TanhNormal(1), flat)
+        entropy_setting(LearnedTemperature(units="env"), TanhNormal(1), flat)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_a_box_without_width_has_no_units_of_its_own() -> None:
 )
 def test_alpha_does_not_depend_on_the_units(rule: Any) -> None:
     more = math.log(2.0)  # the clock's actions are ±2
-    unit = fit(clocks(), temperature=Auto(lr=0.01, target_entropy=rule), **nets())
-    in_env = Auto(lr=0.01, target_entropy=rule.shifted(more), units="env")
+    unit = fit(clocks(), temperature=LearnedTemperature(lr=0.01, target_entropy=rule), **nets())
+    in_env = LearnedTemperature(lr=0.01, target_entropy=rule.shifted(more), units="env")
     env = fit(clocks(), temperature=in_env, **nets())
     assert env.log_alpha.item() == pytest.approx(unit.log_alpha.item(), abs=1e-6)
     assert unit.log_alpha.item() != 0.0
@@ -82,10 +82,10 @@ def test_alpha_does_not_depend_on_the_units(rule: Any) -> None:
 def test_one_alpha_for_each_dimension_weighs_its_own_density() -> None:
     head, alpha = TanhNormal(2), torch.tensor([0.5, 2.0])
     features, noise = torch.randn(6, 4), torch.randn(6, 2)
-    atoms = head.atoms(features, noise)
-    dims = [TanhNormal(1).atoms(features[:, [d, 2 + d]], noise[:, [d]]).log_prob for d in (0, 1)]
+    atoms = head.weighted_actions(features, noise)
+    dims = [TanhNormal(1).weighted_actions(features[:, [d, 2 + d]], noise[:, [d]]).log_prob for d in (0, 1)]
     torch.testing.assert_close(losses.weighted_log_prob(atoms, alpha), 0.5 * dims[0] + 2.0 * dims[1])
-    torch.testing.assert_close(atoms.log_prob, dims[0] + dims[1])
+    torch.testing.assert_close(actions.log_prob, dims[0] + dims[1])
     # equal temperatures are one temperature
     q = torch.randn(2, 1, 6)
     same = losses.soft_value(q, atoms, torch.tensor([0.3, 0.3]))
@@ -103,10 +103,10 @@ def test_each_dimension_s_alpha_rises_where_its_own_entropy_is_too_low() -> None
 
 
 def test_a_vector_alpha_is_learned_saved_and_told_by_its_mean(tmp_path: Any) -> None:
-    learner = fit(clocks(), temperature=Auto(lr=0.01, per_dim=True), **nets())
+    learner = fit(clocks(), temperature=LearnedTemperature(lr=0.01, per_dim=True), **nets())
     assert learner.log_alpha.shape == (1,) and learner.log_alpha.item() != 0.0
     assert learner.latest["train/alpha"] > 0.0 and "diagnostics/alpha_0" in learner.latest
-    both = SACModule(learner.obs_spec, WIDE, temperature=Auto(per_dim=True, init=0.3))
+    both = SACModule(learner.obs_spec, WIDE, temperature=LearnedTemperature(per_dim=True, init=0.3))
     torch.testing.assert_close(both.log_alpha.exp(), torch.tensor([0.3, 0.3]))
     again = SACModule(**both.hparams)
     again.load_state_dict(both.state_dict())
@@ -115,11 +115,11 @@ def test_a_vector_alpha_is_learned_saved_and_told_by_its_mean(tmp_path: Any) -> 
 
 def test_choices_have_one_alpha() -> None:
     with pytest.raises(ConfigError) as caught:
-        entropy_setting(Auto(per_dim=True), Categorical(3), DiscreteAction(3))
+        entropy_setting(LearnedTemperature(per_dim=True), Categorical(3), DiscreteAction(3))
     assert str(caught.value).startswith("alpha.per_dim=True: needs independent action dimensions")
 
 
-@pytest.mark.parametrize("make", [Fixed, Anneal, Auto])
+@pytest.mark.parametrize("make", [Fixed, Anneal, LearnedTemperature])
 def test_the_backup_s_alpha_is_the_same_or_fixed_or_none(make: Any) -> None:
     alpha = torch.tensor([0.4, 0.6])
     assert make().critic_alpha(alpha) is alpha
@@ -148,8 +148,8 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: Auto(critic="fixed"), "alpha.critic_value=None: must be a number of at least 0"),
-        (lambda: Auto(critic="fixed", critic_value=-1.0), "alpha.critic_value=-1.0"),
+        (lambda: LearnedTemperature(critic="fixed"), "alpha.critic_value=None: must be a number of at least 0"),
+        (lambda: LearnedTemperature(critic="fixed", critic_value=-1.0), "alpha.critic_value=-1.0"),
         (lambda: Anneal(critic_value=0.1), "alpha.critic_value=0.1: is for alpha.critic=fixed"),
     ],
 )
@@ -164,7 +164,7 @@ def test_bad_options_are_refused_by_name(make, told: str) -> None:
     [Schedule(start=0.9, end=0.2, steps=40), Tes(start=0.9, patience=7, mean_within=9.0, deviation=9.0)],
 )
 def test_a_moving_target_is_in_the_module_s_state(rule: Any) -> None:
-    temperature: TemperatureRule = Auto(lr=0.01, target_entropy=rule)
+    temperature: TemperatureRule = LearnedTemperature(lr=0.01, target_entropy=rule)
     learner = fit(clocks(discrete=True), temperature=temperature, **nets())
     if isinstance(rule, Schedule):
         assert learner.target_entropy.item() == pytest.approx(0.9 - 0.7 * 30 / 40)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sac_lightning import losses
+from sac_lightning.algorithm import losses
 from sac_lightning.entropy import (
-    Auto,
+    LearnedTemperature,
     Constant,
     EpsPeaked,
     HeadDefault,
@@ -56,7 +56,7 @@ def alpha_after_one_update(
     rule: TargetEntropyRule, head: ActionHead, form: losses.LossForm, above: float
 ) -> float:
     """α, 1 before, of a policy whose entropy is that far above the rule's present target."""
-    auto = Auto(lr=0.1, loss_form=form, target_entropy=rule)
+    auto = LearnedTemperature(lr=0.1, loss_form=form, target_entropy=rule)
     log_alpha = torch.tensor(auto.initial).log().requires_grad_()
     optimizer = auto.optimizer([log_alpha])
     target, memory = torch.tensor(rule.value(head)), torch.tensor(rule.memory())

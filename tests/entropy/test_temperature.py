@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sac_lightning import ConfigError
-from sac_lightning.entropy import Anneal, Auto, Fixed, TemperatureRule
+from sac_lightning.entropy import Anneal, LearnedTemperature, Fixed, TemperatureRule
 
 LOG_ALPHA = torch.tensor(math.log(0.7))
 
@@ -55,9 +55,9 @@ def test_linear_annealing_can_rise_and_reach_zero() -> None:
 
 def test_auto_is_the_exponential_of_log_alpha_and_detached() -> None:
     log_alpha = torch.tensor(math.log(0.7), requires_grad=True)
-    alpha = Auto().alpha(log_alpha, after(5))
+    alpha = LearnedTemperature().alpha(log_alpha, after(5))
     assert alpha.item() == pytest.approx(0.7) and not alpha.requires_grad
-    assert Auto.learned and Auto(init=0.3).initial == 0.3
+    assert LearnedTemperature.learned and LearnedTemperature(init=0.3).initial == 0.3
 
 
 @pytest.mark.parametrize(
@@ -70,21 +70,21 @@ def test_auto_is_the_exponential_of_log_alpha_and_detached() -> None:
 )
 def test_projection_moves_alpha_to_the_nearest_limit(log_alpha: float, projected: float) -> None:
     value = torch.tensor(log_alpha)
-    Auto(init=1.0, min=0.1, max=2.0).project_(value)
+    LearnedTemperature(init=1.0, min=0.1, max=2.0).project_(value)
     assert value.item() == pytest.approx(projected)
 
 
 def test_without_limits_nothing_is_projected() -> None:
     for extreme in (-80.0, 80.0):
         value = torch.tensor(extreme)
-        Auto().project_(value)
+        LearnedTemperature().project_(value)
         assert value.item() == extreme
 
 
 def test_one_limit_leaves_the_other_side_open() -> None:
     low, high = torch.tensor(-50.0), torch.tensor(50.0)
-    Auto(max=2.0).project_(low)
-    Auto(min=0.5).project_(high)
+    LearnedTemperature(max=2.0).project_(low)
+    LearnedTemperature(min=0.5).project_(high)
     assert (low.item(), high.item()) == (-50.0, 50.0)
 
 
@@ -97,14 +97,14 @@ def test_one_limit_leaves_the_other_side_open() -> None:
         (lambda: Anneal(end=0.0), "alpha.end=0.0"),  # no exponential reaches 0
         (lambda: Anneal(start=-1.0, shape="linear"), "alpha.start=-1.0"),
         (lambda: Anneal(steps=0), "alpha.steps=0"),
-        (lambda: Auto(init=0.0), "alpha.init=0.0"),
-        (lambda: Auto(min=-0.1), "alpha.min=-0.1"),
-        (lambda: Auto(min=0.5, max=0.4), "alpha.max=0.4"),
-        (lambda: Auto(init=1.0, max=0.5), "alpha.init=1.0"),
-        (lambda: Auto(init=0.1, min=0.5), "alpha.init=0.1"),
-        (lambda: Auto(lr=0.0), "alpha.lr=0.0"),
-        (lambda: Auto(lr_schedule="steps"), "alpha.lr_schedule=steps"),
-        (lambda: Auto(max_grad_norm=0.0), "alpha.max_grad_norm=0.0"),
+        (lambda: LearnedTemperature(init=0.0), "alpha.init=0.0"),
+        (lambda: LearnedTemperature(min=-0.1), "alpha.min=-0.1"),
+        (lambda: LearnedTemperature(min=0.5, max=0.4), "alpha.max=0.4"),
+        (lambda: LearnedTemperature(init=1.0, max=0.5), "alpha.init=1.0"),
+        (lambda: LearnedTemperature(init=0.1, min=0.5), "alpha.init=0.1"),
+        (lambda: LearnedTemperature(lr=0.0), "alpha.lr=0.0"),
+        (lambda: LearnedTemperature(lr_schedule="steps"), "alpha.lr_schedule=steps"),
+        (lambda: LearnedTemperature(max_grad_norm=0.0), "alpha.max_grad_norm=0.0"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(make, told: str) -> None:
@@ -114,6 +114,6 @@ def test_bad_parameters_are_refused_by_name(make, told: str) -> None:
 
 
 def test_rules_are_values() -> None:
-    rules: list[TemperatureRule] = [Fixed(0.1), Anneal(), Auto()]
+    rules: list[TemperatureRule] = [Fixed(0.1), Anneal(), LearnedTemperature()]
     for rule in rules:
         assert rule == type(rule)(**vars(rule)) and hash(rule) == hash(type(rule)(**vars(rule)))

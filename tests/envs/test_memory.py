@@ -81,7 +81,7 @@ def collector_of(envs: Any, autoreset: str, overlap: bool = False) -> tuple[Coll
     obs, action = obs_spec(envs.single_observation_space), action_spec(envs.single_action_space)
     head = head_for(action)
     policy = Policy(Actor(obs, head, ActorConfig(hidden_sizes=(4,)), torch_generator(0)), head, obs, action)
-    replay = ReplayBuffer(1000, obs, action, seed=0)
+    replay = ReplayBuffer.of(1000, obs, action, seed=0)
     collector = Collector(
         *(envs, action, replay),
         env_seed=1,

@@ -46,7 +46,7 @@ def collected(folder: Path, num_envs: int, mode: str, truncates: bool, capacity:
     made = [partial(Numbered, number, truncates) for number in range(num_envs)]
     envs = SyncVectorEnv(made, autoreset_mode=autoreset)
     specs = obs_spec(envs.single_observation_space), action_spec(envs.single_action_space)
-    replay = ReplayBuffer(capacity, *specs, seed=0)
+    replay = ReplayBuffer.of(capacity, *specs)
     collector = Collector(
         envs,
         specs[1],

@@ -63,7 +63,7 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
 def test_a_head_that_does_not_fit_is_refused_by_name(
     head: type[ActionHead], action: ActionSpec, told: str
 ) -> None:
-    assert not head.fits(action)
+    assert not head.supports(action)
     with pytest.raises(ConfigError) as caught:
         head.for_action(action)
     assert str(caught.value).startswith(told)

@@ -20,22 +20,22 @@ NO_NOISE = torch.zeros(1, 0)
 def test_atoms_are_all_actions_and_their_weights_sum_to_one(logits: list[float]) -> None:
     n = len(logits)
     atoms = Categorical(n).atoms(torch.tensor([logits]), NO_NOISE)
-    assert atoms.action[:, 0].tolist() == list(range(n))
-    torch.testing.assert_close(atoms.prob.sum(0), torch.ones(1))
-    torch.testing.assert_close(atoms.prob, atoms.log_prob.exp())
-    assert -1e-5 <= atoms.entropy.item() <= math.log(n) + 1e-5
+    assert actions.action[:, 0].tolist() == list(range(n))
+    torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
+    torch.testing.assert_close(actions.weight, actions.log_prob.exp())
+    assert -1e-5 <= actions.entropy.item() <= math.log(n) + 1e-5
 
 
 def test_entropy_is_exact() -> None:
     # π = (½, ¼, ¼): H = ½·log 2 + 2·¼·log 4 = 1.5·log 2 = 1.0397208
     atoms = Categorical(3).atoms(torch.tensor([[0.5, 0.25, 0.25]]).log(), NO_NOISE)
-    torch.testing.assert_close(atoms.entropy, torch.tensor([1.5 * math.log(2)]))
+    torch.testing.assert_close(actions.entropy, torch.tensor([1.5 * math.log(2)]))
 
 
 def test_the_uniform_policy_attains_the_largest_entropy() -> None:
     head = Categorical(5)
-    atoms = head.atoms(torch.full((1, 5), 7.0), NO_NOISE)
-    assert atoms.entropy.item() == pytest.approx(math.log(5))
+    atoms = head.weighted_actions(torch.full((1, 5), 7.0), NO_NOISE)
+    assert actions.entropy.item() == pytest.approx(math.log(5))
     assert head.entropy_interval.high == pytest.approx(math.log(5))
     assert head.entropy_interval.low == 0.0
 
@@ -44,9 +44,9 @@ def test_a_certain_policy_has_finite_log_probs_and_gradients() -> None:
     features = torch.tensor([[500.0, -500.0]], requires_grad=True)
     atoms = Categorical(2).atoms(features, NO_NOISE)
     # log π = (0, −1000): finite, and 0·(−1000) adds nothing to the entropy
-    assert atoms.log_prob[:, 0].tolist() == [0.0, -1000.0]
-    assert atoms.entropy.item() == 0.0
-    atoms.entropy.sum().backward()
+    assert actions.log_prob[:, 0].tolist() == [0.0, -1000.0]
+    assert actions.entropy.item() == 0.0
+    actions.entropy.sum().backward()
     assert torch.isfinite(features.grad).all()
 
 
@@ -54,7 +54,7 @@ def test_gradient_of_an_expectation_is_the_softmax_rule() -> None:
     logits = torch.tensor([[0.3, -1.2, 0.9]], requires_grad=True)
     values = torch.tensor([2.0, -1.0, 0.5])
     atoms = Categorical(3).atoms(logits, NO_NOISE)
-    (atoms.prob[:, 0] * values).sum().backward()
+    (actions.weight[:, 0] * values).sum().backward()
     weights = torch.exp(logits.detach()[0]) / torch.exp(logits.detach()[0]).sum()
     # ∂/∂z_k Σ π_j f_j = π_k (f_k − Σ π_j f_j)
     torch.testing.assert_close(logits.grad[0], weights * (values - (weights * values).sum()))

@@ -16,16 +16,16 @@ FEATURES = torch.randn(5, HEAD.feature_size, generator=torch_generator(0))
 def test_there_is_one_atom_for_each_choice_with_numbers_of_its_own() -> None:
     noise = HEAD.draw_noise((5,), torch_generator(1))
     atoms = HEAD.atoms(FEATURES, noise)
-    assert atoms.action.shape == (3, 5, 3 + 2)
+    assert actions.action.shape == (3, 5, 3 + 2)
     for k in range(3):
-        assert atoms.action[k, :, :3].tolist() == [[float(j == k) for j in range(3)]] * 5
+        assert actions.action[k, :, :3].tolist() == [[float(j == k) for j in range(3)]] * 5
         # Choice k's numbers are those of a squashed Gaussian with its own μ and σ.
         own = torch.cat((FEATURES[:, 3 + 2 * k : 5 + 2 * k], FEATURES[:, 9 + 2 * k : 11 + 2 * k]), -1)
-        alone = TanhNormal(2).atoms(own, noise[:, 2 * k : 2 * k + 2])
-        torch.testing.assert_close(atoms.action[k, :, 3:], alone.action[0])
+        alone = TanhNormal(2).weighted_actions(own, noise[:, 2 * k : 2 * k + 2])
+        torch.testing.assert_close(actions.action[k, :, 3:], alone.action[0])
         choice = torch.log_softmax(FEATURES[:, :3], -1)[:, k]
-        torch.testing.assert_close(atoms.log_prob[k], choice + alone.log_prob[0])
-    torch.testing.assert_close(atoms.prob, Categorical(3).atoms(FEATURES[:, :3], noise[:, :0]).prob)
+        torch.testing.assert_close(actions.log_prob[k], choice + alone.log_prob[0])
+    torch.testing.assert_close(actions.weight, Categorical(3).atoms(FEATURES[:, :3], noise[:, :0]).prob)
 
 
 def test_entropy_is_that_of_the_choice_and_the_mean_one_of_its_numbers() -> None:
@@ -36,7 +36,7 @@ def test_entropy_is_that_of_the_choice_and_the_mean_one_of_its_numbers() -> None
     for k in range(3):
         own = torch.cat((FEATURES[:1, 3 + 2 * k : 5 + 2 * k], FEATURES[:1, 9 + 2 * k : 11 + 2 * k]), -1)
         noise = torch.randn(20_000, 2, generator=torch_generator(10 + k))
-        entropy = TanhNormal(2).atoms(own.expand(20_000, -1), noise).entropy.mean().item()
+        entropy = TanhNormal(2).weighted_actions(own.expand(20_000, -1), noise).entropy.mean().item()
         expected += weights[k].item() * entropy
     assert found == pytest.approx(expected, abs=0.03)
 
@@ -44,7 +44,7 @@ def test_entropy_is_that_of_the_choice_and_the_mean_one_of_its_numbers() -> None
 def test_gradients_reach_the_choice_and_the_numbers() -> None:
     features = FEATURES.clone().requires_grad_()
     atoms = HEAD.atoms(features, HEAD.draw_noise((5,), torch_generator(1)))
-    (atoms.prob * atoms.action[..., 3]).sum().backward()
+    (actions.weight * actions.action[..., 3]).sum().backward()
     assert (features.grad[:, :3] != 0).all()  # through the probabilities
     assert (features.grad[:, [3, 5, 7]] != 0).any(0).all()  # through the first number of every choice
     assert (features.grad[:, [4, 6, 8]] == 0).all()  # the second one was not read
@@ -71,7 +71,7 @@ def test_mode_takes_the_likeliest_choice_and_the_median_of_its_numbers() -> None
 
 
 def test_sizes_and_interval() -> None:
-    assert (HEAD.num_actions, HEAD.num_choices, HEAD.num_numbers, HEAD.action_size) == (None, 3, 2, 5)
+    assert (HEAD.num_actions, HEAD.num_discrete, HEAD.num_continuous, HEAD.action_size) == (None, 3, 2, 5)
     assert HEAD.entropy_interval.high == pytest.approx(math.log(3) + 2 * math.log(2))
     assert HEAD.entropy_interval.low == -math.inf
 

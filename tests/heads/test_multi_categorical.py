@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from sac_lightning import losses
+from sac_lightning.algorithm import losses
 from sac_lightning.heads import MultiCategorical, SampledMultiCategorical
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.seeding import torch_generator
@@ -37,10 +37,10 @@ def test_atoms_are_the_products_of_the_choices_probabilities() -> None:
     # π₁ = (¼, ¾), π₂ = (½, ½): π = (⅛, ⅛, ⅜, ⅜), the last choice running fastest.
     features = torch.tensor([[0.25, 0.75, 0.5, 0.5]]).log()
     atoms = MultiCategorical((2, 2)).atoms(features, NO_NOISE)
-    assert atoms.action[:, 0].tolist() == [0, 1, 2, 3]
-    torch.testing.assert_close(atoms.prob[:, 0], torch.tensor([0.125, 0.125, 0.375, 0.375]))
+    assert actions.action[:, 0].tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(actions.weight[:, 0], torch.tensor([0.125, 0.125, 0.375, 0.375]))
     # H = Σ_d H_d = ¼ log 4 + ¾ log(4/3) + log 2 = 0.5623351 + 0.6931472
-    assert atoms.entropy.item() == pytest.approx(0.5623351 + 0.6931472)
+    assert actions.entropy.item() == pytest.approx(0.5623351 + 0.6931472)
 
 
 @settings(max_examples=50, deadline=None)
@@ -48,25 +48,25 @@ def test_atoms_are_the_products_of_the_choices_probabilities() -> None:
 def test_weights_sum_to_one_and_the_entropy_is_the_sum_of_the_choices(logits: list[float]) -> None:
     features = torch.tensor([logits])
     atoms = EXACT.atoms(features, NO_NOISE)
-    torch.testing.assert_close(atoms.prob.sum(0), torch.ones(1))
+    torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
     each = [torch.log_softmax(part, -1) for part in features.split(SIZES, -1)]
     torch.testing.assert_close(
-        atoms.entropy, torch.stack([-(p.exp() * p).sum(-1) for p in each]).sum(0), atol=1e-4, rtol=1e-4
+        actions.entropy, torch.stack([-(p.exp() * p).sum(-1) for p in each]).sum(0), atol=1e-4, rtol=1e-4
     )
-    assert -1e-4 <= atoms.entropy.item() <= EXACT.entropy_interval.high + 1e-4
+    assert -1e-4 <= actions.entropy.item() <= EXACT.entropy_interval.high + 1e-4
 
 
 def test_the_largest_entropy_is_the_sum_of_the_logarithms() -> None:
     for head in (EXACT, SAMPLED):
         assert head.entropy_interval.high == pytest.approx(math.log(JOINT))
-        assert head.num_choices == JOINT
-        assert head.num_numbers == 0
+        assert head.num_discrete == JOINT
+        assert head.num_continuous == 0
 
 
 def estimate(noise: Tensor, features: Tensor, alpha: Tensor) -> Tensor:
     """The soft value of the sampled head where Q(s, a) is `values`, for each row of `noise`."""
     atoms = SAMPLED.atoms(features.expand(len(noise), -1), noise)
-    digits = [part.argmax(-1) for part in atoms.action.split(SIZES, -1)]  # [K, B] each
+    digits = [part.argmax(-1) for part in actions.action.split(SIZES, -1)]  # [K, B] each
     index = (digits[0] * SIZES[1] + digits[1]) * SIZES[2] + digits[2]
     return losses.soft_value(values()[index][None], atoms, alpha)
 
@@ -90,15 +90,15 @@ def test_the_estimate_of_one_choice_is_exact() -> None:
     alone, all_actions = SampledMultiCategorical((4,)), MultiCategorical((4,))
     features = torch.tensor([[0.1, -2.0, 0.7, 0.0]])
     atoms = alone.atoms(features, alone.draw_noise((1,), torch_generator(0)))
-    torch.testing.assert_close(atoms.prob, all_actions.atoms(features, NO_NOISE).prob)
-    assert torch.equal(atoms.action[:, 0], torch.eye(4))
+    torch.testing.assert_close(actions.weight, all_actions.atoms(features, NO_NOISE).prob)
+    assert torch.equal(actions.action[:, 0], torch.eye(4))
 
 
 def test_weights_of_the_estimate_are_those_of_d_expectations() -> None:
     atoms = SAMPLED.atoms(FEATURES, SAMPLED.draw_noise((1,), torch_generator(0)))
-    torch.testing.assert_close(atoms.prob.sum(0), torch.ones(1))
+    torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
     # Each atom's log π is that of its own joint choice.
-    for action, log_prob in zip(atoms.action[:, 0], atoms.log_prob[:, 0], strict=True):
+    for action, log_prob in zip(actions.action[:, 0], actions.log_prob[:, 0], strict=True):
         torch.testing.assert_close(SAMPLED.log_prob(FEATURES, action[None])[0], log_prob)
 
 

@@ -17,13 +17,13 @@ from sac_lightning.seeding import torch_generator
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(-4, 4), min_size=2, max_size=2))
 def test_log_prob_is_the_gaussian_s(raw: list[float], noise: list[float]) -> None:
     head, features = Normal(2), torch.tensor([raw])
-    atoms = head.atoms(features, torch.tensor([noise]))
+    atoms = head.weighted_actions(features, torch.tensor([noise]))
     mean, log_std = (part[0].double().numpy() for part in head.mean_and_log_std(features))
     action = mean + np.exp(log_std) * np.array(noise)
-    np.testing.assert_allclose(atoms.action[0, 0].numpy(), action, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(actions.action[0, 0].numpy(), action, rtol=1e-4, atol=1e-5)
     expected = stats.norm.logpdf(action, mean, np.exp(log_std)).sum()
-    assert atoms.log_prob.item() == pytest.approx(expected, abs=1e-3)
-    assert atoms.prob.tolist() == [[1.0]]
+    assert actions.log_prob.item() == pytest.approx(expected, abs=1e-3)
+    assert actions.weight.tolist() == [[1.0]]
 
 
 def test_entropy_is_the_closed_form() -> None:
@@ -32,7 +32,7 @@ def test_entropy_is_the_closed_form() -> None:
     exact = float((0.5 * math.log(2 * math.pi * math.e) + log_std).sum())  # Σ ½log(2πeσ²)
     assert head.gaussian_entropy(features).item() == pytest.approx(exact)
     noise = torch.randn(40_000, 2, generator=torch_generator(0))
-    estimate = head.atoms(features.expand(40_000, -1), noise).entropy
+    estimate = head.weighted_actions(features.expand(40_000, -1), noise).entropy
     # One sample's −log π has variance A/2 = 1: standard error 1/√40000 = 0.005
     assert estimate.mean().item() == pytest.approx(exact, abs=0.02)
     assert estimate.var().item() == pytest.approx(1.0, rel=0.05)
@@ -50,7 +50,7 @@ def test_entropy_interval_ends_at_the_limits_of_std() -> None:
 def test_reparameterisation_reaches_mean_and_std() -> None:
     features = torch.tensor([[0.5, 0.3]], requires_grad=True)
     head = Normal(1)
-    head.atoms(features, torch.tensor([[1.7]])).action.sum().backward()
+    head.weighted_actions(features, torch.tensor([[1.7]])).action.sum().backward()
     log_std = head.mean_and_log_std(features)[1].item()
     # a = μ + σε: ∂a/∂μ = 1; ∂a/∂raw = ε σ ∂log σ/∂raw = 1.7·σ·3.5·(1 − tanh² 0.3)
     expected = 1.7 * math.exp(log_std) * 3.5 * (1 - math.tanh(0.3) ** 2)

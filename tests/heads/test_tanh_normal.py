@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sac_lightning import ConfigError
 from sac_lightning.heads import TanhNormal
-from sac_lightning.heads.tanh_normal import log_one_minus_tanh_squared
+from sac_lightning.heads.gaussian import log_one_minus_tanh_squared
 from sac_lightning.seeding import torch_generator
 
 HEAD = TanhNormal(1)
@@ -34,8 +34,8 @@ def at_actions(action: np.ndarray, mean: float, std: float) -> np.ndarray:
     """The head's log-prob at given actions, by the noise that leads to each."""
     noise = torch.tensor((np.arctanh(action) - mean) / std, dtype=torch.float32)[:, None]
     atoms = HEAD.atoms(features(mean, std).expand(len(action), -1), noise)
-    np.testing.assert_allclose(atoms.action[0, :, 0].numpy(), action, atol=2e-6)
-    return atoms.log_prob[0].numpy()
+    np.testing.assert_allclose(actions.action[0, :, 0].numpy(), action, atol=2e-6)
+    return actions.log_prob[0].numpy()
 
 
 @settings(max_examples=30, deadline=None)
@@ -53,7 +53,7 @@ def test_density_integrates_to_one(mean: float, std: float) -> None:
     noise = torch.tensor((u - mean) / std, dtype=torch.float32)[:, None]
     atoms = HEAD.atoms(features(mean, std).expand(len(u), -1), noise)
     log_width = log_one_minus_tanh_squared(torch.tensor(u))
-    integrand = np.exp(atoms.log_prob[0].double().numpy() + log_width.numpy())
+    integrand = np.exp(actions.log_prob[0].double().numpy() + log_width.numpy())
     assert np.trapezoid(integrand, u) == pytest.approx(1.0, abs=1e-4)
 
 
@@ -67,10 +67,10 @@ def test_density_integrates_to_one_over_the_action_itself() -> None:
 def test_log_prob_and_gradient_are_finite_where_tanh_has_rounded_to_one(mean: float) -> None:
     raw = features(mean, 1.0).requires_grad_()
     atoms = HEAD.atoms(raw, torch.zeros(1, 1))
-    assert abs(atoms.action.item()) == 1.0
+    assert abs(actions.action.item()) == 1.0
     # −½log 2π − log(1 − tanh² 30) = −0.9189 + 2·(30 − log 2) = 57.695
-    assert atoms.log_prob.item() == pytest.approx(-0.9189385 + 2 * (30 - math.log(2)), abs=1e-3)
-    atoms.log_prob.sum().backward()
+    assert actions.log_prob.item() == pytest.approx(-0.9189385 + 2 * (30 - math.log(2)), abs=1e-3)
+    actions.log_prob.sum().backward()
     # ∂(−log(1 − tanh² u))/∂u = 2·tanh u = ±2
     assert raw.grad[0, 0].item() == pytest.approx(math.copysign(2.0, mean), abs=1e-4)
 
@@ -93,7 +93,7 @@ def test_estimated_entropy_stays_below_the_unit_box_s(means: list[float], raws: 
     assert head.entropy_interval.high == pytest.approx(3 * math.log(2))
     assert head.entropy_interval.low == -math.inf
     noise = torch.randn(20_000, 3, generator=torch_generator(1))
-    estimate = head.atoms(torch.tensor([means + raws]).expand(20_000, -1), noise).entropy.mean().item()
+    estimate = head.weighted_actions(torch.tensor([means + raws]).expand(20_000, -1), noise).entropy.mean().item()
     # Three dimensions of standard error below 2/√20000 ≈ 0.014 each
     assert estimate <= 3 * math.log(2) + 0.1
 
@@ -105,8 +105,8 @@ def test_reparameterisation_reaches_mean_and_std() -> None:
     raw = torch.randn(6, 4, generator=torch_generator(3), dtype=torch.float64)
 
     def objective(x: Tensor) -> Tensor:
-        atoms = head.atoms(x, noise.double())
-        return (atoms.action.sin().sum(-1) + 0.3 * atoms.log_prob).sum()
+        atoms = head.weighted_actions(x, noise.double())
+        return (actions.action.sin().sum(-1) + 0.3 * actions.log_prob).sum()
 
     analytic = torch.autograd.functional.jacobian(objective, raw)
     step = 1e-5

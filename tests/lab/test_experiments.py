@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.entropy import Auto
+from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.heads import TanhNormal
 from sac_lightning.lab import EXPERIMENTS, gradients, old_data, squashed, targets, thermostat, two_peaks
 from sac_lightning.lab.agents import train
@@ -137,7 +137,7 @@ def test_short_pool_holds_the_newest_data_and_the_distance_is_that_of_its_own_ac
         seen.append((env_steps, expected))
 
     given = replace(old_data.recipe(pool, 0.02), learning_starts=100, capacity=kept, evaluates=False)
-    train(given, Auto(), 0, after_row=look)
+    train(given, LearnedTemperature(), 0, after_row=look)
     assert seen[-1][0] == 400
     assert sum(math.isfinite(value) for _, value in seen) > 5
 

@@ -39,7 +39,7 @@ def test_the_modules_hyperparameters_are_the_runs_config(tmp_path: Path) -> None
     found = fit(EnvStepWandbLogger(dir=tmp_path, mode="offline", log_model=True), tmp_path)
     config = {key: value for each in of_type("config", found) for key, value in each["update"].items()}
     assert config["gamma"] == 0.99
-    assert (config["actor"]["lr"], config["temperature"]["kind"]) == (0.002, "Auto")
+    assert (config["actor"]["lr"], config["temperature"]["kind"]) == (0.002, "LearnedTemperature")
     (artifact,) = [each for each in of_type("artifact", found) if each["type"] == "model"]
     assert {"best", "env_steps-40"} < set(artifact["aliases"])  # of Lightning's own ModelCheckpoint
     assert not any(key.startswith("gradients") for row in of_type("history", found) for key in row["item"])

@@ -35,7 +35,7 @@ def rows(start: int, count: int, obs: ObsSpec = OBS, action: ActionSpec = CHOICE
 
 
 def filled(capacity: int, count: int, seed: int = 0) -> ReplayBuffer:
-    buffer = ReplayBuffer(capacity, OBS, CHOICE, seed)
+    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, seed=seed)
     for start in range(count):
         buffer.add(*rows(start, 1))
     return buffer
@@ -44,7 +44,7 @@ def filled(capacity: int, count: int, seed: int = 0) -> ReplayBuffer:
 @settings(max_examples=60, deadline=None)
 @given(capacity=st.integers(1, 12), sizes=st.lists(st.integers(0, 12), max_size=12))
 def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> None:
-    buffer = ReplayBuffer(capacity, OBS, CHOICE, seed=0)
+    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, seed=0)
     model: list[int] = []
     for size in sizes:
         count = min(size, capacity)
@@ -66,7 +66,7 @@ def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> No
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4)])
 def test_observations_keep_their_dtype_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
     spec = ObsSpec(shape, dtype)
-    buffer = ReplayBuffer(10, spec, BOX, seed=0)
+    buffer = ReplayBuffer.of(10, spec, BOX, seed=0)
     buffer.add(*rows(0, 7, spec, BOX))
     batch = buffer.sample(2, 4)
     assert batch.obs.shape == batch.next_obs.shape == (2, 4, *shape)
@@ -135,20 +135,20 @@ def test_a_state_is_plain_data(tmp_path: Any) -> None:
 
 def test_an_empty_buffer_cannot_be_sampled() -> None:
     with pytest.raises(RuntimeError, match="empty"):
-        ReplayBuffer(5, OBS, CHOICE, seed=0).sample(1, 1)
+        ReplayBuffer.of(5, OBS, CHOICE, seed=0).sample(1, 1)
 
 
 def test_one_step_of_all_envs_must_fit() -> None:
     with pytest.raises(ConfigError, match=r"replay\.capacity=3: must hold one step of all envs: at least 4"):
-        ReplayBuffer(3, OBS, CHOICE, seed=0).add(*rows(0, 4))
+        ReplayBuffer.of(3, OBS, CHOICE, seed=0).add(*rows(0, 4))
     with pytest.raises(ConfigError, match=r"replay\.capacity=0"):
-        ReplayBuffer(0, OBS, CHOICE, seed=0)
+        ReplayBuffer.of(0, OBS, CHOICE, seed=0)
 
 
 @pytest.mark.parametrize("action", [BOX, CHOICE])
 @pytest.mark.parametrize("spec", [OBS, ObsSpec((3, 8, 8), "uint8")])
 def test_planned_size_is_the_allocated_size(spec: ObsSpec, action: ActionSpec) -> None:
-    store = ReplayBuffer(100, spec, action, seed=0).store
+    store = ReplayBuffer.of(100, spec, action, seed=0).store
     assert planned_bytes(100, spec, action) == sum(field.numel() * field.element_size() for field in store)
 
 

@@ -295,7 +295,7 @@ def test_saving_a_buffer_behind_the_journal_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5, 5)])
 def test_any_obs_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
     def buffer() -> ReplayBuffer:
-        return ReplayBuffer(6, ObsSpec(shape, dtype), DiscreteAction(5), seed=0)
+        return ReplayBuffer.of(6, ObsSpec(shape, dtype), DiscreteAction(5), seed=0)
 
     rng = np.random.default_rng(0)
     replay, journal = buffer(), Journal(tmp_path)

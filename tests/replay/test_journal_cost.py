@@ -43,7 +43,7 @@ def collect(replay: ReplayBuffer, count: int) -> None:
 
 
 def test_saving_a_thousand_transitions_of_a_million_buffer_is_quick(tmp_path: Path) -> None:
-    replay, journal = ReplayBuffer(1_000_000, OBS, ACTION, seed=0), Journal(tmp_path)
+    replay, journal = ReplayBuffer.of(1_000_000, OBS, ACTION, seed=0), Journal(tmp_path)
     seconds = []
     for _ in range(5):
         collect(replay, 1000)
@@ -57,7 +57,7 @@ def test_saving_a_thousand_transitions_of_a_million_buffer_is_quick(tmp_path: Pa
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_loading_needs_hardly_more_than_the_buffer(tmp_path: Path) -> None:
     capacity = 200_000  # 33 MB; a million rows take 0.7 s and the same 1 MiB of scratch
-    replay, journal = ReplayBuffer(capacity, OBS, ACTION, seed=0), Journal(tmp_path)
+    replay, journal = ReplayBuffer.of(capacity, OBS, ACTION, seed=0), Journal(tmp_path)
     for _ in range(19):
         collect(replay, 1000)
         journal.save(replay)

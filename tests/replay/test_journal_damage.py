@@ -17,7 +17,7 @@ OBS, ACTION = ObsSpec((3,), "float32"), BoxAction((-1.0,), (1.0,), (1,))
 def journal_of_three(directory: Path) -> Manifest:
     """Three segments of 10 transitions."""
     rng = np.random.default_rng(0)
-    replay, journal = ReplayBuffer(100, OBS, ACTION, seed=0), Journal(directory)
+    replay, journal = ReplayBuffer.of(100, OBS, ACTION, seed=0), Journal(directory)
     for _ in range(3):
         obs = rng.normal(size=(10, 3))
         replay.add(obs, rng.normal(size=(10, 1)), rng.normal(size=10), obs, rng.random(10) < 0.5)
@@ -33,7 +33,7 @@ def load(
     action: ActionSpec = ACTION,
     capacity: int = 100,
 ) -> None:
-    Journal(directory).load(ReplayBuffer(capacity, obs, action, seed=0), manifest, added)
+    Journal(directory).load(ReplayBuffer.of(capacity, obs, action, seed=0), manifest, added)
 
 
 def cut(path: Path) -> None:

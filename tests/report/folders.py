@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-FIXED, AUTO = "sac_lightning.entropy.Fixed", "sac_lightning.entropy.Auto"
+FIXED, AUTO = "sac_lightning.entropy.Fixed", "sac_lightning.entropy.LearnedTemperature"
 HEADER = (
     *("env_steps", "rollout/return_mean", "train/critic_loss", "train/actor_loss", "train/alpha_loss"),
     *("train/alpha", "train/entropy", "train/target_entropy", "train/q_mean"),

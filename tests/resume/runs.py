@@ -149,7 +149,7 @@ def transitions(directory: Path, content: dict[str, Any], capacity: int) -> dict
     """The ring as the journal gives it back."""
     data, spec = content[ReplayDataModule.__qualname__], content["hyper_parameters"]
     module = SACModule(spec["obs"], spec["action"])
-    ring = ReplayBuffer(capacity, module.obs_spec, module.action_spec, seed=0)
+    ring = ReplayBuffer.of(capacity, module.obs_spec, module.action_spec, seed=0)
     Journal(directory / "replay").load(ring, journal_manifest(content), data["replay"]["added"])
     return ring.store._asdict()
 

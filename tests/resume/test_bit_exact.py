@@ -10,7 +10,7 @@ from commands import TINY, Fit, start, train
 from mixed import Drift, many, mixed, several
 from runs import Run, StopAt, differences, left_behind, metric_rows
 
-from sac_lightning.entropy import Auto, Schedule, TemperatureRule, Tes
+from sac_lightning.entropy import LearnedTemperature, Schedule, TemperatureRule, Tes
 
 ENVS = ("Pendulum-v1", "HalfCheetah-v5", "CartPole-v1")
 CASES = list(product(ENVS, ("sync", "async"), (1, 4), ("32-true", "bf16-mixed")))
@@ -40,8 +40,8 @@ def test_stopped_in_the_middle_of_an_epoch_and_continued(
 @pytest.mark.parametrize(
     ("env", "temperature"),
     [
-        ("Pendulum-v1", Auto(per_dim=True, target_entropy=Schedule(start=0.0, end=-1.0, steps=150))),
-        ("CartPole-v1", Auto(target_entropy=Tes(patience=25, mean_within=9.0, deviation=9.0))),
+        ("Pendulum-v1", LearnedTemperature(per_dim=True, target_entropy=Schedule(start=0.0, end=-1.0, steps=150))),
+        ("CartPole-v1", LearnedTemperature(target_entropy=Tes(patience=25, mean_within=9.0, deviation=9.0))),
     ],
     ids=["schedule", "tes"],
 )
