@@ -39,9 +39,9 @@ def trained(path: Path, discrete: bool) -> SACModule:
 def test_a_checkpoint_is_data_only_and_holds_the_counters(tmp_path: Path, discrete: bool) -> None:
     learner = trained(tmp_path / "a.ckpt", discrete)
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    assert int(content["state_dict"]["env_steps"]) == 20
-    assert int(content["state_dict"]["grad_steps"]) == content["global_step"] == 30  # (20 − 5)·2
-    assert torch.equal(content["state_dict"]["log_alpha"], learner.log_alpha)
+    assert int(content["state_dict"]["sac.env_steps"]) == 20
+    assert int(content["state_dict"]["sac.grad_steps"]) == content["global_step"] == 30  # (20 − 5)·2
+    assert torch.equal(content["state_dict"]["sac.log_alpha"], learner.log_alpha)
     assert len(content["optimizer_states"]) == 3  # log_alpha's Adam state too
 
 
@@ -98,4 +98,4 @@ def test_one_s_own_temperature_survives_without_limits(tmp_path: Path) -> None:
     rule = content["hyper_parameters"]["temperature"]
     assert rule["kind"] == "LearnedTemperature" and rule["max"] is None
     assert rule["target_entropy"] == {"kind": "Constant", "nats": 0.5}
-    assert not math.isnan(float(content["state_dict"]["target_entropy"]))
+    assert not math.isnan(float(content["state_dict"]["sac.target_entropy"]))

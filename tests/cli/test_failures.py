@@ -43,7 +43,7 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
     assert SAID[fault] in log
     assert json.loads((run / "summary.json").read_text())["status"] == "failed"
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert int(content["state_dict"]["env_steps"]) == 40  # the last epoch that ended
+    assert int(content["state_dict"]["sac.env_steps"]) == 40  # the last epoch that ended
     assert (run / "plots" / "learning_curve.png").is_file()
     if fault == "raise":
         assert wandb_exit_code(run) == 1
@@ -80,4 +80,4 @@ def test_signal_ends_the_run_with_130_after_a_whole_checkpoint(
     told = json.loads((run / "summary.json").read_text())
     assert told["status"] == "interrupted"
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert int(content["state_dict"]["env_steps"]) == told["env_steps"] > 20
+    assert int(content["state_dict"]["sac.env_steps"]) == told["env_steps"] > 20

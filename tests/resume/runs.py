@@ -81,7 +81,7 @@ class Run:
         epochs, resume_from = data.max_epochs, None
         if last.exists():
             content = read_checkpoint(last)
-            env_steps = int(content["state_dict"]["env_steps"])
+            env_steps = int(content["state_dict"]["sac.env_steps"])
             csv_log.truncate_after(env_steps)
             progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
             epochs = progress["processed"] + data.max_epochs - env_steps // self.steps_per_epoch

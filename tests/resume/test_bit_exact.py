@@ -33,8 +33,8 @@ def test_stopped_in_the_middle_of_an_epoch_and_continued(
         *("weights", "global_step", "optimizers", "schedulers", "collector", "envs", "replay", "transitions"),
         *("own", "best", "rows"),
     }
-    assert {"/weights/log_alpha", "/optimizers/2/state/0/exp_avg", "/own/noise_generator"} <= expected.keys()
-    assert expected["/weights/grad_steps"] == 120  # 160 − 40: the warm-up was not repeated
+    assert {"/weights/sac.log_alpha", "/optimizers/2/state/0/exp_avg", "/own/noise_generator"} <= expected.keys()
+    assert expected["/weights/sac.grad_steps"] == 120  # 160 − 40: the warm-up was not repeated
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     assert named in line
     assert "Traceback" not in ended.stderr
     assert not list(run.rglob(".*.tmp"))
-    assert int(read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]["env_steps"]) == 60
+    assert int(read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]["sac.env_steps"]) == 60
     if size > 10_000:
         assert summary(run)["status"] == "failed"
         assert "Traceback" in (run / "train.log").read_text()

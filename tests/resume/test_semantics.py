@@ -114,7 +114,7 @@ def test_a_stop_in_the_warm_up_loses_no_step(tmp_path: Path, server: Server) -> 
     stop = STOP.replace("100", "30")
     assert server.train(*STOPPED[:-1], stop, "hydra.run.dir=run", cwd=tmp_path).code == 130
     content = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    assert int(content["state_dict"]["env_steps"]) == 30
+    assert int(content["state_dict"]["sac.env_steps"]) == 30
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
@@ -129,7 +129,7 @@ def test_a_signal_ends_with_130_after_a_checkpoint_at_that_step(tmp_path: Path, 
     assert process.returncode == 130, err
     assert summary(run)["status"] == "interrupted"
     content = read_checkpoint(run / "checkpoints" / "last.ckpt")
-    assert int(content["state_dict"]["env_steps"]) == summary(run)["env_steps"] >= 20
+    assert int(content["state_dict"]["sac.env_steps"]) == summary(run)["env_steps"] >= 20
 
 
 def test_max_time_pauses_a_run(tmp_path: Path, server: Server) -> None:

@@ -83,7 +83,7 @@ def open_run(value: str) -> Resumption:
     return Resumption(
         directory,
         checkpoint,
-        env_steps=int(content["state_dict"]["env_steps"]),
+        env_steps=int(content["state_dict"]["sac.env_steps"]),
         epochs=int(progress["processed"]),
         run_id=own.get("run_id"),
     )

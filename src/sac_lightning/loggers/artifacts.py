@@ -42,7 +42,7 @@ class ModelArtifacts:
 def _log(run: "wandb.Run", alias: str, path: Path) -> None:
     import wandb
 
-    env_steps = int(read_checkpoint(path)["state_dict"]["env_steps"])
+    env_steps = int(read_checkpoint(path)["state_dict"]["sac.env_steps"])
     artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata={"env_steps": env_steps})
     # A copy: a run that is resumed replaces the file, maybe before an offline run is synced.
     artifact.add_file(str(path), name="model.ckpt", policy="mutable")

@@ -53,7 +53,7 @@ class ReplayBuffer:
         require(1 <= whole(n_step) <= 100, "replay.n_step", n_step, "must be a whole number from 1 to 100")
         require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
         self.requested_capacity, self.n_step, self.gamma = capacity, int(n_step), float(gamma)
-        self.added = 0
+        self.capacity = self.added = 0  # until `allocate`
 
     # --- memory --------------------------------------------------------------------------------------
 

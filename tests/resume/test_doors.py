@@ -1,0 +1,133 @@
+"""A run with the second choice of each part leaves the same bits when it is stopped and continued."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Fit
+from gymnasium import spaces
+from runs import Run, StopAt, differences, left_behind
+
+from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
+from sac_lightning.networks import (
+    BatchNorm,
+    CategoricalValue,
+    Cnn,
+    LayerNorm,
+    Mean,
+    NoTargetNetwork,
+    ReturnVariance,
+    RunningObs,
+)
+from sac_lightning.optim import AdamW
+from sac_lightning.replay import PrioritizedReplay, ReplayBuffer
+from tasks import Clock
+
+
+class Pictures(Clock):
+    """The clock as a tiny image."""
+
+    def __init__(self) -> None:
+        super().__init__(length=7, truncates=True, discrete=True)
+        self.observation_space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
+
+    def _obs(self) -> Any:
+        return np.full((12, 12, 3), self.count * 20, np.uint8)
+
+
+CNN = Cnn(channels=(4, 4), kernels=(4, 3), strides=(2, 1), features=8)
+
+
+def both(**same: Any) -> dict[str, Any]:
+    """Options of actor and critics alike."""
+    return {"actor": same, "critic": same}
+
+
+@dataclass(frozen=True)
+class Parts(Run):
+    """A run with options of its parts."""
+
+    actor: dict[str, Any] = field(default_factory=dict)
+    critic: dict[str, Any] = field(default_factory=dict)
+    module: dict[str, Any] = field(default_factory=dict)
+    replay: Callable[[], ReplayBuffer] = partial(ReplayBuffer, 100)
+    compile: bool = False
+
+    def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
+        data = ReplayDataModule(
+            EnvConfig(id=self.env, **self.env_options),
+            **{key: getattr(self, key) for key in ("total_env_steps", "steps_per_epoch", "learning_starts")},
+            num_envs=self.num_envs,
+            replay=self.replay(),
+            batch_size=16,
+            turns_per_batch=1,
+            eval_episodes=1,
+            seed=3,
+            journal_dir=directory / "replay",
+        )
+        module = SACModule(
+            *data.specs,
+            actor=ActorConfig(hidden_sizes=(16,), **self.actor),
+            critic=CriticConfig(hidden_sizes=(16,), **self.critic),
+            **self.module,
+            seed=3,
+            compile=self.compile,
+            log_every_n_env_steps=20,
+        )
+        return module, data
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "layer_norm": both(torso=LayerNorm()),
+    "batch_norm": both(torso=BatchNorm()),
+    "categorical": {"critic": {"value_head": CategoricalValue(-100.0, 10.0)}},
+    "mean": {"critic": {"pessimism": Mean()}},
+    "no_target_network": {
+        "actor": {"torso": BatchNorm()},
+        "critic": {"torso": BatchNorm(), "target_network": NoTargetNetwork()},
+    },
+    "adamw": both(optimizer=AdamW(weight_decay=0.1, lr_schedule="cosine")),
+    "normalization": {
+        "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance()},
+        "num_envs": 2,
+    },
+    "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
+    "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
+    "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
+}
+TOGETHER: dict[str, dict[str, Any]] = {
+    "box": {
+        "actor": {"torso": LayerNorm(), "optimizer": AdamW()},
+        "critic": {
+            "torso": LayerNorm(),
+            "optimizer": AdamW(),
+            "value_head": CategoricalValue(-100.0, 10.0),
+            "pessimism": Mean(),
+        },
+        "module": CASES["normalization"]["module"],
+        "replay": partial(PrioritizedReplay, 100, n_step=3),
+    },
+    "choice": {**CASES["no_target_network"], "env": "CartPole-v1", "num_envs": 2},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_second_choice_goes_on(fit: Fit, tmp_path: Path, case: str) -> None:
+    stopped_and_continued(fit, tmp_path, Parts(**CASES[case]))
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_many_second_choices_go_on_compiled(fit: Fit, tmp_path: Path, case: str) -> None:
+    stopped_and_continued(fit, tmp_path, Parts(**TOGETHER[case], compile=True))
+
+
+def stopped_and_continued(fit: Fit, tmp_path: Path, run: Run) -> None:
+    fit(run, tmp_path / "whole")
+    fit(run, tmp_path / "parts", StopAt(97))
+    fit(run, tmp_path / "parts")
+    expected = left_behind(tmp_path / "whole", run.capacity)
+    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
