@@ -35,6 +35,12 @@ class Pictures(Clock):
         super().__init__(length=7, truncates=True, discrete=True)
         self.observation_space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
 
+    def capture_state(self) -> dict[str, Any]:
+        return {"episode": self.episode, "count": self.count}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self.episode, self.count = state["episode"], state["count"]
+
     def _obs(self) -> Any:
         return np.full((12, 12, 3), self.count * 20, np.uint8)
 
