@@ -134,14 +134,14 @@ class CategoricalValue(ValueHead):
         points = reward[:, None] + discount[:, None] * (self._support(reward.device) - bonus)  # [K, B, F]
         return self.project(points, mass * next_actions.weight[..., None])
 
-    def project(self, points: Float[Tensor, "K B F"], mass: Float[Tensor, "K B F"]) -> Float[Tensor, "B F"]:
+    def project(self, points: Float[Tensor, "K B M"], mass: Float[Tensor, "K B M"]) -> Float[Tensor, "B F"]:
         """Returns the mass at `points` (clipped to [low, high]) split between the bins beside them."""
         width = (self.high - self.low) / (self.bins - 1)
         place = ((points - self.low) / width).clamp(0.0, self.bins - 1.0)
         below = place.floor()
         share = place - below
         index = below.long()
-        projected = torch.zeros(points.shape[1:], device=points.device)  # [B, F]
+        projected = torch.zeros(points.shape[1], self.bins, device=points.device)
         for k in range(len(points)):
             projected = projected.scatter_add(1, index[k], mass[k] * (1.0 - share[k]))
             above = (index[k] + 1).clamp(max=self.bins - 1)

@@ -1,0 +1,209 @@
+"""Known answers of torsos, value heads, pessimism, target networks and normalisation."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sac_lightning.errors import ConfigError
+from sac_lightning.networks import (
+    BatchNorm,
+    CategoricalValue,
+    Cnn,
+    LayerNorm,
+    Mean,
+    Min,
+    Mlp,
+    Polyak,
+    ReturnVariance,
+    RunningObs,
+    Torso,
+)
+from sac_lightning.networks.ensemble import EnsembleBatchNorm, EnsembleLinear, batch_statistics
+from sac_lightning.networks.normalization import RunningStatistics
+from sac_lightning.spaces import ObsSpec
+from sac_lightning.types import WeightedActions
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+# --- torsos ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num", [1, 3])
+def test_each_network_of_an_ensemble_is_a_linear_layer_of_its_own(num: int) -> None:
+    layer = EnsembleLinear(num, 4, 5, generator())
+    x = torch.randn(num, 7, 4)
+    assert layer.bias is not None
+    alone = [F.linear(x[n], layer.weight[n].T, layer.bias[n, 0]) for n in range(num)]
+    torch.testing.assert_close(layer(x), torch.stack(alone))
+
+
+@pytest.mark.parametrize("torso", [Mlp(), LayerNorm(), BatchNorm(), Mlp(activation="tanh")])
+def test_one_network_does_not_see_another(torso: Torso) -> None:
+    layers = torso.build(2, 3, (8, 8), generator())
+    x = torch.randn(2, 6, 3)
+    changed = x.clone()
+    changed[1, 0] -= 2.0
+    with batch_statistics(layers):
+        before, after = layers(x), layers(changed)
+    torch.testing.assert_close(before[0], after[0])
+    assert not torch.allclose(before[1], after[1])
+
+
+def test_layer_norm_is_pytorch_s() -> None:
+    layers = LayerNorm().build(1, 3, (8,), generator())
+    x = torch.randn(1, 6, 3)
+    linear = layers.linear[0]
+    expected = torch.relu(F.layer_norm(linear(x), (8,)))
+    torch.testing.assert_close(layers(x), expected)
+
+
+def test_batch_norm_is_pytorch_s_in_both_modes() -> None:
+    own = EnsembleBatchNorm(1, 4, momentum=0.9, eps=1e-3)
+    other = nn.BatchNorm1d(4, momentum=0.1, eps=1e-3)
+    for _ in range(3):
+        x = torch.randn(16, 4) * 3.0 + 1.0
+        with batch_statistics(own):
+            torch.testing.assert_close(own(x[None])[0], other(x))
+    torch.testing.assert_close(own.mean[0, 0], other.running_mean)
+    # PyTorch keeps the unbiased variance, this layer that of the batch: n/(n − 1) apart, after the first 1.
+    share = 1.0 - 0.9**3
+    unbiased = (other.running_var - 0.9**3) / share
+    biased = (own.var[0, 0] - 0.9**3) / share
+    torch.testing.assert_close(unbiased, biased * 16 / 15)
+    before = own.mean.clone()
+    own(torch.randn(1, 16, 4))
+    assert torch.equal(own.mean, before)  # outside of an update nothing moves
+
+
+def test_images_may_have_their_channels_first_or_last() -> None:
+    config = Cnn(channels=(4,), kernels=(3,), strides=(1,), features=5)
+    last = config.build(ObsSpec((9, 8, 3), "uint8"), generator())
+    first = config.build(ObsSpec((3, 9, 8), "uint8"), generator())
+    image = torch.randint(0, 256, (2, 9, 8, 3), dtype=torch.uint8)
+    torch.testing.assert_close(last(image), first(image.permute(0, 3, 1, 2)))
+    for shape in ((4,), (3, 3, 2, 2)):
+        with pytest.raises(ConfigError, match="images of three axes"):
+            config.build(ObsSpec(shape, "uint8"), generator())
+    with pytest.raises(ConfigError, match="too large"):
+        Cnn(channels=(4,), kernels=(9,), strides=(1,)).build(ObsSpec((8, 8, 3), "uint8"), generator())
+
+
+# --- value heads -------------------------------------------------------------------------------------
+
+
+def test_the_projection_by_hand() -> None:
+    head = CategoricalValue(0.0, 4.0, bins=5)  # bins at 0, 1, 2, 3, 4
+    points = torch.tensor([[[0.0, 1.25, 2.0, 9.0, -3.0]]])
+    mass = torch.tensor([[[0.1, 0.4, 0.2, 0.25, 0.05]]])
+    # 1.25 gives 0.3 to 1 and 0.1 to 2; 9 is clipped to 4, −3 to 0.
+    expected = torch.tensor([[0.15, 0.3, 0.3, 0.0, 0.25]])
+    torch.testing.assert_close(head.project(points, mass), expected)
+
+
+@given(
+    st.lists(st.floats(-20.0, 20.0, width=32), min_size=3, max_size=12),
+    st.integers(2, 30),
+)
+def test_the_projection_keeps_mass_and_mean(values: list[float], bins: int) -> None:
+    head = CategoricalValue(-20.0, 20.0, bins=bins)
+    points = torch.tensor(values)[None, None]
+    mass = torch.full_like(points, 1.0 / len(values))
+    projected = head.project(points, mass)
+    assert projected.min() >= 0.0
+    assert float(projected.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert float(head.target_mean(projected)) == pytest.approx(sum(values) / len(values), abs=1e-3)
+
+
+def test_the_categorical_target_is_that_of_a_scalar_critic_in_the_mean() -> None:
+    head = CategoricalValue(-50.0, 50.0, bins=201)
+    k, b, n = 3, 5, 2
+    features = torch.randn(n, k, b, head.feature_size)
+    log_prob = torch.log_softmax(torch.randn(k, b), dim=0)
+    actions = WeightedActions(torch.zeros(k, b), log_prob, log_prob.exp())
+    reward, discount = torch.randn(b), torch.rand(b)
+    alpha = torch.tensor(0.3)
+    target = head.target(reward, discount, features, actions, alpha, Min())
+    torch.testing.assert_close(target.sum(-1), torch.ones(b))
+    q = head.mean(features).amin(0)  # the distribution of the critic with the lower mean
+    value = (log_prob.exp() * (q - alpha * log_prob)).sum(0)
+    torch.testing.assert_close(head.target_mean(target), reward + discount * value, atol=1e-4, rtol=1e-4)
+
+
+def test_cross_entropy_is_lowest_at_the_target_and_weighs_transitions() -> None:
+    head = CategoricalValue(0.0, 3.0, bins=4)
+    target = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25]])
+    logits = target.log()[None].repeat(2, 1, 1).requires_grad_()
+    loss = head.loss(logits, target, torch.ones(2))
+    entropy = -(target * target.log()).sum(-1)
+    torch.testing.assert_close(loss, entropy.mean() * 2)  # summed over two critics
+    (gradient,) = torch.autograd.grad(loss, [logits])
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-6, rtol=0.0)
+    weighted = head.loss(logits, target, torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(weighted, entropy[0] / 2 * 2)
+
+
+@pytest.mark.parametrize("options", [{"low": 5.0, "high": 5.0}, {"low": math.nan}, {"bins": 1}])
+def test_a_support_that_is_none_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="value_head"):
+        CategoricalValue(**options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+# --- pessimism, target network -----------------------------------------------------------------------
+
+
+def test_pessimism_by_hand() -> None:
+    q = torch.tensor([[[1.0, 5.0]], [[3.0, 2.0]]])  # [N=2, K=1, B=2]
+    mass = torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]], [[[0.0, 1.0], [0.2, 0.8]]]])
+    assert Min().value(q).tolist() == [[1.0, 2.0]]
+    assert Mean().value(q).tolist() == [[2.0, 3.5]]
+    torch.testing.assert_close(Min().distribution(q, mass), torch.tensor([[[1.0, 0.0], [0.2, 0.8]]]))
+    torch.testing.assert_close(Mean().distribution(q, mass), torch.tensor([[[0.5, 0.5], [0.35, 0.65]]]))
+
+
+def test_polyak_moves_weights_and_running_statistics() -> None:
+    copy, original = EnsembleBatchNorm(1, 2), EnsembleBatchNorm(1, 2)
+    with torch.no_grad():
+        original.weight.fill_(3.0)
+        original.mean.fill_(10.0)
+    rule = Polyak(0.25)
+    rule.update_(rule.tensors(copy), rule.tensors(original))
+    assert copy.weight.flatten().tolist() == [1.5, 1.5]  # 1 + 0.25 · (3 − 1)
+    assert copy.mean.flatten().tolist() == [2.5, 2.5]
+
+
+# --- normalisation -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_running_statistics_are_those_of_all_values(sizes: list[int]) -> None:
+    statistics, seen = RunningStatistics((2,)), []
+    for size in sizes:
+        values = torch.randn(size, 2) * 5.0 + 100.0
+        statistics.add(values)
+        seen.append(values.double())
+    everything = torch.cat(seen)
+    assert float(statistics.count) == len(everything)
+    torch.testing.assert_close(statistics.mean, everything.mean(0))
+    torch.testing.assert_close(statistics.var, everything.var(0, correction=0))
+
+
+def test_normalised_observations_by_hand() -> None:
+    module = RunningObs(clip=2.0).build(ObsSpec((2,), "float32"))
+    module.statistics.add(torch.tensor([[0.0, 1.0], [2.0, 5.0]]))  # means 1 and 3, variances 1 and 4
+    found = module(torch.tensor([[2.0, 4.0], [100.0, -100.0]]))
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.5], [2.0, -2.0]]))
+
+
+def test_scaled_rewards_by_hand() -> None:
+    module = ReturnVariance().build()
+    assert torch.equal(module(torch.tensor([3.0])), torch.tensor([3.0]))  # before anything was seen
+    module.statistics.add(torch.tensor([0.0, 8.0]))  # variance 16
+    torch.testing.assert_close(module(torch.tensor([6.0, -2.0])), torch.tensor([1.5, -0.5]))
