@@ -87,7 +87,7 @@ class SACModule(LightningModule):
         self.action_spec = from_spec(ActionSpec, action)
         head = head_for(self.action_spec) if head is None else from_spec(ActionHead, head)
         temperature = LearnedTemperature() if temperature is None else temperature
-        parts = {
+        parts: dict[str, Any] = {
             "head": head,
             "temperature": from_spec(TemperatureRule, temperature),
             "actor": from_spec(ActorConfig, ActorConfig() if actor is None else actor),

@@ -55,13 +55,14 @@ def critic_target(
 
 
 def critic_loss(
-    q: Float[Tensor, "N B 1"], target: Float[Tensor, " B"], weight: Float[Tensor, " B"]
+    features: Float[Tensor, "N B 1"], target: Float[Tensor, " B"], weight: Float[Tensor, " B"]
 ) -> Scalar:
     """J_Q = Σ_i E[ weight · ½ (Q_i(s,a) − y)² ]     (1812.05905 eq. 5)
 
-    Deviation: summed over the ensemble, so that each critic's gradient is what it would be alone.
+    `features` are the critics' outputs, one number for each action. Deviation: summed over the ensemble, so
+    that each critic's gradient is what it would be alone.
     """
-    return 0.5 * (weight * (q.squeeze(-1) - target).square()).mean(dim=1).sum()
+    return 0.5 * (weight * (features.squeeze(-1) - target).square()).mean(dim=1).sum()
 
 
 def actor_loss(value: Float[Tensor, " B"]) -> Scalar:

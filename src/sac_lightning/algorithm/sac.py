@@ -3,7 +3,7 @@
 Sources: SAC 1801.01290, SAC-v2 1812.05905, discrete SAC 1910.07207. The equations are in losses.py.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -111,10 +111,8 @@ class SAC(nn.Module):
         self._critic_statistics = batch_statistics(self.critic, *joint)
         self._originals = self.target_network.tensors(self.critic)
         self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
-        self._projected = [
-            [layer for layer in network.modules() if hasattr(layer, "project_")]
-            for network in (self.critic, self.actor)
-        ]
+        layers: Any = [*self.critic.modules(), *self.actor.modules()]
+        self._projected = [layer for layer in layers if hasattr(layer, "project_")]
         self._autocast = torch.autocast(self.actor.device.type, torch.bfloat16, enabled=bfloat16)
 
     @property
@@ -139,7 +137,8 @@ class SAC(nn.Module):
 
     def features(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
         """Returns the head's features for raw observations: what acting needs."""
-        return self.actor(obs if self.normalize_obs is None else self.normalize_obs(obs))
+        features: Tensor = self.actor(obs if self.normalize_obs is None else self.normalize_obs(obs))
+        return features
 
     # --- the losses, in the paper's order ------------------------------------------------------------
 
@@ -230,9 +229,8 @@ class SAC(nn.Module):
 
         with torch.no_grad():
             self.temperature.project_(self.log_alpha)
-            for layers in self._projected:
-                for layer in layers:
-                    layer.project_()
+            for layer in self._projected:
+                layer.project_()
         self.target_network.update_(self._copies, self._originals)
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)

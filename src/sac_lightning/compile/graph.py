@@ -163,8 +163,8 @@ def _run_and_look_inside(
     """Returns `run(*inputs)` and the compiled code inside `run`, to be called with a list.
 
     PyTorch wraps a graph for what ours never have (views, gradients, copies of inputs), which takes a
-    fortieth of an update. It has no name for what is inside, so one call is watched. Only where the code was handed
-    these very inputs, and its results are the results, is the wrapper left out.
+    fortieth of an update. It has no name for what is inside, so one call is watched. Only where the code was
+    handed these very inputs, and its results are the results, is the wrapper left out.
     """
     from torch._inductor.output_code import CompiledFxGraph
 

@@ -31,9 +31,9 @@ class ActorGradient:
         self.actions = module.head.weighted_actions(module.actor(obs), torch.empty(len(obs), 0))
         self.alpha = module.log_alpha.detach().exp()
         with torch.no_grad():
-            self.q = module.sac.value_head.mean(
-                module.critic.features_of_policy(obs, self.actions)
-            ).amin(0)  # [n, B]
+            self.q = module.sac.value_head.mean(module.critic.features_of_policy(obs, self.actions)).amin(
+                0
+            )  # [n, B]
 
     def exact(self) -> Tensor:
         """The sum over all actions: the losses as they stand."""

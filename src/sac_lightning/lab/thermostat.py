@@ -47,7 +47,7 @@ class Holds:
         """After each row: what is due from here on."""
         obs = some_states(data)
         with torch.no_grad():
-            row["peak"] = float(atoms(module, obs).prob.amax(0).mean())
+            row["peak"] = float(atoms(module, obs).weight.amax(0).mean())
         wanted = next((at for begin, end, at in self._spans if begin <= env_steps < end), None)
         if wanted == self._held:
             return

@@ -82,8 +82,9 @@ class Actor(nn.Module):
         self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.encoder: Any = config.encoder.build(obs, generator)
-        self.torso = config.torso.build(1, self.encoder.size_out, config.hidden_sizes, generator)
+        encoder: Any = config.encoder.build(obs, generator)
+        self.encoder = encoder
+        self.torso = config.torso.build(1, encoder.size_out, config.hidden_sizes, generator)
         self.output = EnsembleLinear(1, config.hidden_sizes[-1], head.feature_size, generator)
 
     @property
@@ -113,8 +114,9 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         self.num_critics, self.num_actions = config.num_critics, head.num_actions
-        self.encoder: Any = config.encoder.build(obs, generator)
-        size_in = self.encoder.size_out + (head.action_size if head.num_actions is None else 0)
+        encoder: Any = config.encoder.build(obs, generator)
+        self.encoder = encoder
+        size_in = encoder.size_out + (head.action_size if head.num_actions is None else 0)
         self.torso = config.torso.build(config.num_critics, size_in, config.hidden_sizes, generator)
         size_out = config.value_head.feature_size * (head.num_actions or 1)
         self.output = EnsembleLinear(config.num_critics, config.hidden_sizes[-1], size_out, generator)
@@ -150,7 +152,7 @@ class Critic(nn.Module):
             now, after = self._run(torch.cat((rows, next_rows))).chunk(2, dim=1)
             return self._of_index(now, action), self._of_all(after)
         pairs = torch.cat((rows, action), dim=-1), self._pairs(next_rows, next_actions)
-        now, after = self._run(torch.cat(pairs)).split([len(each) for each in pairs], dim=1)
+        now, after = torch.split(self._run(torch.cat(pairs)), [len(each) for each in pairs], dim=1)
         return now, self._by_action(after, next_actions)
 
     def _run(self, rows: Float[Tensor, "B I"]) -> Float[Tensor, "N B J"]:
@@ -164,12 +166,15 @@ class Critic(nn.Module):
     def _by_action(
         self, features: Float[Tensor, "N KB F"], actions: WeightedActions
     ) -> Float[Tensor, "N K B F"]:
-        return features.unflatten(1, tuple(actions.log_prob.shape))
+        k, b = actions.log_prob.shape
+        return features.view(self.num_critics, k, b, -1)
 
     def _of_index(self, features: Float[Tensor, "N B nF"], action: Tensor) -> Float[Tensor, "N B F"]:
-        every = features.unflatten(-1, (self.num_actions, -1))  # [N, B, n, F]
-        index = action[None, :, None, None].expand(self.num_critics, -1, 1, every.shape[-1])
-        return every.gather(2, index).squeeze(2)
+        every = self._of_all(features)  # [N, n, B, F]
+        index = action[None, None, :, None].expand(self.num_critics, 1, -1, every.shape[-1])
+        return every.gather(1, index).squeeze(1)
 
     def _of_all(self, features: Float[Tensor, "N B nF"]) -> Float[Tensor, "N n B F"]:
-        return features.unflatten(-1, (self.num_actions, -1)).transpose(1, 2)
+        assert self.num_actions is not None
+        every = features.view(*features.shape[:2], self.num_actions, -1)
+        return every.transpose(1, 2)

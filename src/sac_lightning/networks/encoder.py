@@ -103,7 +103,8 @@ class Convolutions(nn.Module):
         for channels, kernel, stride in zip(config.channels, config.kernels, config.strides, strict=True):
             layers += [nn.Conv2d(size_in, channels, kernel, stride), nn.ReLU()]
             size_in = channels
-            height_width = tuple((pixels - kernel) // stride + 1 for pixels in height_width)
+            height, width = ((pixels - kernel) // stride + 1 for pixels in height_width)
+            height_width = height, width
             if min(height_width) < 1:
                 raise ConfigError(
                     "encoder.kernels", list(config.kernels), f"too large for {obs.shape} images"

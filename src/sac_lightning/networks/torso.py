@@ -100,7 +100,8 @@ class BatchNorm(Mlp):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0.0 <= number(self.momentum) < 1.0, "torso.momentum", self.momentum, "must be a number in [0, 1)")
+        ok = 0.0 <= number(self.momentum) < 1.0
+        require(ok, "torso.momentum", self.momentum, "must be a number in [0, 1)")
         require(0.0 < number(self.eps) < 1.0, "torso.eps", self.eps, "must be a number in (0, 1)")
 
     @property
@@ -119,7 +120,7 @@ class Layers(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = nn.ModuleList(linear)
-        self.norms = nn.ModuleList(norms if any(each is not None for each in norms) else ())
+        self.norms = nn.ModuleList(each for each in norms if each is not None)
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
 
     def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B H"]:

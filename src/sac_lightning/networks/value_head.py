@@ -65,7 +65,7 @@ class ValueHead(Described):
 class ScalarValue(ValueHead):
     """One output per action, Q itself, learned by squared error     (1812.05905 eq. 5)."""
 
-    feature_size: ClassVar[int] = 1  # type: ignore[assignment]  # a constant where the base has a property
+    feature_size: ClassVar[int] = 1
 
     def mean(self, features: Float[Tensor, "*q 1"]) -> Float[Tensor, "*q"]:
         return features.squeeze(-1)
@@ -82,7 +82,7 @@ class ScalarValue(ValueHead):
         q = pessimism.value(next_features.squeeze(-1))
         return losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha))
 
-    loss = staticmethod(losses.critic_loss)  # type: ignore[assignment]  # the paper's, as it stands
+    loss = staticmethod(losses.critic_loss)
 
     def target_mean(self, target: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         return target

@@ -46,7 +46,7 @@ class OptimizerStep:
     def step(self, loss: Scalar) -> None:
         """Steps the weights down the gradient of `loss`."""
         found = torch.autograd.grad(loss, self.weights)
-        # Fused Adam reads memory in order, and a convolution's gradient may lie in another one than its weight.
+        # Fused Adam reads memory in order, and a convolution's gradient may lie in another than its weight.
         gradients = self._clipped([gradient.contiguous() for gradient in found])
         config, weights = self._config, [weight.detach() for weight in self.weights]
         if self.written_out:

@@ -17,7 +17,8 @@ NO_ROW = -1
 class BatchIndex(NamedTuple):
     """Which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
 
-    index: Int[Tensor, "*batch"]  # rows of the buffer
+    # Rows of the buffer; hides tuple.index.
+    index: Int[Tensor, "*batch"]  # type: ignore[assignment]
     weight: Float[Tensor, "*batch"]  # in the critic's loss
 
 

@@ -111,7 +111,8 @@ class SumTree:
 
     def get(self, index: Array) -> Array:
         """Returns the numbers at `index`."""
-        return self._sums[self._leaves + index]
+        numbers: Array = self._sums[self._leaves + index]
+        return numbers
 
     def set(self, index: Array, values: Array) -> None:
         """Changes the numbers at `index`; the last of equal indices counts."""
