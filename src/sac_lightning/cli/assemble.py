@@ -24,7 +24,7 @@ from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 
 OWN_TRAINER_KEYS = {
-    "gradient_clip_val": "clip with optimizer.max_grad_norm",
+    "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
     "devices": "runs on one device; use device=",
     "accelerator": "use device=",
     "strategy": "runs on one device; several are not supported",

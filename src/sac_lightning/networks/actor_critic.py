@@ -71,8 +71,12 @@ class CriticConfig(ActorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "num_critics", as_whole(self.num_critics))
-        ok = whole(self.num_critics) >= 1
-        require(ok, "num_critics", self.num_critics, "must be a whole number of at least 1")
+        least, name = self.pessimism.least_critics, type(self.pessimism).__name__
+        allowed = f"must be a whole number of at least {least} for pessimism {name}"
+        require(whole(self.num_critics) >= least, "num_critics", self.num_critics, allowed)
+        ok = self.torso.has_batch_statistics or not self.target_network.needs_batch_statistics
+        allowed = "needs critics with batch statistics: torso=batch_norm"
+        require(ok, "target_network", type(self.target_network).__name__, allowed)
 
 
 class Actor(nn.Module):

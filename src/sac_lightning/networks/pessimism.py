@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +15,9 @@ class Pessimism(Described):
 
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
     """
+
+    # Critics without which it has no meaning.
+    least_critics: ClassVar[int] = 1
 
     @abstractmethod
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
@@ -29,6 +33,8 @@ class Pessimism(Described):
 @dataclass(frozen=True)
 class Min(Pessimism):
     """Takes the lowest critic: clipped double Q     (1802.09477)."""
+
+    least_critics: ClassVar[int] = 2
 
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
         return q.amin(dim=0)

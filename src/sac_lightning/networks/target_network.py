@@ -21,6 +21,8 @@ class TargetNetwork(Described):
     has_copy: ClassVar[bool] = True
     # Whether stored and next actions pass through the critics as one batch, for BatchNorm (1902.05605).
     joint_pass: ClassVar[bool] = False
+    # Whether critics learn with it only if their torso normalises over the batch.
+    needs_batch_statistics: ClassVar[bool] = False
 
     def tensors(self, network: nn.Module) -> list[Tensor]:
         """Returns the tensors of `network` that follow the critics', in an order of their own."""
@@ -58,6 +60,7 @@ class NoTargetNetwork(TargetNetwork):
 
     has_copy: ClassVar[bool] = False
     joint_pass: ClassVar[bool] = True
+    needs_batch_statistics: ClassVar[bool] = True
 
     def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:
         """Does nothing: there is no copy."""

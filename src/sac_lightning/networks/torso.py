@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,9 @@ class Torso(Described):
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file. A module
     of the network that has a method `project_()` is projected after each optimizer step.
     """
+
+    # Whether it normalises over the batch.
+    has_batch_statistics: ClassVar[bool] = False
 
     @abstractmethod
     def build(
@@ -95,6 +99,7 @@ class BatchNorm(Mlp):
         eps: added to the variance, above 0.
     """
 
+    has_batch_statistics: ClassVar[bool] = True
     momentum: float = 0.99
     eps: float = 1e-3
 
