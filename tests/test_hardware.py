@@ -25,7 +25,7 @@ FAULTS = """
     keep_freed_memory()
     module = SACModule(ObsSpec((3,), "float32"), BoxAction((-1.0,), (1.0,), (1,)))
     owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
-    update = Update(module._parts(), [Adam(each) for each in owned])
+    update = Update(Parts.of(module), [Adam(each) for each in owned])
 
     def faults(updates):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -62,7 +62,7 @@ def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> Non
         module = module_of(head).cuda()
         owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
         optimizers = [torch.optim.Adam(each, lr=1e-3) for each in owned]
-        update = Update(module._parts(), optimizers, compiled=compiled)
+        update = Update(Parts.of(module), optimizers, compiled=compiled)
         rows = [
             update(Sample(Batch(*(each.cuda() for each in sample.rows)), sample.drawn.cuda()), noise.cuda())
             for sample, noise in samples

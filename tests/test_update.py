@@ -37,7 +37,7 @@ from sac_lightning.spaces import (
     ObsSpec,
 )
 from sac_lightning.types import Batch, PolicyAtoms, Sample
-from sac_lightning.update import Update
+from sac_lightning.update import Parts, Update
 from tasks import Clock, env_config, fit
 
 
@@ -233,7 +233,7 @@ COMPARE = """
         module = module_of(head, gamma=gamma, temperature=rule)
         owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
         optimizers = [Adam(each, lr=1e-3) for each in owned]
-        update = Update(module._parts(), optimizers, compiled=compiled)
+        update = Update(Parts.of(module), optimizers, compiled=compiled)
         rows = []
         for step in range(4):
             if step == 2:
@@ -322,7 +322,7 @@ CACHED = """
     torch.set_num_threads(1)
     module = module_of("tanh_normal")
     owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
-    update = Update(module._parts(), [torch.optim.Adam(each) for each in owned], compiled=True)
+    update = Update(Parts.of(module), [torch.optim.Adam(each) for each in owned], compiled=True)
     update(sample_of("tanh_normal"), torch.stack((noise_of("tanh_normal"), noise_of("tanh_normal"))))
     print(counters["aot_autograd"]["autograd_cache_hit"])
 """
@@ -354,7 +354,7 @@ class Waits(TorchDispatchMode):
 def test_an_update_never_waits_for_the_device(head: str) -> None:
     module = module_of(head)
     owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
-    update = Update(module._parts(), [torch.optim.Adam(each) for each in owned])
+    update = Update(Parts.of(module), [torch.optim.Adam(each) for each in owned])
     with Waits():
         for _ in range(2):
             update(sample_of(head), torch.stack((noise_of(head), noise_of(head))))

@@ -12,6 +12,7 @@ import torch
 from sac_lightning.ahead import Ahead
 from sac_lightning.envs.raw_reward import raw_rewards
 from sac_lightning.errors import require
+from sac_lightning.finite import check_action
 from sac_lightning.policy import Policy
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.seeding import torch_generator
@@ -213,7 +214,9 @@ class Collector:
 
     def _begin(self, policy: Policy) -> Underway:
         action, log_prob = self._choose(policy)
-        step = partial(self._land, self.action.to_env(action))
+        env_action = self.action.to_env(action)
+        check_action(env_action, self._obs)
+        step = partial(self._land, env_action)
         landed = step if self._thread is None else self._thread.submit(step).result
         return Underway(action, log_prob, landed)
 

@@ -1,5 +1,6 @@
 """Evaluation: whole episodes with the policy's mode, on envs and seeds of their own."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.raw_reward import raw_reward
 from sac_lightning.errors import require, whole
+from sac_lightning.finite import check_action
 from sac_lightning.policy import Policy
 
 # What to do where a further env cannot be made.
@@ -59,6 +61,9 @@ class Evaluator:
             chunk = self.seeds[start : start + self._side_by_side]
             self._make(len(chunk))
             ret, length = _episodes(policy, self._envs[: len(chunk)], chunk)
+            for seed, each in zip(chunk, ret, strict=True):
+                if not math.isfinite(each):  # the rewards that the policy sees may be a wrapper's
+                    raise EnvError(f"the return of the evaluation episode with seed {seed} is {each}")
             returns += ret
             lengths += length
         return Evaluation(tuple(returns), tuple(lengths))
@@ -90,7 +95,9 @@ def _episodes(
     returns, lengths = [0.0] * len(envs), [0] * len(envs)
     running = list(range(len(envs)))
     while running:
-        actions = policy.action.to_env(policy.mode(np.stack([obs[i] for i in running])))
+        seen = np.stack([obs[i] for i in running])
+        actions = policy.action.to_env(policy.mode(seen))
+        check_action(actions, seen)
         still = []
         for i, action in zip(running, actions, strict=True):
             obs[i], reward, terminated, truncated, info = envs[i].step(action)

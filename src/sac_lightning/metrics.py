@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sac_lightning.collector import Episode
 from sac_lightning.diagnostics import PREFIX
+from sac_lightning.finite import NotFiniteError, check_updates
 from sac_lightning.measured import Measured, in_one
 
 Metrics = dict[str, float]
@@ -76,7 +77,17 @@ class MetricWindow:
         if len(kept) >= KEPT:
             self._add_up()
 
+    def check(self) -> None:
+        """Raise NotFiniteError for the first update not yet added up that has a metric of NaN or inf.
+
+        Diagnostics are left out: one that is not known is NaN.
+        """
+        for names, kept in self._recent.items():
+            if not names[0].startswith(PREFIX):
+                check_updates(names, torch.stack(kept))
+
     def _add_up(self) -> None:
+        self.check()
         for names, kept in self._recent.items():
             total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
             self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
@@ -89,7 +100,10 @@ class MetricWindow:
         return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
-        """Training episodes that have ended."""
+        """Training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
+        for episode in episodes:
+            if not math.isfinite(episode.ret):  # the rewards that are learned from may be a wrapper's
+                raise NotFiniteError(f"the return of a training episode is {episode.ret}")
         self._episodes += episodes
 
     def due(self, env_steps: int) -> bool:

@@ -16,6 +16,7 @@ from sac_lightning.checks import check_numbers, check_trainer
 from sac_lightning.diagnostics import Diagnostics
 from sac_lightning.entropy import Auto, TemperatureRule, entropy_setting
 from sac_lightning.evaluation import Evaluation
+from sac_lightning.finite import check_weights, naming_update
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
@@ -133,6 +134,7 @@ class SACModule(LightningModule):
         """The module of a checkpoint, ready to act, without an env. Reads data, never a pickled program."""
         options = {"map_location": "cpu", "weights_only": True, **options}
         module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
+        check_weights(module)
         return module.eval()
 
     # --- Lightning's hooks ---------------------------------------------------------------------------
@@ -151,9 +153,8 @@ class SACModule(LightningModule):
         if isinstance(self.temperature, Auto):
             owners.append((self.temperature, [self.log_alpha]))
         optimizers = [config.optimizer(parameters) for config, parameters in owners]
-        epochs = loops.max_epochs(self.trainer)
         schedulers = [
-            config.scheduler(optimizer, epochs)
+            config.scheduler(optimizer, loops.max_epochs(self.trainer))
             for (config, _), optimizer in zip(owners, optimizers, strict=True)
         ]
         self._configured = optimizers, [each for each in schedulers if each is not None]
@@ -195,7 +196,7 @@ class SACModule(LightningModule):
         """Weights and optimizers are where they stay. The global random states come back last."""
         loops.begin_an_epoch(self.trainer)
         self._learn = Update(
-            self._parts(),
+            Parts.of(self),
             [cast(Adam, each) for each in self.trainer.optimizers],
             compiled=self.compile_update,
             autocast=self.trainer.precision == "bf16-mixed",
@@ -204,17 +205,14 @@ class SACModule(LightningModule):
             restore_global_rng(self._resumed["global_rng"])
             self._resumed = None
 
-    def _parts(self) -> Parts:
-        return Parts.of(self)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What Lightning does not save: random states and the open row of metrics."""
-        generator = self._noise_generator
-        if generator is None:
+        """What Lightning does not save. Raises NotFiniteError where weights or optimizers are not finite."""
+        check_weights(self, checkpoint.get("optimizer_states", []))
+        if self._noise_generator is None:
             return
         checkpoint[CHECKPOINT_KEY] = {
             "format": NEWEST_FORMAT,
-            "noise_generator": generator.get_state(),
+            "noise_generator": self._noise_generator.get_state(),
             "window": self._window.state_dict(),
             "global_rng": global_rng_state(),
             "latest": dict(self.latest),
@@ -235,10 +233,11 @@ class SACModule(LightningModule):
         """Each turn was collected after the updates of the one before."""
         updates = 0
         try:
-            with self._acting_exactly():
+            with self._acting_exactly(), naming_update(self.grad_steps, self.env_steps):
                 for iteration in turns:
                     self._turn(iteration)
                     updates += iteration.updates
+                self._window.check()
         finally:
             loops.count_updates(self.trainer, updates)
 
@@ -287,7 +286,8 @@ class SACModule(LightningModule):
 
     def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
         """An evaluation is run by the loader: tell it."""
-        with self._acting_exactly():
+        check_weights(self)
+        with self._acting_exactly(), naming_update(self.grad_steps, self.env_steps):
             (evaluation,) = evaluations
         metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
         self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping

@@ -124,12 +124,15 @@ class Run:
 
 def load(path: Path, told: str, device: str) -> "SACModule":
     """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
+    from sac_lightning.finite import NotFiniteError
     from sac_lightning.hardware import resolve_device
     from sac_lightning.module import SACModule
 
     place = resolve_device(device)
     try:
         return SACModule.load_from_checkpoint(path).to(place)
+    except NotFiniteError as error:
+        raise ConfigError("checkpoint", path, f"{error}: its run diverged, name another one") from None
     except Exception as error:
         # The first line: what torch adds advises to switch its protection off.
         reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__

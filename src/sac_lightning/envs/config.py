@@ -17,7 +17,7 @@ from sac_lightning.envs.catalogue import (
     missing_dependency,
     split_id,
 )
-from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
+from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv
 from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
 from sac_lightning.envs.making import made
@@ -98,7 +98,7 @@ class EnvConfig:
         """
         self.check()
         env = made(lambda: self._build(self.render_mode if render_mode is None else render_mode), self.id)
-        return GuardEnv(env, self.id)
+        return CheckedEnv(env, self.id)
 
     def build_vector(self, num_envs: int) -> CheckedVectorEnv:
         """`num_envs` envs as one, which raises EnvError naming the env and the step.
