@@ -19,7 +19,7 @@ FAULTS = """
     from sac_lightning.spaces import BoxAction, ObsSpec
     from sac_lightning.hardware import keep_freed_memory
     from sac_lightning.types import Batch, Sample
-    from sac_lightning.update import Update
+    from sac_lightning.update import Parts, Update
 
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -53,7 +53,7 @@ def test_an_update_takes_no_page_faults() -> None:
 @pytest.mark.parametrize("head", ["tanh_normal", "categorical"])
 def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> None:
     from sac_lightning.types import Batch, Sample
-    from sac_lightning.update import Update
+    from sac_lightning.update import Parts, Update
 
     found = []
     for compiled in (False, True):

@@ -209,7 +209,7 @@ COMPARE = """
     from test_update import *
     from sac_lightning.ahead import Ahead
     from sac_lightning.entropy import Auto
-    from sac_lightning.update import Update
+    from sac_lightning.update import Parts, Update
 
     def stepped(module, update, *given):
         # Metrics, and the actions of two obs under the policy that has been stepped.

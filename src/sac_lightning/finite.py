@@ -52,7 +52,7 @@ def first_unusable(values: Array) -> str | None:
         return None
     where = tuple(int(i) for i in np.argwhere(~usable)[0])
     limit = f" (float32 networks can use numbers up to ±{LARGEST:.2g})" if np.isfinite(values[where]) else ""
-    return f"{_element(where)} of env {where[0]} is {values[where]}{limit}"
+    return f"{_element(where)} of env {where[0]} is {float(values[where]):.6g}{limit}"
 
 
 def check_action(action: Array, obs: Array) -> None:
