@@ -44,10 +44,11 @@ def first_unusable(values: Array) -> str | None:
     """
     if values.dtype.kind != "f":
         return None
-    # One dot product costs half of a look at every number; its sum can overflow, so only its yes counts.
-    if np.vdot(values, values) <= LARGEST_SQUARE:
+    if _square(values) <= LARGEST_SQUARE:
         return None
-    usable = np.abs(values) <= LARGEST  # False for NaN
+    usable = np.abs(values) <= np.float64(
+        LARGEST
+    )  # False for NaN; a plain number would become a float16's inf
     if usable.all():
         return None
     where = tuple(int(i) for i in np.argwhere(~usable)[0])
@@ -57,7 +58,7 @@ def first_unusable(values: Array) -> str | None:
 
 def check_action(action: Array, obs: Array) -> None:
     """Raise NotFiniteError unless the policy's `action` [B, ...] for `obs` [B, ...] is finite."""
-    if action.dtype.kind != "f" or math.isfinite(np.vdot(action, action)) or np.isfinite(action).all():
+    if action.dtype.kind != "f" or math.isfinite(_square(action)) or np.isfinite(action).all():
         return
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(action))[0])
     largest = np.abs(obs[where[0]].astype(np.float64)).max(initial=0.0)
@@ -97,6 +98,11 @@ def _check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]]) -
                 if isinstance(value, Tensor) and not value.isfinite().all():
                     which = ("critic", "actor", "alpha")[number] if number < 3 else str(number)
                     raise NotFiniteError(f"{name} of the {which} optimizer is not finite")
+
+
+def _square(values: Array) -> float:
+    """Σ v²: half the price of a look at each number. It can overflow, so only a small one says something."""
+    return float(np.vdot(values, values)) if values.dtype.itemsize >= 4 else math.inf
 
 
 def _element(where: tuple[int, ...]) -> str:

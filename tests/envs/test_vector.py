@@ -217,4 +217,8 @@ def test_numbers_pass_whose_squares_float32_can_hold() -> None:
             f"the reward of env 1 is {too_large:g} (float32 networks can use numbers up to ±1.8e+19)"
         )
     assert check_finite(np.zeros((1, 2), np.uint8)) is None
+    half = np.array([[65504.0, 1.0]], np.float16)
+    assert check_finite(half) is None
+    assert check_finite(half * np.float32(np.inf)) == "the observation[0] of env 0 is inf"
+    assert check_finite(np.array([[1.0, np.inf]], np.float16)) == "the observation[1] of env 0 is inf"
     assert check_finite(np.array([[0.0, -np.inf]])) == "the observation[1] of env 0 is -inf"
