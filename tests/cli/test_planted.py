@@ -109,6 +109,23 @@ def test_resume_imports_nothing_that_this_command_line_does_not_allow(
     assert allowed.code == 0, allowed.err
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("env.id", "faulty_envs:Steady-v0"),
+        ("env.imports", [5]),
+        ("env.wrappers", [{"name": "witness.Threads"}]),
+    ],
+)
+def test_file_imports_nothing_by_its_env(
+    key: str, value: Any, run: Path, train: Command, evaluate: Command
+) -> None:
+    plant(run, key, value)
+    plant(run, "env.allowed_prefixes", ["faulty_envs", "witness"])
+    assert told(train(f"resume={run}", "total_env_steps=500", makes_envs=False)).startswith(f"{key}=")
+    assert told(evaluate(f"run={run}", makes_envs=False)).startswith(f"{key}=")
+
+
 def test_own_callback_goes_on_where_the_command_line_allows_it(run: Path, train: Command) -> None:
     plant(run, "callbacks.x", {"_target_": "witness.Threads", "file": str(run / "threads")})
     assert "allowed_prefixes=[witness]" in told(train(f"resume={run}", "total_env_steps=401"))

@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.targets import check_target, is_under, kind_of
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
-from sac_lightning.yaml_text import read_yaml_text
+from sac_lightning.yaml_text import LOADER, read_yaml_text
 
 OURS = "sac_lightning"
 # Of Lightning's loggers those that write files; the others send to a server that the file would name.
@@ -33,11 +34,12 @@ def read_saved(file: Path) -> DictConfig:
     """The config in `file`. Raises DamagedFile unless it is plain data, whose only variable is the folder."""
     text = read_yaml_text(file)
     try:
+        is_mapping = isinstance(yaml.compose(text, LOADER), yaml.MappingNode)
         config = OmegaConf.create(text)
         plain = OmegaConf.to_container(config, resolve=False)
     except Exception as error:  # OmegaConf and YAML have many
         raise DamagedFile(file, f"is no config: {' '.join(str(error).split())}") from None
-    if not isinstance(config, DictConfig) or not isinstance(plain, dict):
+    if not is_mapping or not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise DamagedFile(file, "is no config of a run: it holds no keys")
     for key, value in _leaves(plain):
         if "${" in str(value).replace(RUN_DIR, ""):
