@@ -57,7 +57,7 @@ MISTAKES = {
     "actor.hidden_sizes=[a]": ("actor.hidden_sizes=['a']: must be a list",),
     "actor.activation=[relu]": ("actor.activation=['relu']: must be one of relu, elu, silu, tanh",),
     "actor._target_=os.system": ("actor._target_=os.system: must lie under", "allowed_prefixes"),
-    "alpha._target_=sac_lightning.no.Thing": ("alpha=sac_lightning.no.Thing: ", "No module named"),
+    "alpha._target_=sac_lightning.no.Thing": ("alpha._target_=sac_lightning.no.Thing: ", "No module"),
     "critic.num_critics=1": ("critic.num_critics=1: must be a whole number of at least 2",),
     "critic.num_critics=abc": ("critic.num_critics=abc: must be a whole number",),
     "head=tanh_normal head.log_std_min=abc": ("head.log_std_min=abc: ", "log_std_max=2.0"),

@@ -128,6 +128,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint; nothing in it is ever executed."""
         return read_checkpoint(Path(path))
 
+    @override
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove one checkpoint file. Which one, a checkpoint that was resumed may say: never a folder."""
+        file = Path(path)
+        if ".." not in file.parts and file.suffix == ".ckpt" and file.is_file():
+            file.unlink()
+
 
 def _datamodule(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)

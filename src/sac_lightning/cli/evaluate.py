@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.errors import ConfigError, as_whole, require, whole
+from sac_lightning.files import check_no_links
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -79,27 +80,33 @@ class Run:
     @classmethod
     def at(cls, path: str) -> "Run":
         """The run in the folder `path`. Raises ConfigError that says what is missing there."""
-        from omegaconf import OmegaConf
-
         folder = Path(path)
         require(folder.is_dir(), "run", path, "is no run: there is no such folder")
         file = folder / "config.yaml"
         require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
+        from omegaconf import OmegaConf
+
+        from sac_lightning.cli.saved import read_saved
+
         try:
-            config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        except Exception as error:
-            raise ConfigError("run", path, f"its config.yaml cannot be read: {error}") from None
-        known = isinstance(config, dict) and isinstance(config.get("env"), dict) and "id" in config["env"]
+            check_no_links(folder)
+            config: Any = OmegaConf.to_container(read_saved(file), resolve=False)
+        except OSError as error:
+            raise ConfigError("run", path, f"cannot be read: {error}") from None
+        env = config.get("env")
+        known = isinstance(env, dict) and isinstance(env.get("id"), str)
         require(known, "run", path, "is no run: its config.yaml names no env.id")
         return cls(folder, config)
 
     def env(self, allowed_prefixes: list[str]) -> "EnvConfig":
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
+        from sac_lightning.cli.saved import check_wrappers
         from sac_lightning.envs import EnvConfig
 
         said = {
             k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")
         }
+        check_wrappers(said.get("wrappers"), self.path, allowed_prefixes)
         placed = _replace(said, "${paths.run_dir}", str(self.path.resolve()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
@@ -217,9 +224,11 @@ def _write(path: Path, summary: dict[str, Any]) -> None:
 
 def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{summary['env_id']} after {summary['env_steps']:,} env steps", show_header=False)
+    title = f"{summary['env_id']} after {summary['env_steps']:,} env steps"
+    table = Table(title=escape(title), show_header=False)
     rows = {
         "episodes": str(summary["episodes"]),
         "return": f"{summary['return_mean']:.2f} ± {summary['return_std']:.2f}",
@@ -230,7 +239,7 @@ def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
         "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
     }
     for key, value in rows.items():
-        table.add_row(key, value)
+        table.add_row(key, escape(value))
     Console(file=sys.stdout).print(table)
 
 

@@ -143,7 +143,7 @@ def _tell(title: str, rows: dict[str, str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, show_header=False)
+    table = Table(title=escape(title), show_header=False)
     for key, value in rows.items():
         table.add_row(key, escape(value))
     Console(file=sys.stdout).print(table)

@@ -17,9 +17,9 @@ from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.sweepfolder import told_apart
 from sac_lightning.cli.sweepjob import run_sweep_job
-from sac_lightning.cli.values import make_whole
+from sac_lightning.cli.values import check_values, make_whole
 from sac_lightning.envs.catalogue import split_id
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require, whole
 from sac_lightning.files import DamagedFile
 
 
@@ -60,6 +60,9 @@ def _begin(cfg: DictConfig, overrides: list[str]) -> Outcome:
 def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
     resumption = open_run(str(composed.resume))
     cfg = resumed_config(resumption, composed, overrides)
+    check_values(cfg)
+    total = cfg.total_env_steps
+    require(whole(total) >= 1, "total_env_steps", total, "must be a whole number of at least 1")
     if resumption.env_steps >= cfg.total_env_steps:
         told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
         print(f"{resumption.directory.path} {told}")

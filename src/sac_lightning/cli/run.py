@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
@@ -170,7 +171,7 @@ class _Run:
         return None
 
     def _tell(self, summary: dict[str, Any]) -> None:
-        table = Table(title=f"{summary['env_id']}: {summary['status']}", show_header=False)
+        table = Table(title=escape(f"{summary['env_id']}: {summary['status']}"), show_header=False)
         for key in (
             "env_steps",
             "eval_return_mean",
@@ -183,7 +184,7 @@ class _Run:
             table.add_row(
                 key, "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
             )
-        table.add_row("run directory", str(self.directory.path))
+        table.add_row("run directory", escape(str(self.directory.path)))
         Console(file=sys.stdout).print(table)
 
 

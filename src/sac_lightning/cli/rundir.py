@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from typing_extensions import override
 
-from sac_lightning.files import write_atomically, write_json
+from sac_lightning.files import no_link, write_atomically, write_json
 
 TOLD_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
 LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")
@@ -61,7 +61,7 @@ class RunDirectory:
 
     def log_traceback(self) -> None:
         """Add the traceback of the exception that is being handled to train.log."""
-        with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+        with suppress(OSError), open(self.log, "a", encoding="utf-8", opener=no_link) as file:
             traceback.print_exc(file=file)
 
     def write_summary(self, content: dict[str, Any]) -> None:
@@ -123,6 +123,10 @@ def quiet_lightning() -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     """Silent when it cannot be written: on a full disk the terminal still tells why the run ended."""
+
+    @override
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=no_link)
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:

@@ -24,6 +24,8 @@ class Study:
     def __init__(self, journal: Path, direction: str, seed: int, startup_trials: int, at_once: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.journal, self.seed, self.startup_trials, self.at_once = journal, seed, startup_trials, at_once
+        if journal.is_symlink():
+            raise DamagedFile(journal, "is a link: remove it, or name another folder for the search")
         _drop_torn_line(journal)
         try:
             self._study = optuna.create_study(

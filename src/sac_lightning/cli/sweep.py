@@ -21,6 +21,7 @@ from sac_lightning.cli.status import DONE, FAILED, MISTAKE
 from sac_lightning.cli.stopping import Interruption
 from sac_lightning.cli.sweepfolder import SweepFolder
 from sac_lightning.errors import ConfigError, as_whole, require, whole
+from sac_lightning.files import write_atomically
 from sac_lightning.hardware import resolve_threads
 
 Jobs = Sequence[Sequence[str]]
@@ -81,7 +82,8 @@ class Multirun:
         self._tell_jobs(f"hydra.sweep.dir='{escaped}'")
         with read_write(hydra):
             hydra.sweep.dir = str(folder.path)
-        OmegaConf.save(self.config, folder.path / "multirun.yaml")
+        text = OmegaConf.to_yaml(self.config)
+        write_atomically(folder.path / "multirun.yaml", lambda file: file.write_text(text, encoding="utf-8"))
         return folder
 
     def subfolder(self, number: int, overrides: Sequence[str]) -> str:
@@ -92,9 +94,12 @@ class Multirun:
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)
         try:
-            return str(OmegaConf.select(composed, "hydra.sweep.subdir"))
+            subdir = str(OmegaConf.select(composed, "hydra.sweep.subdir"))
         finally:
             HydraConfig.instance().cfg = before
+        inside = ".." not in Path(subdir).parts and not Path(subdir).is_absolute()
+        require(inside, "hydra.sweep.subdir", subdir, "must name a folder within the sweep's, without '..'")
+        return subdir
 
     def launch(self, jobs: Jobs, first: int, paths: Sequence[Path]) -> int:
         """Run `jobs`, numbered from `first`, in `paths` to their ends; FAILED if the launcher itself did.

@@ -16,13 +16,14 @@ from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import FREE, Resumption, open_run
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable
+from sac_lightning.cli.saved import read_saved
 from sac_lightning.cli.status import DONE, ENDED, FAILED, INTERRUPTED, MISTAKE
 from sac_lightning.cli.stopping import told_to_stop
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
-ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads"}
+ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads", "allowed_prefixes"}
 
 
 class ForeignRun(Exception):
@@ -67,8 +68,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep
         raise ConfigError("resume", cfg.resume, "continues one run; for a sweep give sweep.resume=true")
     resumption = None
     if directory.config.is_file():
-        saved = OmegaConf.load(directory.config)
-        assert isinstance(saved, DictConfig)
+        saved = read_saved(directory.config)
         _refuse_another(cfg, saved, directory)
         done = _done(directory)
         if done is not None:
@@ -97,6 +97,9 @@ def _refuse_another(cfg: DictConfig, saved: DictConfig, directory: RunDirectory)
     now, was = (OmegaConf.to_container(each) for each in (portable(cfg), saved))
     assert isinstance(now, dict)
     assert isinstance(was, dict)
+    for each in (now, was):
+        if isinstance(each.get("env"), dict):
+            each["env"].pop("allowed_prefixes", None)
     for key in sorted({str(key) for key in {*now, *was}} - ASIDE):
         if now.get(key) != was.get(key):
             where, given, before = _difference(key, now.get(key), was.get(key))

@@ -60,7 +60,7 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
         composed.append(cfg)
         try:
             code, objective = job(cfg)
-        except (ConfigError, OmegaConfBaseException) as error:
+        except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
             code, objective = tell_mistake(error), None
         if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep judges its jobs by what they have left
             codes.append(code)

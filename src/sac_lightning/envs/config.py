@@ -114,6 +114,8 @@ class EnvConfig:
             value = getattr(self, key)
             hint = f"must be {' or '.join(allowed)}.{did_you_mean(str(value), allowed)}"
             require(value in allowed, f"env.{key}", value, hint)
+        own = "is for use as a library: a function that makes an env"
+        require(self.make is None or callable(self.make), "env.make", self.make, own)
         steps = self.max_episode_steps
         require(
             steps is None or whole(steps) >= 1,

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from sac_lightning.errors import names_path, require
+from sac_lightning.files import no_link, write_atomically
 
 STEP = "env_steps"
 LEADING_COLUMNS = (
@@ -128,20 +129,14 @@ class MetricsCSV(Logger):
     def _append(self, env_steps: int) -> None:
         if self._file is None:
             # Unbuffered: the row leaves the process in one call.
-            self._file = self.path.open("ab", buffering=0)
+            self._file = io.FileIO(self.path, "ab", opener=no_link)
         self._file.write(self._line(env_steps))
 
     def _rewrite(self) -> None:
         self._close()
         self._rows = dict(sorted(self._rows.items()))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("wb") as file:
-            file.write(_line(self._columns))
-            file.writelines(self._line(step) for step in self._rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        lines = (_line(self._columns), *(self._line(step) for step in self._rows))
+        write_atomically(self.path, lambda temporary: temporary.write_bytes(b"".join(lines)))
 
     def _close(self) -> None:
         if self._file is not None:
