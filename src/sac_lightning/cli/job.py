@@ -60,7 +60,7 @@ def _begin(cfg: DictConfig, overrides: list[str]) -> Outcome:
 def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
     resumption = open_run(str(composed.resume))
     cfg = resumed_config(resumption, composed, overrides)
-    if resumption.env_steps >= cfg.total_env_steps:
+    if resumption.env_steps >= cfg.total_env_steps and not resumption.evaluation_due:
         told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
         print(f"{resumption.directory.path} {told}")
         return Outcome(0, {})

@@ -12,13 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
+from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.files import DamagedFile
 from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
+from sac_lightning.seeding import Streams
 
 # What cannot change the past: how far to go, and how the run is watched.
-FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
+FREE = ("resume", "total_env_steps", "eval_max_steps", "logger", "callbacks", "trainer")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Resumption:
     env_steps: int
     epochs: int
     run_id: str | None
+    evaluation_due: bool = False
 
     def max_epochs(self, total_env_steps: int, steps_per_epoch: int) -> int:
         """Lightning's epoch count at the end: an epoch that a stop cut in two counts as two."""
         whole_run = math.ceil(total_env_steps / steps_per_epoch)
-        return self.epochs + whole_run - self.env_steps // steps_per_epoch
+        left = whole_run - self.env_steps // steps_per_epoch if self.env_steps < total_env_steps else 0
+        return self.epochs + left + self.evaluation_due
 
 
 def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
@@ -86,6 +90,7 @@ def open_run(value: str) -> Resumption:
         env_steps=int(content["state_dict"]["env_steps"]),
         epochs=int(progress["processed"]),
         run_id=own.get("run_id"),
+        evaluation_due=content.get(ReplayDataModule.__qualname__, {}).get("evaluation_due", False),
     )
 
 
@@ -114,6 +119,7 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
     """The run's own config with the free overrides applied. Raises ConfigError for any other difference."""
     saved = OmegaConf.load(resumption.directory.config)
     assert isinstance(saved, DictConfig)
+    _complete(saved)
     saved.paths.run_dir = str(resumption.directory.path)
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
@@ -126,6 +132,12 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
         else:
             _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
     return saved
+
+
+def _complete(saved: DictConfig) -> None:
+    """Add the keys that runs did not have before, as those runs evaluated."""
+    saved.setdefault("eval_seed", Streams.of(saved.seed).evaluation)
+    saved.setdefault("eval_max_steps", None)
 
 
 def _refuse_difference(override: Override, value: Any, was: Any) -> None:
