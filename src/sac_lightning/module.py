@@ -284,12 +284,19 @@ class SACModule(LightningModule):
             return
         step_schedules(self.lr_schedulers())
 
-    def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
-        """An evaluation is run by the loader: tell it."""
+    def validation_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
+        """Log an evaluation, which the loader runs."""
         check_weights(self)
         with self._acting_exactly(), naming_update(self.grad_steps, self.env_steps):
             (evaluation,) = evaluations
-        metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
+        if evaluation is None:  # interrupted: callbacks must not judge the metrics of the one before
+            self.trainer.sanity_checking = True
+            return
+        metrics = {
+            "eval/return_mean": evaluation.return_mean,
+            "eval/return_std": evaluation.return_std,
+            "eval/episodes": float(len(evaluation.returns)),
+        }
         self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
         self.tell(metrics, int(self.env_steps))
 

@@ -12,7 +12,7 @@ class Streams(NamedTuple):
     env: int
     action: int
     replay: int
-    evaluation: int
+    evaluation: int  # of runs before `eval_seed`; it stays, so that the seeds below do not move
     init: int
     update: int
     process: int  # the global generators, for whatever is not ours

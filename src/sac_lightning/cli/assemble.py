@@ -188,6 +188,8 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         capacity=cfg.replay.capacity,
         eval_episodes=cfg.eval_episodes,
         eval_envs=cfg.get("eval_envs", 10),  # a run of before has none
+        eval_seed=cfg.eval_seed,
+        eval_max_steps=cfg.eval_max_steps,
         seed=cfg.seed,
         device=device,
         journal_dir=Path(cfg.paths.run_dir) / "replay",

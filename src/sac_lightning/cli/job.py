@@ -63,7 +63,7 @@ def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
     check_values(cfg)
     total = cfg.total_env_steps
     require(whole(total) >= 1, "total_env_steps", total, "must be a whole number of at least 1")
-    if resumption.env_steps >= cfg.total_env_steps:
+    if resumption.env_steps >= cfg.total_env_steps and not resumption.evaluation_due:
         told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
         print(f"{resumption.directory.path} {told}")
         return Outcome(0, {})

@@ -14,13 +14,15 @@ from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.saved import check_saved, read_saved
 from sac_lightning.cli.values import allowed_packages
+from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.errors import ConfigError, require
 from sac_lightning.files import DamagedFile, check_no_links
 from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
+from sac_lightning.seeding import Streams
 
 # What cannot change the past: how far to go, and how the run is watched.
-FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
+FREE = ("resume", "total_env_steps", "eval_max_steps", "logger", "callbacks", "trainer")
 # They belong to a command line, never to a file.
 PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes")
 
@@ -34,11 +36,13 @@ class Resumption:
     env_steps: int
     epochs: int
     run_id: str | None
+    evaluation_due: bool = False
 
     def max_epochs(self, total_env_steps: int, steps_per_epoch: int) -> int:
         """Lightning's epoch count at the end: an epoch that a stop cut in two counts as two."""
         whole_run = math.ceil(total_env_steps / steps_per_epoch)
-        return self.epochs + whole_run - self.env_steps // steps_per_epoch
+        left = whole_run - self.env_steps // steps_per_epoch if self.env_steps < total_env_steps else 0
+        return self.epochs + left + self.evaluation_due
 
 
 def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
@@ -86,12 +90,14 @@ def open_run(value: str) -> Resumption:
     try:
         run_id = content.get(CHECKPOINT_KEY, {}).get("run_id")
         progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        data = content.get(ReplayDataModule.__qualname__, {})
         return Resumption(
             directory,
             checkpoint,
             env_steps=int(content["state_dict"]["env_steps"]),
             epochs=int(progress["processed"]),
             run_id=None if run_id is None else str(run_id),
+            evaluation_due=bool(data.get("evaluation_due", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         raise DamagedFile(checkpoint, "is no checkpoint of a training run") from None
@@ -130,6 +136,7 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
     keys = [each.key_or_group.replace("/", ".") for each in parsed]
     given = [key for key in keys if key.split(".")[0] in FREE]
     check_saved(saved, directory.path, allowed_packages(composed), given)
+    _complete(saved)
     for key in PERMISSIONS:
         OmegaConf.update(saved, key, OmegaConf.select(composed, key), merge=False, force_add=True)
     saved.paths = {"run_dir": str(directory.path)}
@@ -145,6 +152,12 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
         else:
             _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
     return saved
+
+
+def _complete(saved: DictConfig) -> None:
+    """Add the keys that runs did not have before, as those runs evaluated."""
+    saved.setdefault("eval_seed", Streams.of(saved.seed).evaluation)
+    saved.setdefault("eval_max_steps", None)
 
 
 def _refuse_difference(override: Override, value: Any, was: Any) -> None:

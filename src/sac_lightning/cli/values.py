@@ -53,16 +53,8 @@ GROUPS = (
 
 # Keys whose number the config passes on to others, in their place or by ${...}.
 COUNTS = (
-    *(
-        "seed",
-        "total_env_steps",
-        "steps_per_epoch",
-        "eval_episodes",
-        "eval_envs",
-        "learning_starts",
-        "num_envs",
-    ),
-    *("num_envs", "batch_size", "log_every_n_env_steps", "threads"),
+    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
+    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "log_every_n_env_steps", "threads"),
 )
 
 

@@ -32,6 +32,7 @@ LEADING_COLUMNS = (
     "train/q_mean",
     "eval/return_mean",
     "eval/return_std",
+    "eval/episodes",
     "time/env_steps_per_s",
 )
 IGNORED = frozenset({"epoch", STEP})
