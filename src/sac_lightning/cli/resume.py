@@ -17,8 +17,8 @@ from sac_lightning.files import DamagedFile
 from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
 
-# What cannot change the past: how far to go, and how the run is watched.
-FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
+# What may differ: how far to go, where, and how the run is watched.
+FREE = ("resume", "total_env_steps", "device", "logger", "callbacks", "trainer")
 
 
 @dataclass(frozen=True)
