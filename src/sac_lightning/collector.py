@@ -15,7 +15,7 @@ from sac_lightning.errors import require
 from sac_lightning.finite import check_action
 from sac_lightning.policy import Policy
 from sac_lightning.replay import ReplayBuffer
-from sac_lightning.seeding import torch_generator
+from sac_lightning.seeding import continue_generator, torch_generator
 from sac_lightning.spaces import ActionSpec, Array
 
 # Densities are for diagnostics, which average over mini-batches: some will do.
@@ -176,7 +176,7 @@ class Collector:
         self._warm_up.bit_generator.state = json.loads(state["warm_up"])
         if state["generator"] is not None:
             self._generator = torch.Generator(device=device)
-            self._generator.set_state(state["generator"].cpu())
+            continue_generator(self._generator, state["generator"])
         if episodes_go_on:
             kept = ("obs", "returns", "lengths", "resetting")
             arrays = [state[key].numpy().copy() for key in kept]

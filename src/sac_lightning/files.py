@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ class DamagedFile(Exception):
 
 def sync_directory(directory: Path) -> None:
     """Make a rename in `directory` last."""
+    if sys.platform == "win32":  # where a folder cannot be opened
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

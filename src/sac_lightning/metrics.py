@@ -53,16 +53,18 @@ class MetricWindow:
             "episodes": [list(episode) for episode in self._episodes],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
         self._recent = {
-            names: list(torch.stack([_row(state["updates"][name]) for name in names], dim=1).unbind())
+            names: list(
+                torch.stack([_row(state["updates"][name]).to(device) for name in names], dim=1).unbind()
+            )
             for names in _apart(state["updates"])
         }
         # Format 1 had no sums, but the numbers of all updates.
         sums = state.get("sums", {})
-        self._sums = {names: in_one(sums[name] for name in names) for names in _apart(sums)}
+        self._sums = {names: in_one(sums[name].to(device) for name in names) for names in _apart(sums)}
         self._counts = {names: state["counts"][names[0]] for names in self._sums}
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 

@@ -27,7 +27,7 @@ from sac_lightning.networks import Actor, ActorConfig, CriticConfig, CriticEnsem
 from sac_lightning.optim import step_schedules
 from sac_lightning.policy import Policy
 from sac_lightning.rng import global_rng_state, restore_global_rng
-from sac_lightning.seeding import Streams, torch_generator
+from sac_lightning.seeding import Streams, continue_generator, torch_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.spec import PlainSpec, from_spec
 from sac_lightning.types import Origin
@@ -186,8 +186,8 @@ class SACModule(LightningModule):
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
         if self._resumed is not None:
-            self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
-            self._window.load_state_dict(self._resumed["window"])
+            continue_generator(self._noise_generator, self._resumed["noise_generator"], warn=True)
+            self._window.load_state_dict(self._resumed["window"], self.device)
             self.latest.update(self._resumed["latest"])
         if self.entropy.warning:
             log.warning(self.entropy.warning)

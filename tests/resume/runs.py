@@ -91,16 +91,22 @@ class Run:
             due = content[ReplayDataModule.__qualname__]["evaluation_due"]
             epochs = progress["processed"] + left + due
             resume_from = last
-        trainer = pl.Trainer(
+        self.trainer(directory, epochs, extra, csv_log).fit(module, data, ckpt_path=resume_from)
+
+    def trainer(
+        self, directory: Path, epochs: int, extra: Iterable[Callback] = (), logger: Any = False
+    ) -> pl.Trainer:
+        """A Trainer with everything that a resumable run needs."""
+        checkpoints = directory / "checkpoints"
+        return pl.Trainer(
             max_epochs=epochs,
             precision=self.precision,
-            logger=csv_log,
-            callbacks=[*extra, GracefulStop(), BestCheckpoint(last.parent), LastCheckpoint(last.parent)],
+            logger=logger,
+            callbacks=[*extra, GracefulStop(), BestCheckpoint(checkpoints), LastCheckpoint(checkpoints)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=directory,
             **QUIET,
         )
-        trainer.fit(module, data, ckpt_path=resume_from)
 
     def with_more(self, **changes: Any) -> "Run":
         """Another run that differs in `changes`."""

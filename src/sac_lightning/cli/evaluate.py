@@ -33,7 +33,7 @@ def command() -> int:
         print("error: -m: evaluates one run at a time; call it once for each", file=sys.stderr)
         return 2
     with _sigterm_as_ctrl_c():
-        return hydra_command("eval", _job)
+        return hydra_command("eval", _job, paths=("run", "checkpoint"))
 
 
 @contextmanager
@@ -104,7 +104,9 @@ class Run:
     @classmethod
     def at(cls, path: str) -> "Run":
         """The run in the folder `path`. Raises ConfigError that says what is missing there."""
-        folder = Path(path)
+        from sac_lightning.cli.paths import typed_path
+
+        folder = typed_path(path)
         require(folder.is_dir(), "run", path, "is no run: there is no such folder")
         file = folder / "config.yaml"
         require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
@@ -153,9 +155,11 @@ class Run:
 
     def checkpoint(self, which: str) -> Path:
         """The file of `best`, `last` or a path; a run without a best one has its last."""
+        from sac_lightning.cli.paths import typed_path
+
         folder = self.path / "checkpoints"
         names = {"best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}
-        places = [folder / name for name in names[which]] if which in names else [Path(which)]
+        places = [folder / name for name in names[which]] if which in names else [typed_path(which)]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             raise ConfigError("checkpoint", which, f"there is no {' and no '.join(map(str, places))}")

@@ -35,10 +35,11 @@ def command() -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         print("error: -m: exports one run at a time; call it once for each", file=sys.stderr)
         return 2
-    return hydra_command("export", _job)
+    return hydra_command("export", _job, paths=("run", "checkpoint", "out"))
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.paths import typed_path
     from sac_lightning.export import ExportError
 
     kind = str(cfg.format)
@@ -46,7 +47,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     run = Run.at(str(cfg.run))
     checkpoint = run.checkpoint(str(cfg.checkpoint))
     need(kind)
-    out = run.path / PLACES[kind] if cfg.out is None else Path(str(cfg.out)).expanduser()
+    out = run.path / PLACES[kind] if cfg.out is None else typed_path(str(cfg.out))
     export = _dataset if kind == "minari" else _policy
     try:
         return 0, export(cfg, run, checkpoint, out)

@@ -21,8 +21,8 @@ from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
 from sac_lightning.seeding import Streams
 
-# What cannot change the past: how far to go, and how the run is watched.
-FREE = ("resume", "total_env_steps", "eval_max_steps", "logger", "callbacks", "trainer")
+# What may differ: how far to go, where, and how the run is watched.
+FREE = ("resume", "total_env_steps", "eval_max_steps", "device", "logger", "callbacks", "trainer")
 # They belong to a command line, never to a file.
 PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes")
 

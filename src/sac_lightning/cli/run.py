@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,11 +134,15 @@ class _Run:
         if code != DONE:
             for callback in _callbacks_of(self.trainer):
                 if isinstance(callback, PlotCallback):
-                    callback.draw(self.trainer)
+                    self._despite_errors("the plots", partial(callback.draw, self.trainer))
+        self._despite_errors("summary.json", lambda: self.directory.write_summary(summary))
+
+    def _despite_errors(self, what: str, write: Callable[[], object]) -> None:
+        """A full disk, or a folder that is read-only: what ended the run has been reported."""
         try:
-            self.directory.write_summary(summary)
-        except OSError as error:  # a full disk; what ended the run has been told
-            log.error("summary.json could not be written: %s", error)
+            write()
+        except OSError as error:
+            log.error("%s could not be written: %s", what, error)
 
     def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
@@ -160,7 +165,9 @@ class _Run:
             "alpha": latest.get("train/alpha"),
             "entropy": latest.get("train/entropy"),
             "target_entropy": latest.get("train/target_entropy"),
-            "env_steps_per_s": (env_steps - self._first_step) / wall if wall > 0 else None,
+            "env_steps_per_s": (env_steps - self._first_step) / wall
+            if env_steps > self._first_step
+            else None,
             "wall_time_s": wall,
         }
 

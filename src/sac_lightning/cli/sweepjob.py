@@ -1,6 +1,5 @@
 """One job of a sweep: begun, gone on with or already done; summary.json says how it ended."""
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,7 +16,7 @@ from sac_lightning.cli.resume import FREE, Resumption, open_run
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable
 from sac_lightning.cli.saved import read_saved
-from sac_lightning.cli.status import DONE, ENDED, FAILED, INTERRUPTED, MISTAKE
+from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED, MISTAKE
 from sac_lightning.cli.stopping import told_to_stop
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
@@ -38,12 +37,11 @@ def run_sweep_job(
     In a pool an exception would end the other jobs at once: there an interruption is an outcome too.
     """
     try:
-        with told_to_stop(sweep) if in_pool else nullcontext(), directory.held():
+        with told_to_stop(sweep) if in_pool else nullcontext(), directory.held(wait=True):
             outcome = _train_or_fail(cfg, directory, overrides, sweep)
     except KeyboardInterrupt:
         if not in_pool:
             raise
-        directory.forget_if_empty()
         return Outcome(INTERRUPTED, {})
     if outcome.code == INTERRUPTED and not in_pool:
         raise KeyboardInterrupt
@@ -70,7 +68,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep
     if directory.config.is_file():
         saved = read_saved(directory.config)
         _refuse_another(cfg, saved, directory)
-        done = _done(directory)
+        done = directory.ended()
         if done is not None:
             print(f"{directory.path} is done already")
             return Outcome(DONE, done)
@@ -114,15 +112,6 @@ def _difference(key: str, now: Any, was: Any) -> tuple[str, Any, Any]:
     return key, now, was
 
 
-def _done(directory: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a job that has come to its end."""
-    try:
-        summary = json.loads(directory.summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) and summary.get("status") in ENDED else None
-
-
 def _failed(
     code: int, error: BaseException, cfg: DictConfig, directory: RunDirectory, overrides: Sequence[str]
 ) -> Outcome:
@@ -136,7 +125,10 @@ def _failed(
         "env_id": OmegaConf.select(cfg, "env.id", throw_on_missing=False),
         "seed": cfg.seed,
     }
-    directory.write_summary(summary)
+    try:
+        directory.write_summary(summary)
+    except OSError as failed:  # what ended the job has been reported
+        print(f"error: {_one_line(failed)}", file=sys.stderr)
     return Outcome(code, summary)
 
 

@@ -104,6 +104,11 @@ class MetricsCSV(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: `config.yaml` lies in the same directory."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file has no rows."""
+        return not self._rows
+
     @rank_zero_only
     def truncate_after(self, env_steps: int) -> None:
         """Drop the rows beyond `env_steps`; the file is replaced as a whole or not at all."""

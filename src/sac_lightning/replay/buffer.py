@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.errors import ConfigError, require
+from sac_lightning.seeding import continue_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, Origin, Sample
 
@@ -110,4 +111,4 @@ class ReplayBuffer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self.added = state["added"]
-        self.generator.set_state(state["generator"].cpu())
+        continue_generator(self.generator, state["generator"])
