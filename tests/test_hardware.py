@@ -19,13 +19,13 @@ FAULTS = """
     from sac_lightning.spaces import BoxAction, ObsSpec
     from sac_lightning.hardware import keep_freed_memory
     from sac_lightning.types import Batch, Sample
-    from sac_lightning.update import Update
+    from sac_lightning.update import Parts, Update
 
     torch.set_num_threads(1)
     keep_freed_memory()
     module = SACModule(ObsSpec((3,), "float32"), BoxAction((-1.0,), (1.0,), (1,)))
     owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
-    update = Update(module._parts(), [Adam(each) for each in owned])
+    update = Update(Parts.of(module), [Adam(each) for each in owned])
 
     def faults(updates):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -53,7 +53,7 @@ def test_an_update_takes_no_page_faults() -> None:
 @pytest.mark.parametrize("head", ["tanh_normal", "categorical"])
 def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> None:
     from sac_lightning.types import Batch, Sample
-    from sac_lightning.update import Update
+    from sac_lightning.update import Parts, Update
 
     found = []
     for compiled in (False, True):
@@ -62,7 +62,7 @@ def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> Non
         module = module_of(head).cuda()
         owned = (module.critic.parameters(), module.actor.parameters(), [module.log_alpha])
         optimizers = [torch.optim.Adam(each, lr=1e-3) for each in owned]
-        update = Update(module._parts(), optimizers, compiled=compiled)
+        update = Update(Parts.of(module), optimizers, compiled=compiled)
         rows = [
             update(Sample(Batch(*(each.cuda() for each in sample.rows)), sample.drawn.cuda()), noise.cuda())
             for sample, noise in samples

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.evaluation import check_max_steps
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -35,7 +36,8 @@ def check_overlap(overlap: Any, collect_steps: int) -> None:
 def check_counts(data: Any) -> None:
     """Raise ConfigError unless what a data module counts is a whole number that is large enough."""
     counts = ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_envs")
-    for least, keys in ((1, counts), (0, ("eval_episodes", "learning_starts", "seed"))):
+    for least, keys in ((1, counts), (0, ("eval_episodes", "eval_seed", "learning_starts", "seed"))):
         for key in keys:
             value = getattr(data, key)
             require(whole(value) >= least, key, value, f"must be a whole number of at least {least}")
+    check_max_steps("eval_max_steps", data.eval_max_steps)

@@ -12,6 +12,8 @@ from sac_lightning.collector import Collector
 from sac_lightning.envs import EnvConfig
 from sac_lightning.envs.guard import CheckedVectorEnv
 from sac_lightning.envs.state import Guarantee, capture, guarantee, obstacle, restore
+from sac_lightning.errors import ConfigError
+from sac_lightning.locking import FolderInUse, FolderLock
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
@@ -44,6 +46,7 @@ class Collection:
         streams = Streams.of(seed)
         self._streams, self._device = streams, device
         self._build_envs = partial(env.build_vector, num_envs)
+        self._lock = None if journal_dir is None else _locked(journal_dir)
         self._open = True
         self._left_at: dict[str, Any] | None = None  # the state in which `close` left the envs
         self.envs: CheckedVectorEnv = self._build_envs()
@@ -110,6 +113,7 @@ class Collection:
             log.warning("the envs' state could not be kept (%s): a later fit begins new episodes", error)
         self.collector.close()
         self.envs.close()
+        self._unlock()
 
     def abandon(self) -> None:
         """Give the envs up after an exception, which may have come in the middle of a step."""
@@ -118,11 +122,14 @@ class Collection:
             self.collector.close(wait=False)
             with suppress(Exception):
                 self.envs.abandon()
+            self._unlock()
 
     def reopen(self) -> None:
         """Make the envs anew for a later fit, unless they are still open."""
         if self._open:
             return
+        if self.journal is not None:
+            self._lock = _locked(self.journal.directory)
         self.envs = self._build_envs()
         self.collector.reopen(self.envs)
         if self._left_at is not None:
@@ -133,7 +140,23 @@ class Collection:
             self.replay.end_episodes()
         self._open, self._left_at = True, None
 
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
     def _restart_episodes(self, env_steps: int) -> None:
         # The first reset would play the run's first episode again; this seed belongs to this moment.
         self.collector.restart_episodes(self._streams.env + env_steps)
         self.envs.env_steps = env_steps
+
+
+def _locked(journal_dir: Path) -> FolderLock:
+    """The lock of a journal, while envs are open: two fits would prune each other's transitions."""
+    journal_dir.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(journal_dir)
+    try:
+        lock.acquire()
+    except FolderInUse:
+        told = "is in use by another fit: wait until it has ended, or name another folder"
+        raise ConfigError("journal_dir", journal_dir, told) from None
+    return lock

@@ -13,8 +13,9 @@ from sac_lightning.algorithm.policy import Policy
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.envs.raw_reward import raw_rewards
 from sac_lightning.errors import require
+from sac_lightning.finite import check_action
 from sac_lightning.replay import ReplayBuffer
-from sac_lightning.seeding import torch_generator
+from sac_lightning.seeding import continue_generator, torch_generator
 from sac_lightning.spaces import ActionSpec, Array
 
 # Densities are for diagnostics, which average over mini-batches: some will do.
@@ -70,9 +71,10 @@ class Collector:
     With `overlap`, a step begins as soon as the one before has landed, in a thread, and goes on while the
     updates of that turn run: its actions are those of the policy before these updates, one turn old.
 
-    Only `terminated` ends a return; `truncated` is stored for n-step returns and exports. Under
-    Gymnasium's two autoreset modes the last real observation is found where each keeps it: SAME_STEP in `info["final_obs"]`; NEXT_STEP in
-    the observation itself, followed by one step that ignores its action and is not stored.
+    Only `terminated` ends a return; `truncated` is stored for n-step returns and exports. Under Gymnasium's
+    two autoreset modes the last real observation is found where each keeps it: SAME_STEP in
+    `info["final_obs"]`; NEXT_STEP in the observation itself, followed by one step that ignores its action and
+    is not stored.
     """
 
     def __init__(
@@ -180,7 +182,7 @@ class Collector:
         self._warm_up.bit_generator.state = json.loads(state["warm_up"])
         if state["generator"] is not None:
             self._generator = torch.Generator(device=device)
-            self._generator.set_state(state["generator"].cpu())
+            continue_generator(self._generator, state["generator"])
         if episodes_go_on:
             kept = ("obs", "returns", "lengths", "resetting", "discounted")
             arrays = [state[key].numpy().copy() for key in kept]
@@ -219,7 +221,9 @@ class Collector:
 
     def _begin(self, policy: Policy) -> Underway:
         action, log_prob = self._choose(policy)
-        step = partial(self._land, self.action.to_env(action))
+        env_action = self.action.to_env(action)
+        check_action(env_action, self._obs)
+        step = partial(self._land, env_action)
         landed = step if self._thread is None else self._thread.submit(step).result
         return Underway(action, log_prob, landed)
 

@@ -18,12 +18,18 @@ from sac_lightning.envs import EnvConfig, action_spec, obs_spec
 from sac_lightning.envs.config import Env
 from sac_lightning.envs.given import env_config
 from sac_lightning.errors import as_whole, number, require, whole
-from sac_lightning.evaluation import Evaluation, Evaluator
+from sac_lightning.evaluation import (
+    EVAL_SEED,
+    NO_TIME_LIMIT,
+    Evaluation,
+    EvaluationStopped,
+    Evaluator,
+    has_time_limit,
+)
 from sac_lightning.loaders import Iteration, SizedLoader
 from sac_lightning.loops import allow_uneven_epochs, fast_dev_run, settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.size import GIB
-from sac_lightning.seeding import Streams
 from sac_lightning.spaces import ActionSpec, ObsSpec
 from sac_lightning.stepping import StepOptions, fast_dev_run_sizes
 
@@ -46,7 +52,9 @@ class ReplayDataModule(LightningDataModule):
     those of the policy before these updates. That pays for envs that take long.
 
     Evaluation has envs of its own, `eval_envs` at most. Where only one env can exist, `eval_episodes=0` turns
-    evaluation off; then no more than `num_envs` exist at any time.
+    evaluation off; then no more than `num_envs` exist at any time. Episode i starts from
+    `reset(seed=eval_seed + i)`, whatever `seed` is, and ends after at most `eval_max_steps` steps (None:
+    where its env ends it). An evaluation that a stop interrupts is made again by the fit that continues.
     """
 
     total_env_steps: int
@@ -69,6 +77,8 @@ class ReplayDataModule(LightningDataModule):
         replay: ReplayBuffer | None = None,
         eval_episodes: int = 10,
         eval_envs: int = 10,
+        eval_seed: int = EVAL_SEED,
+        eval_max_steps: int | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
         journal_dir: Path | str | None = None,
@@ -79,8 +89,9 @@ class ReplayDataModule(LightningDataModule):
         self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
         self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
         self.turns_per_batch, self.overlap = as_whole(turns_per_batch), overlap
-        self.eval_episodes, self.seed, self.utd_ratio = as_whole(eval_episodes), as_whole(seed), utd_ratio
-        self.eval_envs = as_whole(eval_envs)
+        self.eval_episodes, self.eval_envs = as_whole(eval_episodes), as_whole(eval_envs)
+        self.eval_seed, self.eval_max_steps = as_whole(eval_seed), as_whole(eval_max_steps)
+        self.seed, self.utd_ratio = as_whole(seed), utd_ratio
         self.device = torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
         check_counts(self)
@@ -93,7 +104,9 @@ class ReplayDataModule(LightningDataModule):
         self.evaluator: Evaluator | None = None
         self._loader: SizedLoader[Iteration] | None = None
         self._options: StepOptions | None = None
-        self._ending = False
+        self._ending, self._has_time_limit = False, True
+        self.stop_requested: Callable[[], bool] = lambda: False  # asked at every step of an evaluation
+        self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
         self._warm_up = self.learning_starts  # of the present fit
 
     def _check(self) -> None:
@@ -135,6 +148,7 @@ class ReplayDataModule(LightningDataModule):
             probe = self.env.build()
             try:
                 self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
+                self._has_time_limit = has_time_limit(probe)
             finally:
                 probe.close()
         return self._specs
@@ -158,11 +172,14 @@ class ReplayDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
         obs, action = self.specs
-        first, tries = Streams.of(self.seed).evaluation, fast_dev_run(self.trainer)
+        tries = fast_dev_run(self.trainer)
         self.teardown("validate")
         if self.eval_episodes:
-            seeds = range(first, first + min(tries or self.eval_episodes, self.eval_episodes))
-            self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs)
+            episodes = min(tries or self.eval_episodes, self.eval_episodes)
+            seeds = range(self.eval_seed, self.eval_seed + episodes)
+            self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs, self.eval_max_steps)
+            if self.eval_max_steps is None and not self._has_time_limit:
+                log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
         if stage != "fit":
             return
         assert self.trainer is not None
@@ -192,7 +209,7 @@ class ReplayDataModule(LightningDataModule):
         self.collection.collector.learning_starts = self._warm_up
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
-        """The rest of the present epoch: collect, update, collect, update …"""
+        """The rest of the present epoch: collect, update, … or one empty batch before its evaluation."""
         if self._options is None:
             assert self.trainer is not None
             settle_epochs(self.trainer)
@@ -205,6 +222,9 @@ class ReplayDataModule(LightningDataModule):
         sizes = self._options.batch_sizes(self.turns_per_batch or 1, steps)
         if tries := fast_dev_run(self.trainer):
             sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_turn)
+        assert self.trainer is not None
+        if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
+            sizes = [0]
         self._loader = SizedLoader(sizes, self._turn)
         if self._ending:
             self._loader.stop()
@@ -225,11 +245,11 @@ class ReplayDataModule(LightningDataModule):
 
     @property
     def epoch_cut_short(self) -> bool:
-        """Whether `end_epoch_early` left env steps of the present epoch undone."""
-        return self._loader is not None and self._loader.cut_short
+        """Whether a stop left env steps of the present epoch, or its evaluation, undone."""
+        return self.evaluation_due or (self._loader is not None and self._loader.cut_short)
 
-    def val_dataloader(self) -> SizedLoader[Evaluation] | list[Any]:
-        """One item: an evaluation of the module's present policy; no loader where evaluation is off."""
+    def val_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
+        """One item: an evaluation of the present policy, or None; no loader where evaluation is off."""
         return SizedLoader([1], self._evaluate) if self.eval_episodes else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -252,13 +272,16 @@ class ReplayDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything gathered, for a checkpoint: Lightning calls this."""
-        return {} if self.collection is None else self.collection.state_dict()
+        if self.collection is None:
+            return {}
+        return {**self.collection.state_dict(), "evaluation_due": self.evaluation_due}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
         assert self.trainer is not None
         if self.collection is not None and self.trainer.state.fn == "fit":
             self.collection.load_state_dict(state)
+            self.evaluation_due = state.get("evaluation_due", False)
 
     # --- one turn ------------------------------------------------------------------------------------
 
@@ -282,9 +305,20 @@ class ReplayDataModule(LightningDataModule):
             fused_action=collector.fuse_action(policy) if updates and self._fuses_action else None,
         )
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self) -> Evaluation | None:
+        """None where a stop interrupted it."""
         assert self.evaluator is not None
-        return self.evaluator.run(self._policy)
+        try:
+            evaluation = self.evaluator.run(self._policy, self._stops)
+        except EvaluationStopped:
+            self.evaluation_due = True
+            return None
+        self.evaluation_due = False
+        return evaluation
+
+    def _stops(self) -> bool:
+        assert self.trainer is not None
+        return self.trainer.state.fn == "fit" and (self._ending or self.stop_requested())
 
     @property
     def _fuses_action(self) -> bool:

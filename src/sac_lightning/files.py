@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write` gets a temporary name beside `path`; what it wrote is synced and renamed to `path`.
 
     A crash at any instant leaves the old file or the new one. The temporary file is removed on an error;
-    an OSError names `path`.
+    an OSError names `path`. Neither name is followed where it is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # left by a crash, or a link that somebody has put there
+        os.close(no_link(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -26,6 +29,28 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             error.filename = str(path)  # a full disk is told without one
         raise
     sync_directory(path.parent)
+
+
+def no_link(path: str | os.PathLike[str], flags: int) -> int:
+    """An `opener` for `open` that fails where `path` is a link."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def check_no_links(folder: Path) -> None:
+    """Raise DamagedFile for a link, a pipe or a device in a run's folder or in one of its subfolders.
+
+    A run folder may come from anybody, and whatever writes there would follow a link out of it. W&B's
+    own folder is left out: it holds links of its own.
+    """
+    below = [path for path in folder.iterdir() if path.is_dir() and path.name != "wandb"]
+    for place in (folder, *below):
+        for entry in os.scandir(place):
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                kind = "a link" if entry.is_symlink() else "no plain file"
+                told = (
+                    f"is {kind}: a run folder may hold only files and folders; remove it or put a copy there"
+                )
+                raise DamagedFile(Path(entry.path), told)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -47,6 +72,8 @@ class DamagedFile(Exception):
 
 def sync_directory(directory: Path) -> None:
     """Make a rename in `directory` last."""
+    if sys.platform == "win32":  # where a folder cannot be opened
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

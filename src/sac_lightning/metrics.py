@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sac_lightning.algorithm.diagnostics import PREFIX
 from sac_lightning.collector import Episode
+from sac_lightning.finite import NotFiniteError, check_updates
 from sac_lightning.types import PackedMetrics
 
 Metrics = dict[str, float]
@@ -51,15 +52,15 @@ class MetricWindow:
             "episodes": [list(episode) for episode in self._episodes],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` gave."""
         self._last = state["last"]
         updates, sums = state["updates"], state["sums"]
         self._recent = {
-            names: list(torch.stack([updates[name] for name in names], dim=1).unbind())
+            names: list(torch.stack([updates[name].to(device) for name in names], dim=1).unbind())
             for names in _apart(updates)
         }
-        self._sums = {names: torch.stack([sums[name] for name in names]) for names in _apart(sums)}
+        self._sums = {names: torch.stack([sums[name].to(device) for name in names]) for names in _apart(sums)}
         self._counts = {names: state["counts"][names[0]] for names in self._sums}
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
@@ -74,7 +75,17 @@ class MetricWindow:
         if len(kept) >= KEPT:
             self._add_up()
 
+    def check(self) -> None:
+        """Raise NotFiniteError for the first update not yet added up that has a metric of NaN or inf.
+
+        Diagnostics are left out: one that is not known is NaN.
+        """
+        for names, kept in self._recent.items():
+            if not names[0].startswith(PREFIX):
+                check_updates(names, torch.stack(kept))
+
     def _add_up(self) -> None:
+        self.check()
         for names, kept in self._recent.items():
             total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
             self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
@@ -87,7 +98,10 @@ class MetricWindow:
         return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
-        """Training episodes that have ended."""
+        """Training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
+        for episode in episodes:
+            if not math.isfinite(episode.ret):  # the rewards that are learned from may be a wrapper's
+                raise NotFiniteError(f"the return of a training episode is {episode.ret}")
         self._episodes += episodes
 
     def due(self, env_steps: int) -> bool:

@@ -19,6 +19,7 @@ from sac_lightning.checks import check_log_every, check_trainer
 from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.entropy import EntropySetting, LearnedTemperature, TemperatureRule
 from sac_lightning.evaluation import Evaluation
+from sac_lightning.finite import check_weights, naming_update
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.heads import ActionHead, head_for
 from sac_lightning.loaders import Iteration
@@ -36,7 +37,7 @@ from sac_lightning.networks import (
 )
 from sac_lightning.optim import OptimizerStep, step_schedules
 from sac_lightning.rng import global_rng_state, restore_global_rng
-from sac_lightning.seeding import Streams, torch_generator
+from sac_lightning.seeding import Streams, continue_generator, torch_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.spec import PlainSpec, from_spec
 from sac_lightning.types import PackedMetrics, SampleInfo
@@ -185,6 +186,7 @@ class SACModule(LightningModule):
         """The module of a checkpoint, ready to act, without an env. Reads data, never a pickled program."""
         options = {"map_location": "cpu", "weights_only": True, **options}
         module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
+        check_weights(module)
         return module.eval()
 
     # --- Lightning's hooks ---------------------------------------------------------------------------
@@ -239,8 +241,8 @@ class SACModule(LightningModule):
         if self._noise_generator is None:
             self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
         if self._resumed is not None:
-            self._noise_generator.set_state(self._resumed["noise_generator"].cpu())
-            self._window.load_state_dict(self._resumed["window"])
+            continue_generator(self._noise_generator, self._resumed["noise_generator"], warn=True)
+            self._window.load_state_dict(self._resumed["window"], self.device)
             self.latest.update(self._resumed["latest"])
         if self.entropy.warning:
             log.warning(self.entropy.warning)
@@ -267,13 +269,13 @@ class SACModule(LightningModule):
         return [scheduler for scheduler in listed if scheduler is not None]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What Lightning does not save: random states and the open row of metrics."""
-        generator = self._noise_generator
-        if generator is None:
+        """What Lightning does not save. Raises NotFiniteError where weights or optimizers are not finite."""
+        check_weights(self, checkpoint.get("optimizer_states", []))
+        if self._noise_generator is None:
             return
         checkpoint[CHECKPOINT_KEY] = {
             "format": FORMAT,
-            "noise_generator": generator.get_state(),
+            "noise_generator": self._noise_generator.get_state(),
             "window": self._window.state_dict(),
             "global_rng": global_rng_state(),
             "latest": dict(self.latest),
@@ -294,7 +296,7 @@ class SACModule(LightningModule):
         """Updates as often as each iteration asks; each was collected after the updates of the one before."""
         updates = 0
         try:
-            with self._acting_in_float32():
+            with self._acting_in_float32(), naming_update(self.grad_steps, self.env_steps):
                 for iteration in iterations:
                     self._count(iteration)
                     if iteration.index is not None:
@@ -310,6 +312,7 @@ class SACModule(LightningModule):
                         self._diagnose(iteration, noise[-1, 1])
                     self._log_row(iteration)
                     updates += iteration.updates
+                self._window.check()
         finally:
             loops.count_updates(self.trainer, updates)
 
@@ -363,11 +366,19 @@ class SACModule(LightningModule):
         if loops.epoch_is_unfinished(self.trainer):
             loops.take_back_epoch(self.trainer)
 
-    def validation_step(self, evaluations: Iterable[Evaluation], batch_idx: int) -> None:
+    def validation_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
         """Logs an evaluation, which the loader runs."""
-        with self._acting_in_float32():
+        check_weights(self)
+        with self._acting_in_float32(), naming_update(self.grad_steps, self.env_steps):
             (evaluation,) = evaluations
-        metrics = {"eval/return_mean": evaluation.return_mean, "eval/return_std": evaluation.return_std}
+        if evaluation is None:  # interrupted: callbacks must not judge the metrics of the one before
+            self.trainer.sanity_checking = True
+            return
+        metrics = {
+            "eval/return_mean": evaluation.return_mean,
+            "eval/return_std": evaluation.return_std,
+            "eval/episodes": float(len(evaluation.returns)),
+        }
         self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
         self.log_metrics(metrics, int(self.env_steps))
 

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from sac_lightning.files import write_atomically
+
 Column = NDArray[np.float64]
 Metrics = Mapping[str, Column]
 
@@ -136,9 +138,5 @@ def _finish(axes: Axes, metrics: Metrics, *, is_lowest: bool = True, has_legend:
 
 
 def _save(figure: Figure, out: Path) -> None:
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
     FigureCanvasAgg(figure)
-    figure.savefig(temporary, format="png")
-    temporary.replace(out)
+    write_atomically(Path(out), lambda temporary: figure.savefig(temporary, format="png"))

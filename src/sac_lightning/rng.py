@@ -43,5 +43,5 @@ def restore_global_rng(state: dict[str, Any]) -> None:
     keys = saved["keys"].numpy().astype(np.uint32)
     np.random.set_state((saved["name"], keys, saved["position"], saved["has_gauss"], saved["cached"]))
     torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
+    for device, generator in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(generator.cpu(), device)

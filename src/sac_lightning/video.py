@@ -38,22 +38,25 @@ def check_video(env: EnvConfig) -> None:
         raise ConfigError("video", "true", f"{env.id} gives no pictures: {error}") from error
 
 
-def film(env: EnvConfig, path: Path, policy: Policy, seed: int) -> None:
-    """Write the episode that starts from `reset(seed=seed)` to `path`, whole or not at all."""
+def film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None = None) -> None:
+    """Write the episode that starts from `reset(seed=seed)` to `path`, whole or not at all.
+
+    `max_steps` is the most steps that are filmed; with None the env alone ends the episode.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # ffmpeg reads the container from the name, so the film keeps its own in a folder of its own.
     with TemporaryDirectory(prefix=".film-", dir=path.parent) as folder:
         made = Path(folder) / path.name
-        _film(env, made, policy, seed)
+        _film(env, made, policy, seed, max_steps)
         write_atomically(path, made.replace)
 
 
-def _film(env: EnvConfig, path: Path, policy: Policy, seed: int) -> None:
+def _film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None) -> None:
     import imageio.v2 as imageio
 
     camera = Camera(env.build("rgb_array"))
     fps = camera.metadata.get("render_fps") or USUAL_FPS
-    evaluator = Evaluator(lambda: camera, [seed])
+    evaluator = Evaluator(lambda: camera, [seed], max_steps=max_steps)
     try:
         with imageio.get_writer(path, fps=fps, macro_block_size=2) as camera.writer:  # H.264 needs even sizes
             evaluator.run(policy)

@@ -122,10 +122,10 @@ def test_folder_that_another_process_holds_is_waited_for(tmp_path: Path) -> None
     entered = threading.Event()
 
     def hold() -> None:
-        with RunDirectory(tmp_path).held():
+        with RunDirectory(tmp_path).held(wait=True):
             entered.set()
 
-    with RunDirectory(tmp_path).held():
+    with RunDirectory(tmp_path).held(wait=True):
         waiting = threading.Thread(target=hold)
         waiting.start()
         assert not entered.wait(0.2)

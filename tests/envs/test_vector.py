@@ -209,8 +209,16 @@ def test_workers_end_although_the_parent_only_takes_note_of_signals() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_finite_values_of_any_size_pass() -> None:
-    large = np.full((2, 3), 1e30, np.float32)  # the sum of squares overflows, the values do not
-    assert check_finite(large, np.full(2, 1e300)) is None
+def test_numbers_pass_whose_squares_float32_can_hold() -> None:
+    large = np.full((2, 3), 1.8e19, np.float32)  # the sum of squares overflows, none of them does
+    assert check_finite(large, np.full(2, -1.8e19)) is None
+    for too_large in (1.9e19, -1e30, 3.4e38):
+        assert str(check_finite(large, np.array([0.0, too_large]))).startswith(
+            f"the reward of env 1 is {too_large:g} (float32 networks can use numbers up to ±1.8e+19)"
+        )
     assert check_finite(np.zeros((1, 2), np.uint8)) is None
+    half = np.array([[65504.0, 1.0]], np.float16)
+    assert check_finite(half) is None
+    assert check_finite(half * np.float32(np.inf)) == "the observation[0] of env 0 is inf"
+    assert check_finite(np.array([[1.0, np.inf]], np.float16)) == "the observation[1] of env 0 is inf"
     assert check_finite(np.array([[0.0, -np.inf]])) == "the observation[1] of env 0 is -inf"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import IMPORTABLE, TINY, Command, Server, server  # noqa: F401 - fixtures are used by name
+from tests.cli.conftest import IMPORTABLE, ROOT, TINY, Command, Server, server  # noqa: F401 - fixtures are used by name
 
 OWN = Path(__file__).parent / "importable"
 _ALLOW = ("env.imports=[export_envs]", "env.allowed_prefixes=[export_envs]")
@@ -32,7 +32,7 @@ def process_env(home: Path) -> dict[str, str]:
     """The environment of the commands."""
     hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR", "MINARI_DATASETS_PATH")
     env = {key: value for key, value in os.environ.items() if key not in hidden}
-    path = os.pathsep.join(map(str, (IMPORTABLE, OWN)))
+    path = os.pathsep.join(map(str, (IMPORTABLE, OWN, ROOT / "src")))
     return {**env, "NETRC": os.devnull, "PYTHONPATH": path, "COLUMNS": "250", "HOME": str(home)}
 
 

@@ -131,7 +131,11 @@ class Halt(pl.Callback):
         trainer.should_stop = 136 <= vars(trainer)["datamodule"].env_steps < 150
 
 
-@pytest.mark.parametrize("options", [{"max_steps": 70, "max_epochs": -1}, {"callbacks": [Halt()]}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"max_steps": 70, "max_epochs": -1}, {"callbacks": [Halt()]}],
+    ids=["max_steps", "should_stop"],
+)
 def test_a_fit_that_lightning_ends_within_an_epoch_can_be_completed(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:

@@ -251,7 +251,7 @@ def test_many_groups_are_all_in_the_table_and_the_best_are_drawn(tmp_path: Path)
         )
     text = report(tmp_path)
     assert "the figures show the best 7 groups; the table has all." in text
-    assert len(re.findall(r"^\| lr=0\.\d+ note=\$x_\d+\$ \| 1 \|", text, re.MULTILINE)) == 12
+    assert len(re.findall(r"^\| lr=0\.\d+ note=\\\$x_\d+\\\$ \| 1 \|", text, re.MULTILINE)) == 12
 
 
 def test_folder_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def environment() -> dict[str, str]:
     """Without a W&B key, and with wide lines, so that one line of a message stays one line."""
     hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR")
     env = {key: value for key, value in os.environ.items() if key not in hidden}
-    return {**env, "NETRC": os.devnull, "COLUMNS": "400", "PYTHONPATH": str(IMPORTABLE)}
+    path = os.pathsep.join(map(str, (IMPORTABLE, ROOT / "src")))
+    return {**env, "NETRC": os.devnull, "COLUMNS": "400", "PYTHONPATH": path}
 
 
 def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":

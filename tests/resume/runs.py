@@ -46,6 +46,7 @@ class Run:
     temperature: TemperatureRule | None = None
     env_options: dict[str, Any] = field(default_factory=dict)
     overlap: bool = False
+    eval_episodes: int = 1
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -57,7 +58,7 @@ class Run:
             batch_size=16,
             overlap=self.overlap,
             turns_per_batch=1,  # stops are counted in batches
-            eval_episodes=1,
+            eval_episodes=self.eval_episodes,
             seed=3,
             journal_dir=directory / "replay",
         )
@@ -84,18 +85,28 @@ class Run:
             env_steps = int(content["state_dict"]["sac.env_steps"])
             csv_log.truncate_after(env_steps)
             progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-            epochs = progress["processed"] + data.max_epochs - env_steps // self.steps_per_epoch
+            left = (
+                data.max_epochs - env_steps // self.steps_per_epoch if env_steps < data.total_env_steps else 0
+            )
+            due = content[ReplayDataModule.__qualname__]["evaluation_due"]
+            epochs = progress["processed"] + left + due
             resume_from = last
-        trainer = pl.Trainer(
+        self.trainer(directory, epochs, extra, csv_log).fit(module, data, ckpt_path=resume_from)
+
+    def trainer(
+        self, directory: Path, epochs: int, extra: Iterable[Callback] = (), logger: Any = False
+    ) -> pl.Trainer:
+        """A Trainer with everything that a resumable run needs."""
+        checkpoints = directory / "checkpoints"
+        return pl.Trainer(
             max_epochs=epochs,
             precision=self.precision,
-            logger=csv_log,
-            callbacks=[*extra, GracefulStop(), BestCheckpoint(last.parent), LastCheckpoint(last.parent)],
+            logger=logger,
+            callbacks=[*extra, GracefulStop(), BestCheckpoint(checkpoints), LastCheckpoint(checkpoints)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=directory,
             **QUIET,
         )
-        trainer.fit(module, data, ckpt_path=resume_from)
 
     def with_more(self, **changes: Any) -> "Run":
         """Another run that differs in `changes`."""

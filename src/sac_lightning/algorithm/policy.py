@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sac_lightning.finite import check_action, first_unusable
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
@@ -32,7 +33,8 @@ class Policy:
 
         Of a Tuple or Dict of actions it is a flat row, which `envs.FlatActions(env)` takes. `deterministic`
         takes the mode. A sampled action is drawn from `generator`, or from PyTorch's global one. Raises
-        ValueError for an obs of another shape.
+        ValueError for an obs of another shape or with numbers that cannot be used (NaN, or above 1.8e19), and
+        NotFiniteError where the action is not finite.
         """
         array = np.asarray(obs)
         single = array.shape == self.obs.shape
@@ -41,7 +43,11 @@ class Policy:
                 f"obs has shape {array.shape}; expected {self.obs.shape} or (B, *{self.obs.shape})"
             )
         batch = array[None] if single else array
+        problem = first_unusable(batch)
+        if problem is not None:
+            raise ValueError(f"obs{problem.replace(' of env 0', '') if single else problem}")
         actions = self.action.to_env(self.mode(batch) if deterministic else self.sample(batch, generator))
+        check_action(actions, batch)
         return np.asarray(actions[0]) if single else actions
 
     @torch.inference_mode()

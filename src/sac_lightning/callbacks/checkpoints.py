@@ -16,6 +16,8 @@ from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.collection import Collection
 from sac_lightning.errors import names_path, require
 from sac_lightning.files import DamagedFile, write_atomically
+from sac_lightning.loggers import MetricsCSV
+from sac_lightning.loops import env_steps, fast_dev_run
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,10 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _check_new(self, trainer)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,6 +61,21 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": kept})
 
 
+def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
+    """Raise ConfigError where a fit that resumes nothing would replace the checkpoints of another run."""
+    begins = trainer.ckpt_path is None and not env_steps(trainer)
+    if begins and not fast_dev_run(trainer):
+        folder = Path(callback.dirpath or ".")
+        told = (
+            "holds the checkpoints of a run: continue it with fit(..., ckpt_path=...), or name another folder"
+        )
+        require(not any(folder.glob("*.ckpt")), "dirpath", folder, told)
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                told = "holds rows of another run: name another file"
+                require(logger.is_empty, "path", logger.path, told)
+
+
 class LastCheckpoint(ModelCheckpoint):
     """`last.ckpt`: before the first step and after each epoch, the warm-up's included.
 
@@ -72,6 +93,10 @@ class LastCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
         self._manifests: dict[tuple[str, int, int], list[Any]] = {}
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _check_new(self, trainer)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,6 +152,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is ever executed."""
         return read_checkpoint(Path(path))
+
+    @override
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove one checkpoint file. Which one, a checkpoint that was resumed may say: never a folder."""
+        file = Path(path)
+        if ".." not in file.parts and file.suffix == ".ckpt" and file.is_file():
+            file.unlink()
 
 
 def _datamodule(trainer: Trainer) -> Any:

@@ -17,11 +17,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class GracefulStop(Callback):
-    """Ends the epoch after the present turn; its checkpoint is written as usual, its evaluation is left out.
+    """Ends the epoch after the present turn, or step of an evaluation; a checkpoint is written as usual.
 
-    A resumed run completes the epoch, so it ends with the same bits as one that was never stopped. A
-    second signal ends the process at once; the last checkpoint stays whole. `reason` tells afterwards
-    what stopped the run.
+    A resumed run completes the epoch and makes its evaluation, from the first episode on, so it is
+    bit-identical to one that was never stopped. A second signal ends the process at once; the last checkpoint
+    stays whole. `reason` says afterwards what stopped the run.
     """
 
     def __init__(self, max_seconds: float | None = None) -> None:
@@ -41,6 +41,7 @@ class GracefulStop(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not earlier: Lightning then puts its own SIGTERM handler over ours, and ends the epoch unsaved.
         self._trainer = trainer
+        data_of(trainer).stop_requested = self._requested
         for each in SIGNALS:
             self._before[each] = signal.signal(each, self._signalled)
 
@@ -53,9 +54,7 @@ class GracefulStop(Callback):
 
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if self.reason is None and time.monotonic() >= self._ends_at:
-            log.warning("max_time is over: saving a checkpoint, then stopping")
-            self._end("paused")
+        self._requested()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,6 +69,13 @@ class GracefulStop(Callback):
         for each, handler in self._before.items():
             signal.signal(each, handler)
         self._before.clear()
+
+    def _requested(self) -> bool:
+        """Whether the run is to stop: a signal came, or its time is over."""
+        if self.reason is None and time.monotonic() >= self._ends_at:
+            log.warning("max_time is over: saving a checkpoint, then stopping")
+            self._end("paused")
+        return self.reason is not None
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if self.reason is not None:

@@ -55,7 +55,7 @@ class EvaluationVideo(Callback):
         env_steps = int(module.env_steps)
         path = Path(str(logger.save_dir)) / "videos" / f"env_steps-{env_steps}.mp4"
         assert data.evaluator is not None
-        film(data.env, path, module.policy, data.evaluator.seeds[0])
+        film(data.env, path, module.policy, data.evaluator.seeds[0], data.eval_max_steps)
         logger.log_video("eval/video", [str(path)], env_steps, format=["mp4"])
 
     def _give_up(self, error: Exception) -> None:

@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 
 from sac_lightning.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
 from sac_lightning.checks import PRECISIONS, check_log_every
-from sac_lightning.cli.instantiate import build, check_targets
-from sac_lightning.cli.values import check_values, make_whole
+from sac_lightning.cli.instantiate import build
+from sac_lightning.cli.targets import check_targets
+from sac_lightning.cli.values import allowed_packages, check_values, make_whole
 from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import TemperatureRule, entropy_setting
 from sac_lightning.envs import EnvConfig, declared_action
@@ -79,6 +80,7 @@ class Plan:
             self.config,
             "trainer",
             max_epochs=max_epochs,
+            default_root_dir=self.config.trainer.get("default_root_dir") or self.config.paths.run_dir,
             accelerator="cpu" if on_cpu else "gpu",
             devices=1 if on_cpu else [self.device.index or 0],
             precision=self.config.precision,
@@ -174,7 +176,8 @@ def _max_seconds(max_time: str | None) -> float | None:
 
 
 def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
-    env: EnvConfig = build(cfg, "env")
+    # What may be named may be imported, so that one key is enough.
+    env: EnvConfig = build(cfg, "env", allowed_prefixes=allowed_packages(cfg))
     return ReplayDataModule(
         env,
         total_env_steps=cfg.total_env_steps,
@@ -189,6 +192,8 @@ def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
         replay=build(cfg, "replay"),
         eval_episodes=cfg.eval_episodes,
         eval_envs=cfg.get("eval_envs", 10),  # a run of before has none
+        eval_seed=cfg.eval_seed,
+        eval_max_steps=cfg.eval_max_steps,
         seed=cfg.seed,
         device=device,
         journal_dir=Path(cfg.paths.run_dir) / "replay",

@@ -1,7 +1,9 @@
 """`python eval.py run=RUN_DIR`, `sac-eval`: evaluate a run's checkpoint, and film it."""
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.errors import ConfigError, as_whole, require, whole
+from sac_lightning.files import check_no_links
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,7 +32,22 @@ def command() -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         print("error: -m: evaluates one run at a time; call it once for each", file=sys.stderr)
         return 2
-    return hydra_command("eval", _job)
+    with _sigterm_as_ctrl_c():
+        return hydra_command("eval", _job, paths=("run", "checkpoint"))
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: nothing half-written stays behind."""
+
+    def signalled(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, signalled)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
@@ -38,10 +56,13 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     env = run.env([str(prefix) for prefix in cfg.allowed_prefixes])
     checkpoint = run.checkpoint(str(cfg.checkpoint))
     module = load(checkpoint, str(cfg.checkpoint), str(cfg.device))
-    check_spaces(module, env, checkpoint)
-    record = _recorder(env, run.path / "videos" / "eval.mp4") if cfg.video else None
+    has_limit = check_spaces(module, env, checkpoint)
+    max_steps = run.max_steps if cfg.max_steps is None else cfg.max_steps
+    if max_steps is None and not has_limit:
+        _warn_of_no_limit(env.id)
+    record = _recorder(env, run.path / "videos" / "eval.mp4", max_steps) if cfg.video else None
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
-    result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs)
+    result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs, max_steps)
     summary = {
         "checkpoint": str(checkpoint),
         "env_steps": int(module.env_steps),
@@ -49,6 +70,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         "deterministic": cfg.deterministic,
         **statistics(result),
         "seeds": list(seeds),
+        "max_steps": max_steps,
     }
     _write(run.path / "eval.json", summary)
     if record is not None:
@@ -63,6 +85,9 @@ def _check(cfg: "DictConfig") -> None:
     for key in ("episodes", "envs"):
         require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
     require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
+    from sac_lightning.evaluation import check_max_steps
+
+    check_max_steps("max_steps", cfg.max_steps)
     for key in ("deterministic", "video"):
         require(isinstance(cfg[key], bool), key, cfg[key], "must be true or false")
     named = not isinstance(cfg.allowed_prefixes, str) and hasattr(cfg.allowed_prefixes, "__iter__")
@@ -79,27 +104,35 @@ class Run:
     @classmethod
     def at(cls, path: str) -> "Run":
         """The run in the folder `path`. Raises ConfigError that says what is missing there."""
-        from omegaconf import OmegaConf
+        from sac_lightning.cli.paths import typed_path
 
-        folder = Path(path)
+        folder = typed_path(path)
         require(folder.is_dir(), "run", path, "is no run: there is no such folder")
         file = folder / "config.yaml"
         require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
+        from omegaconf import OmegaConf
+
+        from sac_lightning.cli.saved import read_saved
+
         try:
-            config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        except Exception as error:
-            raise ConfigError("run", path, f"its config.yaml cannot be read: {error}") from None
-        known = isinstance(config, dict) and isinstance(config.get("env"), dict) and "id" in config["env"]
+            check_no_links(folder)
+            config: Any = OmegaConf.to_container(read_saved(file), resolve=False)
+        except OSError as error:
+            raise ConfigError("run", path, f"cannot be read: {error}") from None
+        env = config.get("env")
+        known = isinstance(env, dict) and isinstance(env.get("id"), str)
         require(known, "run", path, "is no run: its config.yaml names no env.id")
         return cls(folder, config)
 
     def env(self, allowed_prefixes: list[str]) -> "EnvConfig":
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
+        from sac_lightning.cli.saved import check_wrappers
         from sac_lightning.envs import EnvConfig
 
         said = {
             k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")
         }
+        check_wrappers(said.get("wrappers"), self.path, allowed_prefixes)
         placed = _replace(said, "${paths.run_dir}", str(self.path.resolve()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
@@ -111,11 +144,22 @@ class Run:
             raise ConfigError(error.key, error.value, advice) from None
         return env
 
+    @property
+    def max_steps(self) -> int | None:
+        """The run's `eval_max_steps`. Raises ConfigError where its config.yaml has none that can be used."""
+        from sac_lightning.evaluation import check_max_steps
+
+        value = self.config.get("eval_max_steps")
+        check_max_steps("max_steps", value)
+        return None if value is None else int(value)
+
     def checkpoint(self, which: str) -> Path:
         """The file of `best`, `last` or a path; a run without a best one has its last."""
+        from sac_lightning.cli.paths import typed_path
+
         folder = self.path / "checkpoints"
         names = {"best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}
-        places = [folder / name for name in names[which]] if which in names else [Path(which)]
+        places = [folder / name for name in names[which]] if which in names else [typed_path(which)]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             raise ConfigError("checkpoint", which, f"there is no {' and no '.join(map(str, places))}")
@@ -124,12 +168,15 @@ class Run:
 
 def load(path: Path, told: str, device: str) -> "SACModule":
     """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
+    from sac_lightning.finite import NotFiniteError
     from sac_lightning.hardware import resolve_device
     from sac_lightning.module import SACModule
 
     place = resolve_device(device)
     try:
         return SACModule.load_from_checkpoint(path).to(place)
+    except NotFiniteError as error:
+        raise ConfigError("checkpoint", path, f"{error}: its run diverged, name another one") from None
     except Exception as error:
         # The first line: what torch adds advises to switch its protection off.
         reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
@@ -140,13 +187,18 @@ def load(path: Path, told: str, device: str) -> "SACModule":
         ) from None
 
 
-def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> None:
-    """Raise ConfigError unless the checkpoint was trained on spaces like those of the run's env."""
+def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> bool:
+    """Whether the run's env limits its episodes.
+
+    Raises ConfigError unless the checkpoint was trained on spaces like those of the env.
+    """
     from sac_lightning.envs import action_spec, obs_spec
+    from sac_lightning.evaluation import has_time_limit
 
     probe = env.build()
     try:
         obs, action = obs_spec(probe.observation_space), action_spec(probe.action_space)
+        has_limit = has_time_limit(probe)
     finally:
         probe.close()
     require(
@@ -156,13 +208,22 @@ def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> Non
         f"was trained on obs {module.obs_spec.shape} and {module.action_spec}; "
         f"{env.id} has obs {obs.shape} and {action}",
     )
+    return has_limit
 
 
-def evaluate(build: Callable[[], Any], policy: "Policy", seeds: range, envs: int = 10) -> "Evaluation":
+def _warn_of_no_limit(env_id: str) -> None:
+    from sac_lightning.evaluation import NO_TIME_LIMIT
+
+    print(f"warning: {NO_TIME_LIMIT % (env_id, 'max_steps=1000')}", file=sys.stderr)
+
+
+def evaluate(
+    build: Callable[[], Any], policy: "Policy", seeds: range, envs: int = 10, max_steps: int | None = None
+) -> "Evaluation":
     """One episode for each seed, `envs` at once at most; the envs are closed afterwards."""
     from sac_lightning.evaluation import Evaluator
 
-    evaluator = Evaluator(build, seeds, envs)
+    evaluator = Evaluator(build, seeds, envs, max_steps)
     try:
         return evaluator.run(policy)
     finally:
@@ -180,11 +241,11 @@ def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
     return SampledPolicy(**vars(policy), generator=generator)
 
 
-def _recorder(env: "EnvConfig", path: Path) -> "Callable[[Policy, int], None]":
+def _recorder(env: "EnvConfig", path: Path, max_steps: int | None) -> "Callable[[Policy, int], None]":
     from sac_lightning.video import check_video, film
 
     check_video(env)
-    return partial(film, env, path)
+    return partial(film, env, path, max_steps=max_steps)
 
 
 def statistics(result: "Evaluation") -> dict[str, Any]:
@@ -214,9 +275,11 @@ def _write(path: Path, summary: dict[str, Any]) -> None:
 
 def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{summary['env_id']} after {summary['env_steps']:,} env steps", show_header=False)
+    title = f"{summary['env_id']} after {summary['env_steps']:,} env steps"
+    table = Table(title=escape(title), show_header=False)
     rows = {
         "episodes": str(summary["episodes"]),
         "return": f"{summary['return_mean']:.2f} ± {summary['return_std']:.2f}",
@@ -227,7 +290,7 @@ def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
         "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
     }
     for key, value in rows.items():
-        table.add_row(key, value)
+        table.add_row(key, escape(value))
     Console(file=sys.stdout).print(table)
 
 

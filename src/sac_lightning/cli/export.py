@@ -35,10 +35,11 @@ def command() -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         print("error: -m: exports one run at a time; call it once for each", file=sys.stderr)
         return 2
-    return hydra_command("export", _job)
+    return hydra_command("export", _job, paths=("run", "checkpoint", "out"))
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.paths import typed_path
     from sac_lightning.export import ExportError
 
     kind = str(cfg.format)
@@ -46,7 +47,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     run = Run.at(str(cfg.run))
     checkpoint = run.checkpoint(str(cfg.checkpoint))
     need(kind)
-    out = run.path / PLACES[kind] if cfg.out is None else Path(str(cfg.out)).expanduser()
+    out = run.path / PLACES[kind] if cfg.out is None else typed_path(str(cfg.out))
     export = _dataset if kind == "minari" else _policy
     try:
         return 0, export(cfg, run, checkpoint, out)
@@ -143,7 +144,7 @@ def _tell(title: str, rows: dict[str, str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, show_header=False)
+    table = Table(title=escape(title), show_header=False)
     for key, value in rows.items():
         table.add_row(key, escape(value))
     Console(file=sys.stdout).print(table)

@@ -1,17 +1,16 @@
-"""Objects from configs: only classes under allowed prefixes, and mistakes named by their full key."""
+"""Objects from configs, and mistakes named by their full key."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_method, instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.annotations import check_annotations
+from sac_lightning.cli.targets import kind_of
 from sac_lightning.errors import ConfigError, require
 
-PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
 # Where constructors take any value, and fail with it later.
 # Groups and keys that others refer to: their own constructors name them in full.
 SHARED = (
@@ -21,27 +20,11 @@ SHARED = (
 UNCHECKED = ("pytorch_lightning.", "torch.")
 
 
-def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> None:
-    """Raise ConfigError for a `_target_` outside the allowed prefixes: instantiating runs code."""
-    allowed = (*PREFIXES, *extra)
-    if isinstance(config, DictConfig | dict):
-        for key, value in config.items():
-            here = f"{path}.{key!s}" if path else str(key)
-            if key == "_target_" and not any(
-                str(value) == p or str(value).startswith(f"{p}.") for p in allowed
-            ):
-                told = ", ".join(allowed)
-                raise ConfigError(
-                    here, value, f"must lie under {told}; allow your own with allowed_prefixes=[PACKAGE]"
-                )
-            check_targets(value, extra, here)
-    elif isinstance(config, ListConfig | list):
-        for index, value in enumerate(config):
-            check_targets(value, extra, f"{path}[{index}]")
-
-
 def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
-    """The object of the group `key`, or of an entry such as `callbacks.last`; its ConfigErrors name it."""
+    """The object of the group `key`, or of an entry such as `callbacks.last`; its ConfigErrors name it.
+
+    Call `check_targets` first: what `_target_` names is called.
+    """
     node = OmegaConf.select(config, key)
     ok = isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)
     require(ok, key, node, "must have a _target_, the class that is meant, and its arguments")
@@ -51,7 +34,7 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
         check_annotations(get_method(plain["_target_"]), arguments, key)
     try:
         made = instantiate(OmegaConf.create(plain), **extra, _convert_="all")
-        return made(*args) if args else made
+        made = made(*args) if args else made
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
@@ -64,6 +47,11 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
         raise cause from None
     except ConfigError as error:
         raise _under(error, key) from None
+    kind = kind_of(key)
+    if kind is not None and not isinstance(made, kind):  # such as with _partial_
+        told = f"must make a {kind.__name__}, and makes a {type(made).__name__}"
+        raise ConfigError(key, node.get("_target_", "?"), told)
+    return made
 
 
 def _under(error: ConfigError, key: str) -> ConfigError:

@@ -12,14 +12,14 @@ from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.launchers import is_pool
 from sac_lightning.cli.mistakes import tell_mistake
 from sac_lightning.cli.naming import name_wandb_run
-from sac_lightning.cli.resume import open_run, resumed_config
+from sac_lightning.cli.resume import open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.sweepfolder import told_apart
 from sac_lightning.cli.sweepjob import run_sweep_job
-from sac_lightning.cli.values import make_whole
+from sac_lightning.cli.values import check_values, make_whole
 from sac_lightning.envs.catalogue import split_id
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require, whole
 from sac_lightning.files import DamagedFile
 
 
@@ -35,7 +35,7 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
         outcome = run_sweep_job(cfg, directory, told_apart(overrides), sweep, in_pool)
     else:
         try:
-            outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, overrides)
+            outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, directory, overrides)
         except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
             directory.forget_if_empty()
             return tell_mistake(error), math.nan
@@ -52,15 +52,28 @@ def _allow_typed_module(cfg: DictConfig, overrides: list[str]) -> None:
         allowed.append(module)
 
 
-def _begin(cfg: DictConfig, overrides: list[str]) -> Outcome:
-    name_wandb_run(cfg, overrides)
-    return run(plan(cfg), overrides=overrides)
+def _begin(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outcome:
+    with directory.held():
+        directory.check_new()
+        name_wandb_run(cfg, overrides)
+        return run(plan(cfg), overrides=overrides)
 
 
 def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
+    directory, _ = run_directory(str(composed.resume))
+    with directory.held("resume"):
+        return _continue(composed, overrides)
+
+
+def _continue(composed: DictConfig, overrides: list[str]) -> Outcome:
     resumption = open_run(str(composed.resume))
     cfg = resumed_config(resumption, composed, overrides)
-    if resumption.env_steps >= cfg.total_env_steps:
+    check_values(cfg)
+    total = cfg.total_env_steps
+    require(whole(total) >= 1, "total_env_steps", total, "must be a whole number of at least 1")
+    complete = resumption.env_steps >= cfg.total_env_steps and not resumption.evaluation_due
+    # Where the process was killed before it could write its summary, the run does that now.
+    if complete and resumption.directory.ended():
         told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
         print(f"{resumption.directory.path} {told}")
         return Outcome(0, {})

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.status import INTERRUPTED, MISTAKE
@@ -33,7 +32,7 @@ def command() -> int:
         print("error: -m: the lab has seeds of its own; call it once for each first seed", file=sys.stderr)
         return MISTAKE
     sys.argv[1:] = [_listed(argument) for argument in sys.argv[1:]]
-    return hydra_command("lab", _job)
+    return hydra_command("lab", _job, paths=("out",))
 
 
 def _listed(argument: str) -> str:
@@ -44,11 +43,12 @@ def _listed(argument: str) -> str:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.paths import typed_path
     from sac_lightning.lab.outputs import Outputs
     from sac_lightning.lab.runner import JobFailed
 
     _check(cfg)
-    chosen, outputs = _chosen(cfg.only), Outputs(Path(str(cfg.out)))
+    chosen, outputs = _chosen(cfg.only), Outputs(typed_path(str(cfg.out)))
     try:
         if cfg.measure:
             _make_folders(outputs)

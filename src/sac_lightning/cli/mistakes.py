@@ -25,6 +25,8 @@ def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
         text += _near_key(text, conf) if conf is not None else ""
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
+    # A name that comes from a file must not command the terminal.
+    text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     print(f"error: {text}", file=sys.stderr)
     return MISTAKE
 

@@ -25,21 +25,19 @@ def command() -> int:
         print("error: -m: makes one report at a time; runs=[DIR,DIR] names several folders", file=sys.stderr)
         return 2
     sys.argv[1:] = [_as_list(argument) for argument in sys.argv[1:]]
-    return hydra_command("report", _job)
+    return hydra_command("report", _job, paths=("out",), path_lists=("runs",))
 
 
 def _as_list(argument: str) -> str:
-    """`by=alpha,env`, and folders with a comma or an equals sign in their names, in Hydra's grammar."""
+    """`by=alpha,env` in Hydra's grammar."""
     key, _, value = argument.partition("=")
     if key == "by" and "," in value and not value.startswith("["):
         return f"by=[{value}]"
-    if key in ("runs", "out") and value and value[0] not in "['\"":
-        escaped = value.replace("'", "\\'")
-        return f"{key}='{escaped}'" if Path(value).exists() or "," not in value else f"{key}=[{value}]"
     return argument
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.paths import typed_path
     from sac_lightning.report import option_names, write_report
 
     folders, by = _texts(cfg, "runs"), [] if cfg.by is None else _texts(cfg, "by")
@@ -49,8 +47,10 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         cfg.out,
         "must name a folder when runs= names several",
     )
-    out = Path(folders[0] if cfg.out is None else str(cfg.out))
-    written = write_report([Path(folder) for folder in folders], out, by, option_names(Path(config_dir())))
+    out = typed_path(folders[0] if cfg.out is None else str(cfg.out))
+    written = write_report(
+        [typed_path(folder) for folder in folders], out, by, option_names(Path(config_dir()))
+    )
     _tell(written)
     return 0, float(len(written.results.runs))
 

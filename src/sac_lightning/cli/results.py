@@ -31,9 +31,9 @@ class JobResult:
         """The job whose folder is `path`."""
         try:
             summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             summary = {}
-        return cls(number, overrides, path, summary)
+        return cls(number, overrides, path, summary if isinstance(summary, dict) else {})
 
     @property
     def status(self) -> str:

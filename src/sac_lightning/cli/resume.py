@@ -12,13 +12,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
+from sac_lightning.cli.saved import check_saved, read_saved
+from sac_lightning.cli.values import allowed_packages
+from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import DamagedFile
+from sac_lightning.files import DamagedFile, check_no_links
 from sac_lightning.module import CHECKPOINT_KEY
 from sac_lightning.replay import Journal
+from sac_lightning.seeding import Streams
 
-# What cannot change the past: how far to go, and how the run is watched.
-FREE = ("resume", "total_env_steps", "logger", "callbacks", "trainer")
+# What may differ: how far to go, where, and how the run is watched.
+FREE = ("resume", "total_env_steps", "eval_max_steps", "device", "logger", "callbacks", "trainer")
+# They belong to a command line, never to a file.
+PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes")
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,13 @@ class Resumption:
     env_steps: int
     epochs: int
     run_id: str | None
+    evaluation_due: bool = False
 
     def max_epochs(self, total_env_steps: int, steps_per_epoch: int) -> int:
         """Lightning's epoch count at the end: an epoch that a stop cut in two counts as two."""
         whole_run = math.ceil(total_env_steps / steps_per_epoch)
-        return self.epochs + whole_run - self.env_steps // steps_per_epoch
+        left = whole_run - self.env_steps // steps_per_epoch if self.env_steps < total_env_steps else 0
+        return self.epochs + left + self.evaluation_due
 
 
 def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
@@ -72,21 +80,27 @@ def open_run(value: str) -> Resumption:
     Raises ConfigError, or DamagedFile with a way out if there is one.
     """
     directory, checkpoint = run_directory(value)
+    check_no_links(directory.path)
     if checkpoint is None:
         return Resumption(directory, None, env_steps=0, epochs=0, run_id=None)
     try:
         content = read_whole(checkpoint, directory)
     except DamagedFile as error:
         raise with_way_out(error, directory, checkpoint) from error.__cause__
-    own = content.get(CHECKPOINT_KEY, {})
-    progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return Resumption(
-        directory,
-        checkpoint,
-        env_steps=int(content["state_dict"]["sac.env_steps"]),
-        epochs=int(progress["processed"]),
-        run_id=own.get("run_id"),
-    )
+    try:
+        run_id = content.get(CHECKPOINT_KEY, {}).get("run_id")
+        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        data = content.get(ReplayDataModule.__qualname__, {})
+        return Resumption(
+            directory,
+            checkpoint,
+            env_steps=int(content["state_dict"]["sac.env_steps"]),
+            epochs=int(progress["processed"]),
+            run_id=None if run_id is None else str(run_id),
+            evaluation_due=bool(data.get("evaluation_due", False)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+        raise DamagedFile(checkpoint, "is no checkpoint of a training run") from None
 
 
 def read_whole(checkpoint: Path, directory: RunDirectory) -> dict[str, Any]:
@@ -111,21 +125,39 @@ def with_way_out(error: DamagedFile, directory: RunDirectory, tried: Path) -> Da
 
 
 def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list[str]) -> DictConfig:
-    """The run's own config with the free overrides applied. Raises ConfigError for any other difference."""
-    saved = OmegaConf.load(resumption.directory.config)
-    assert isinstance(saved, DictConfig)
-    saved.paths.run_dir = str(resumption.directory.path)
-    for override in OverridesParser.create().parse_overrides(overrides):
-        key = override.key_or_group
-        root = key.replace("/", ".").split(".")[0]
+    """The run's own config with the free overrides applied. Raises ConfigError for any other difference.
+
+    What the saved config allows itself does not count: `composed` says which packages are allowed, and only
+    the overrides name classes or places beyond what `check_saved` lets a file name.
+    """
+    directory = resumption.directory
+    saved = read_saved(directory.config)
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    keys = [each.key_or_group.replace("/", ".") for each in parsed]
+    given = [key for key in keys if key.split(".")[0] in FREE]
+    check_saved(saved, directory.path, allowed_packages(composed), given)
+    _complete(saved)
+    for key in PERMISSIONS:
+        OmegaConf.update(saved, key, OmegaConf.select(composed, key), merge=False, force_add=True)
+    saved.paths = {"run_dir": str(directory.path)}
+    for override, key in zip(parsed, keys, strict=True):
+        root = key.split(".")[0]
         value = OmegaConf.select(composed, key)
         if root == "resume":
             saved.resume = composed.resume
+        elif key in PERMISSIONS:
+            continue
         elif root in FREE:
             OmegaConf.update(saved, key, value, merge=False, force_add=True)
         else:
             _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
     return saved
+
+
+def _complete(saved: DictConfig) -> None:
+    """Add the keys that runs did not have before, as those runs evaluated."""
+    saved.setdefault("eval_seed", Streams.of(saved.seed).evaluation)
+    saved.setdefault("eval_max_steps", None)
 
 
 def _refuse_difference(override: Override, value: Any, was: Any) -> None:

@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
@@ -132,11 +134,15 @@ class _Run:
         if code != DONE:
             for callback in _callbacks_of(self.trainer):
                 if isinstance(callback, PlotCallback):
-                    callback.draw(self.trainer)
+                    self._despite_errors("the plots", partial(callback.draw, self.trainer))
+        self._despite_errors("summary.json", lambda: self.directory.write_summary(summary))
+
+    def _despite_errors(self, what: str, write: Callable[[], object]) -> None:
+        """A full disk, or a folder that is read-only: what ended the run has been reported."""
         try:
-            self.directory.write_summary(summary)
-        except OSError as error:  # a full disk; what ended the run has been told
-            log.error("summary.json could not be written: %s", error)
+            write()
+        except OSError as error:
+            log.error("%s could not be written: %s", what, error)
 
     def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
@@ -159,7 +165,9 @@ class _Run:
             "alpha": latest.get("train/alpha"),
             "entropy": latest.get("train/entropy"),
             "target_entropy": latest.get("train/target_entropy"),
-            "env_steps_per_s": (env_steps - self._first_step) / wall if wall > 0 else None,
+            "env_steps_per_s": (env_steps - self._first_step) / wall
+            if env_steps > self._first_step
+            else None,
             "wall_time_s": wall,
         }
 
@@ -170,7 +178,7 @@ class _Run:
         return None
 
     def _tell(self, summary: dict[str, Any]) -> None:
-        table = Table(title=f"{summary['env_id']}: {summary['status']}", show_header=False)
+        table = Table(title=escape(f"{summary['env_id']}: {summary['status']}"), show_header=False)
         for key in (
             "env_steps",
             "eval_return_mean",
@@ -183,7 +191,7 @@ class _Run:
             table.add_row(
                 key, "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
             )
-        table.add_row("run directory", str(self.directory.path))
+        table.add_row("run directory", escape(str(self.directory.path)))
         Console(file=sys.stdout).print(table)
 
 

@@ -1,23 +1,30 @@
 """The files of a run directory that are not Lightning's: config.yaml, summary.json, train.log."""
 
-import fcntl
+import json
 import logging
 import os
 import platform
+import shlex
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EACCES
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 from typing_extensions import override
 
-from sac_lightning.files import write_atomically, write_json
+from sac_lightning.cli.status import ENDED
+from sac_lightning.errors import ConfigError, require
+from sac_lightning.files import no_link, write_atomically, write_json
+from sac_lightning.locking import NAME as LOCK
+from sac_lightning.locking import FolderInUse, FolderLock
 
 TOLD_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
 LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")
@@ -37,32 +44,77 @@ class RunDirectory:
         self.best = self.checkpoints / "best.ckpt"
 
     def prepare(self, cfg: DictConfig) -> None:
-        """Write the resolved config, with the paths of this run left as interpolations."""
+        """Write the resolved config, with the paths of this run left as interpolations.
+
+        Raises ConfigError if that, or train.log, cannot be written.
+        """
         text = OmegaConf.to_yaml(portable(cfg))
-        write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        try:
+            write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            self.log.touch()
+            self.log.open("a").close()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def check_new(self) -> None:
+        """Raise ConfigError if the folder holds a run, or a sweep: a new run would be mixed with it."""
+        sweep = (self.path / "sweep.json").exists()
+        command = shlex.quote(f"resume={self.path}")
+        told = "holds a sweep: " if sweep else f"holds a run: continue it with {command}, or "
+        require(not (sweep or self.holds_run()), "hydra.run.dir", self.path, f"{told}name another folder")
+
+    def holds_run(self) -> bool:
+        """Whether a run has written its files here."""
+        return self.config.exists() or (self.path / "metrics.csv").exists() or not self.saved_nothing()
 
     def saved_nothing(self) -> bool:
         """Whether no checkpoint and no transition of this run is on disk."""
         return not any(self.checkpoints.glob("*.ckpt")) and not any(self.replay.glob("segment-*"))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Wait until no other process holds this folder, then hold it to the end of the block.
+    def held(self, key: str = "hydra.run.dir", wait: bool = False) -> Iterator[None]:
+        """Hold this folder to the end of the block, against every other process.
 
-        A launcher's worker outlives the sweep that was killed, and may still train here.
+        Raises ConfigError, named by `key`, where another process holds it or where it cannot be written.
+        With `wait` it waits for the other one: a launcher's worker outlives the sweep that was killed, and
+        may still train here. If nothing was written in the block, the folder is removed.
         """
-        handle = os.open(self.path, os.O_RDONLY)
+        lock = FolderLock(self.path)
         try:
-            with suppress(OSError):  # some network file systems know no locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            if wait:
+                lock.wait()
+            else:
+                lock.acquire()
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        except FolderInUse:
+            told = "is in use by another process, which trains there: wait until it has ended"
+            raise ConfigError(key, self.path, told) from None
+        except OSError as error:
+            lock.release()
+            raise self._unwritable(error, key) from None
+        try:
             yield
         finally:
-            os.close(handle)
+            self.forget_if_empty()
+            lock.release()
+
+    def _unwritable(self, error: OSError, key: str = "hydra.run.dir") -> ConfigError:
+        told = f"cannot be written ({error.strerror or error}): a run needs a folder that it may write into"
+        return ConfigError(key, self.path, told)
 
     def log_traceback(self) -> None:
         """Add the traceback of the exception that is being handled to train.log."""
-        with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+        with suppress(OSError), open(self.log, "a", encoding="utf-8", opener=no_link) as file:
             traceback.print_exc(file=file)
+
+    def ended(self) -> dict[str, Any] | None:
+        """The summary of a run that has come to its end and says so."""
+        try:
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return summary if isinstance(summary, dict) and summary.get("status") in ENDED else None
 
     def write_summary(self, content: dict[str, Any]) -> None:
         """Write summary.json with the versions of what ran."""
@@ -71,9 +123,13 @@ class RunDirectory:
     def forget_if_empty(self) -> None:
         """Remove the folder, and parents left empty, if nothing was written: a mistake leaves no trace."""
         folder = self.path
-        while folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
-            folder.rmdir()
-            folder = folder.parent
+        start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
+        with suppress(OSError):
+            if folder != start and [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+            while folder.is_dir() and not any(folder.iterdir()) and folder != start:
+                folder.rmdir()
+                folder = folder.parent
 
 
 def portable(cfg: DictConfig) -> DictConfig:
@@ -123,6 +179,10 @@ def quiet_lightning() -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     """Silent when it cannot be written: on a full disk the terminal still tells why the run ended."""
+
+    @override
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=no_link)
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:

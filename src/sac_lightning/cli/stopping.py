@@ -15,6 +15,8 @@ from types import FrameType
 
 import psutil
 
+from sac_lightning.files import no_link
+
 NAME = ".interrupted"
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -60,7 +62,8 @@ class Interruption:
                     child.kill()
             os._exit(128 + signal.SIGINT)
         self.asked = True
-        self._file.touch()
+        with suppress(FileExistsError):
+            os.close(no_link(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         told = "interrupted: the present jobs save a checkpoint, no other begins (again: at once)"
         print(told, file=sys.stderr, flush=True)
 

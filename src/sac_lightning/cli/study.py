@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sac_lightning.cli.paths import quoted
 from sac_lightning.cli.space import Space
 from sac_lightning.files import DamagedFile
 
@@ -24,6 +25,8 @@ class Study:
     def __init__(self, journal: Path, direction: str, seed: int, startup_trials: int, at_once: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.journal, self.seed, self.startup_trials, self.at_once = journal, seed, startup_trials, at_once
+        if journal.is_symlink():
+            raise DamagedFile(journal, "is a link: remove it, or name another folder for the search")
         _drop_torn_line(journal)
         try:
             self._study = optuna.create_study(
@@ -55,9 +58,8 @@ class Study:
 
     def pruning(self, number: int) -> list[str]:
         """The arguments that let a trial compare itself with the others."""
-        journal = str(self.journal).replace("'", "\\'")
         target = "_target_:sac_lightning.callbacks.TrialPruner"
-        return [f"+callbacks.pruner={{{target},journal:'{journal}',trial:{number}}}"]
+        return [f"+callbacks.pruner={{{target},journal:{quoted(str(self.journal))},trial:{number}}}"]
 
     def tell(self, number: int, how: str, value: float | None) -> None:
         """Record how a trial ended: done, failed or pruned."""

@@ -17,13 +17,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sac_lightning.cli.launchers import check_launcher, is_pool, left_behind
 from sac_lightning.cli.launching import Launched, LauncherFailed, launch_all
+from sac_lightning.cli.paths import quoted
 from sac_lightning.cli.status import DONE, FAILED, MISTAKE
 from sac_lightning.cli.stopping import Interruption
-from sac_lightning.cli.sweepfolder import SweepFolder
+from sac_lightning.cli.sweepfolder import SweepFolder, told_apart
 from sac_lightning.errors import ConfigError, as_whole, require, whole
+from sac_lightning.files import write_atomically
 from sac_lightning.hardware import resolve_threads
 
 Jobs = Sequence[Sequence[str]]
+EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,16 @@ class Multirun:
     def parse(self, arguments: Iterable[str]) -> list[Override]:
         """`arguments` as Hydra reads them."""
         parser = OverridesParser.create(config_loader=self.context.config_loader)
-        return parser.parse_overrides(list(arguments))
+        overrides = parser.parse_overrides(list(arguments))
+        self._leave_out_of_names(overrides)
+        return overrides
+
+    def _leave_out_of_names(self, overrides: Iterable[Override]) -> None:
+        """A folder named by `override_dirname` must be found again by sweep.resume=true."""
+        keys = [each.key_or_group for each in overrides if not told_apart([str(each.input_line)])]
+        names = self.config.hydra.job.config.override_dirname
+        excluded = dict.fromkeys([*names.exclude_keys, *keys, "callbacks.pruner"])
+        self._tell_jobs(f"{EXCLUDED}=[{','.join(map(quoted, excluded))}]")
 
     def share(self, jobs: int) -> Shares:
         """Divide the machine among `jobs`, and let each job and the launcher know."""
@@ -76,12 +88,12 @@ class Multirun:
         found = None if given or not resume else SweepFolder.newest(named.parent, identity)
         folder = found or SweepFolder(named)
         folder.begin(identity, resume)
-        escaped = str(folder.path).replace("'", "\\'")
         # Workers elsewhere have another clock and another working directory.
-        self._tell_jobs(f"hydra.sweep.dir='{escaped}'")
+        self._tell_jobs(f"hydra.sweep.dir={quoted(str(folder.path))}")
         with read_write(hydra):
             hydra.sweep.dir = str(folder.path)
-        OmegaConf.save(self.config, folder.path / "multirun.yaml")
+        text = OmegaConf.to_yaml(self.config)
+        write_atomically(folder.path / "multirun.yaml", lambda file: file.write_text(text, encoding="utf-8"))
         return folder
 
     def subfolder(self, number: int, overrides: Sequence[str]) -> str:
@@ -92,9 +104,12 @@ class Multirun:
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)
         try:
-            return str(OmegaConf.select(composed, "hydra.sweep.subdir"))
+            subdir = str(OmegaConf.select(composed, "hydra.sweep.subdir"))
         finally:
             HydraConfig.instance().cfg = before
+        inside = ".." not in Path(subdir).parts and not Path(subdir).is_absolute()
+        require(inside, "hydra.sweep.subdir", subdir, "must name a folder within the sweep's, without '..'")
+        return subdir
 
     def launch(self, jobs: Jobs, first: int, paths: Sequence[Path]) -> int:
         """Run `jobs`, numbered from `first`, in `paths` to their ends; FAILED if the launcher itself did.

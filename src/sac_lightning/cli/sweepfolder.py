@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.cli.rundir import RunDirectory
+from sac_lightning.errors import ConfigError, require
 from sac_lightning.files import write_json
 
 # How jobs are run and watched does not make them another sweep.
@@ -45,6 +46,8 @@ class SweepFolder:
         if before is not None and not resume:
             told = "holds a sweep: go on with it by sweep.resume=true, or name another folder"
             raise ConfigError("hydra.sweep.dir", self.path, told)
+        free = not RunDirectory(self.path).holds_run()
+        require(free, "hydra.sweep.dir", self.path, "holds a run: name another folder for a sweep")
         self._check({} if before is None else before, identity)
         try:
             write_json(self.manifest, identity)

@@ -1,6 +1,5 @@
 """One job of a sweep: begun, gone on with or already done; summary.json says how it ended."""
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,13 +15,14 @@ from sac_lightning.cli.naming import name_wandb_run
 from sac_lightning.cli.resume import FREE, Resumption, open_run
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable
-from sac_lightning.cli.status import DONE, ENDED, FAILED, INTERRUPTED, MISTAKE
+from sac_lightning.cli.saved import read_saved
+from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED, MISTAKE
 from sac_lightning.cli.stopping import told_to_stop
 from sac_lightning.errors import ConfigError
 from sac_lightning.files import DamagedFile
 
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
-ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads"}
+ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads", "allowed_prefixes"}
 
 
 class ForeignRun(Exception):
@@ -37,12 +37,11 @@ def run_sweep_job(
     In a pool an exception would end the other jobs at once: there an interruption is an outcome too.
     """
     try:
-        with told_to_stop(sweep) if in_pool else nullcontext(), directory.held():
+        with told_to_stop(sweep) if in_pool else nullcontext(), directory.held(wait=True):
             outcome = _train_or_fail(cfg, directory, overrides, sweep)
     except KeyboardInterrupt:
         if not in_pool:
             raise
-        directory.forget_if_empty()
         return Outcome(INTERRUPTED, {})
     if outcome.code == INTERRUPTED and not in_pool:
         raise KeyboardInterrupt
@@ -67,10 +66,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep
         raise ConfigError("resume", cfg.resume, "continues one run; for a sweep give sweep.resume=true")
     resumption = None
     if directory.config.is_file():
-        saved = OmegaConf.load(directory.config)
-        assert isinstance(saved, DictConfig)
+        saved = read_saved(directory.config)
         _refuse_another(cfg, saved, directory)
-        done = _done(directory)
+        done = directory.ended()
         if done is not None:
             print(f"{directory.path} is done already")
             return Outcome(DONE, done)
@@ -97,6 +95,9 @@ def _refuse_another(cfg: DictConfig, saved: DictConfig, directory: RunDirectory)
     now, was = (OmegaConf.to_container(each) for each in (portable(cfg), saved))
     assert isinstance(now, dict)
     assert isinstance(was, dict)
+    for each in (now, was):
+        if isinstance(each.get("env"), dict):
+            each["env"].pop("allowed_prefixes", None)
     for key in sorted({str(key) for key in {*now, *was}} - ASIDE):
         if now.get(key) != was.get(key):
             where, given, before = _difference(key, now.get(key), was.get(key))
@@ -109,15 +110,6 @@ def _difference(key: str, now: Any, was: Any) -> tuple[str, Any, Any]:
         first = next(each for each in sorted({*now, *was}) if now.get(each) != was.get(each))
         return _difference(f"{key}.{first}", now.get(first), was.get(first))
     return key, now, was
-
-
-def _done(directory: RunDirectory) -> dict[str, Any] | None:
-    """The summary of a job that has come to its end."""
-    try:
-        summary = json.loads(directory.summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) and summary.get("status") in ENDED else None
 
 
 def _failed(
@@ -133,7 +125,10 @@ def _failed(
         "env_id": OmegaConf.select(cfg, "env.id", throw_on_missing=False),
         "seed": cfg.seed,
     }
-    directory.write_summary(summary)
+    try:
+        directory.write_summary(summary)
+    except OSError as failed:  # what ended the job has been reported
+        print(f"error: {_one_line(failed)}", file=sys.stderr)
     return Outcome(code, summary)
 
 

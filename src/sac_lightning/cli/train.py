@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,16 @@ def command() -> int:
     return hydra_command("train", job)
 
 
-def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]") -> int:
-    """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed."""
+def hydra_command(
+    config: str,
+    job: "Callable[[DictConfig], tuple[int, float]]",
+    paths: Sequence[str] = (),
+    path_lists: Sequence[str] = (),
+) -> int:
+    """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed.
+
+    `paths` are the keys whose values are paths as people type them, `path_lists` those that take several.
+    """
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -51,7 +59,11 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from sac_lightning.cli.paths import quote_paths
+
     conf = Path(config_dir())
+    sys.argv[1:] = quote_paths(sys.argv[1:], ("hydra.run.dir", "hydra.sweep.dir", *paths))
+    sys.argv[1:] = quote_paths(sys.argv[1:], path_lists, lists=True)
     composed: list[DictConfig] = []
     codes: list[int] = []
 
@@ -60,7 +72,7 @@ def hydra_command(config: str, job: "Callable[[DictConfig], tuple[int, float]]")
         composed.append(cfg)
         try:
             code, objective = job(cfg)
-        except (ConfigError, OmegaConfBaseException) as error:
+        except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
             code, objective = tell_mistake(error), None
         if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep judges its jobs by what they have left
             codes.append(code)
@@ -104,18 +116,14 @@ def _in_the_run_that_is_resumed() -> None:
     given = [argument.removeprefix("resume=") for argument in sys.argv[1:] if argument.startswith("resume=")]
     if not given or given[-1] in ("null", ""):
         return
+    from sac_lightning.cli.paths import quoted, unquoted
     from sac_lightning.cli.resume import run_directory
 
-    value = given[-1].strip("'\"")
+    value = unquoted(given[-1])
     directory, _ = run_directory(value)
-    # Folders of sweeps have names such as `seed=0,alpha=auto`, which Hydra's grammar wants in quotes.
+    path = Path(value).expanduser().absolute()  # Hydra may change the working directory
     sys.argv[1:] = [each for each in sys.argv[1:] if not each.startswith("resume=")]
-    sys.argv += [f"resume={_quoted(value)}", f"hydra.run.dir={_quoted(str(directory.path))}"]
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"
+    sys.argv += [f"resume={quoted(str(path))}", f"hydra.run.dir={quoted(str(directory.path))}"]
 
 
 if __name__ == "__main__":

@@ -54,16 +54,8 @@ GROUPS = (
 
 # Keys whose number the config passes on to others, in their place or by ${...}.
 COUNTS = (
-    *(
-        "seed",
-        "total_env_steps",
-        "steps_per_epoch",
-        "eval_episodes",
-        "eval_envs",
-        "learning_starts",
-        "num_envs",
-    ),
-    *("num_envs", "batch_size", "log_every_n_env_steps", "threads"),
+    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
+    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "log_every_n_env_steps", "threads"),
 )
 
 
@@ -71,6 +63,14 @@ def make_whole(cfg: DictConfig) -> None:
     """Write whole numbers as such, where somebody wrote 1e5."""
     for key in COUNTS:
         cfg[key] = as_whole(cfg[key])
+
+
+def allowed_packages(cfg: DictConfig) -> list[str]:
+    """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
+    rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes")
+    require(rule.holds(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.told)
+    require(of_env is None or rule.holds(of_env), "env.allowed_prefixes", of_env, rule.told)
+    return [*cfg.allowed_prefixes, *(of_env or ())]
 
 
 def check_values(cfg: DictConfig) -> None:

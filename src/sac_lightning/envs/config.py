@@ -17,7 +17,7 @@ from sac_lightning.envs.catalogue import (
     missing_dependency,
     split_id,
 )
-from sac_lightning.envs.guard import CheckedVectorEnv, GuardEnv
+from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv
 from sac_lightning.envs.hybrid import flatten_actions
 from sac_lightning.envs.imports import allowed_import
 from sac_lightning.envs.making import made
@@ -98,7 +98,7 @@ class EnvConfig:
         """
         self.check()
         env = made(lambda: self._build(self.render_mode if render_mode is None else render_mode), self.id)
-        return GuardEnv(env, self.id)
+        return CheckedEnv(env, self.id)
 
     def build_vector(self, num_envs: int) -> CheckedVectorEnv:
         """`num_envs` envs as one, which raises EnvError naming the env and the step.
@@ -114,6 +114,8 @@ class EnvConfig:
             value = getattr(self, key)
             hint = f"must be {' or '.join(allowed)}.{did_you_mean(str(value), allowed)}"
             require(value in allowed, f"env.{key}", value, hint)
+        own = "is for use as a library: a function that makes an env"
+        require(self.make is None or callable(self.make), "env.make", self.make, own)
         steps = self.max_episode_steps
         require(
             steps is None or whole(steps) >= 1,

@@ -16,6 +16,8 @@ def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) 
     needs is not installed.
     """
     prefixes = (*ALWAYS, *allowed_prefixes)
+    if not isinstance(module, str):
+        raise ConfigError(key, module, "each must be a module's name")
     if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes):
         root = module.partition(".")[0]
         raise ConfigError(

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from sac_lightning.errors import names_path, require
+from sac_lightning.files import no_link, write_atomically
 
 STEP = "env_steps"
 LEADING_COLUMNS = (
@@ -31,6 +32,7 @@ LEADING_COLUMNS = (
     "train/q_mean",
     "eval/return_mean",
     "eval/return_std",
+    "eval/episodes",
     "time/env_steps_per_s",
 )
 IGNORED = frozenset({"epoch", STEP})
@@ -102,6 +104,11 @@ class MetricsCSV(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: `config.yaml` lies in the same directory."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file has no rows."""
+        return not self._rows
+
     @rank_zero_only
     def truncate_after(self, env_steps: int) -> None:
         """Drop the rows beyond `env_steps`; the file is replaced as a whole or not at all."""
@@ -128,20 +135,14 @@ class MetricsCSV(Logger):
     def _append(self, env_steps: int) -> None:
         if self._file is None:
             # Unbuffered: the row leaves the process in one call.
-            self._file = self.path.open("ab", buffering=0)
+            self._file = io.FileIO(self.path, "ab", opener=no_link)
         self._file.write(self._line(env_steps))
 
     def _rewrite(self) -> None:
         self._close()
         self._rows = dict(sorted(self._rows.items()))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("wb") as file:
-            file.write(_line(self._columns))
-            file.writelines(self._line(step) for step in self._rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        lines = (_line(self._columns), *(self._line(step) for step in self._rows))
+        write_atomically(self.path, lambda temporary: temporary.write_bytes(b"".join(lines)))
 
     def _close(self) -> None:
         if self._file is not None:

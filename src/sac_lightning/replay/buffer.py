@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sac_lightning.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.seeding import continue_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 
@@ -245,7 +246,7 @@ class ReplayBuffer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned, once the rows are there."""
         self.added = state["added"]
-        self.generator.set_state(state["generator"].cpu())
+        continue_generator(self.generator, state["generator"])
         self._breaks = list(state["breaks"])
         self._restore_links()
 

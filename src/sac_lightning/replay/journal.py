@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sac_lightning.errors import require
 from sac_lightning.files import DamagedFile
 from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.segment import NAME, Segment, check_segment, read_segment, write_segment
@@ -23,6 +24,7 @@ class Journal:
         self.directory = Path(directory)
         self._manifest: Manifest = []
         self._end = 0
+        self._is_ours = False  # whether the segments that may be there are this run's
 
     def save(self, replay: ReplayBuffer) -> Manifest:
         """Write the transitions added since the last save (or load); the manifest of the present ring.
@@ -33,6 +35,7 @@ class Journal:
             raise RuntimeError(
                 f"the journal has {self._end} transitions, the buffer {replay.added}: load the journal first"
             )
+        self._check_ours()
         oldest = replay.added - len(replay)
         first = max(self._end, oldest)
         manifest = [segment for segment in self._manifest if segment["end"] > oldest]
@@ -54,7 +57,7 @@ class Journal:
         for segment in needed:
             read_segment(self.directory, segment, replay.store, oldest)
         replay.added = added
-        self._manifest, self._end = needed, added
+        self._manifest, self._end, self._is_ours = needed, added, True
 
     def check(self, manifest: Iterable[Any]) -> None:
         """Raise DamagedFile unless every segment of `manifest` is there, to the byte. Changes nothing."""
@@ -65,7 +68,7 @@ class Journal:
     def has_spare(self) -> bool:
         """Whether the directory holds segments that the present ring no longer needs."""
         needed = {segment["file"] for segment in self._manifest}
-        return self.directory.is_dir() and any(path.name not in needed for path in self.directory.iterdir())
+        return any(name not in needed for name in self._segments())
 
     def prune(self, kept: Iterable[Sequence[Any]]) -> None:
         """Remove the segments that are in no kept manifest, and what a crash has left half written.
@@ -73,12 +76,23 @@ class Journal:
         The segments of the present ring stay: the next manifest names them again.
         """
         needed = {segment["file"] for manifest in (*kept, self._manifest) for segment in manifest}
+        for name in self._segments():
+            if name not in needed:
+                (self.directory / name).unlink(missing_ok=True)
+
+    def _segments(self) -> list[str]:
+        """The names of all segments in the directory, half-written ones too."""
         if not self.directory.is_dir():
-            return
-        for path in self.directory.iterdir():
-            half_written = NAME.fullmatch(path.name.removeprefix(".").removesuffix(".tmp"))
-            if half_written and path.name not in needed:
-                path.unlink(missing_ok=True)
+            return []
+        names = (path.name for path in self.directory.iterdir())
+        return [name for name in names if NAME.fullmatch(name.removeprefix(".").removesuffix(".tmp"))]
+
+    def _check_ours(self) -> None:
+        """Raise ConfigError for the transitions of another run, which would be pruned."""
+        told = "holds the replay of a run: continue that run from its checkpoint, or name another folder"
+        others = [name for name in self._segments() if NAME.fullmatch(name)]
+        require(self._is_ours or not others, "journal_dir", self.directory, told)
+        self._is_ours = True
 
     def _check_whole(self, segments: Manifest, oldest: int, added: int) -> None:
         reached = oldest

@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 
 from sac_lightning.errors import ConfigError
+from sac_lightning.files import DamagedFile
 from sac_lightning.report.curves import NO_CURVES, Curves, read_curves
+from sac_lightning.yaml_text import LOADER, read_yaml_text
 
 MARKS = frozenset({"config.yaml", "summary.json", "metrics.csv", "train.log"})
 DONE, FAILED, PRUNED, UNFINISHED = "done", "failed", "pruned", "unfinished"
 STOPPED = ("interrupted", "paused")
 # A pruned trial was ended because it was behind: its score is that of a shorter training than the others'.
 WITHOUT_RESULT = (FAILED, PRUNED)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path, name: str) -> Run:
     problems: list[str] = []
-    config = _mapping(path / "config.yaml", lambda text: yaml.load(text, LOADER), problems)
-    summary = _mapping(path / "summary.json", json.loads, problems)
+    config = _mapping(path / "config.yaml", _yaml, problems)
+    summary = _mapping(path / "summary.json", _json, problems)
     status = str(summary.get("status", UNFINISHED))
     try:
         curves = read_curves(path / "metrics.csv")
@@ -94,15 +95,23 @@ def _read(path: Path, name: str) -> Run:
 def _mapping(path: Path, parse: Any, problems: list[str]) -> Mapping[str, Any]:
     """The file's content, empty where there is none or where it is damaged."""
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, DamagedFile):
         content = None
     if isinstance(content, dict):
         return content
     problems.append(f"{path.name} is damaged")
     return {}
+
+
+def _yaml(path: Path) -> Any:
+    return yaml.load(read_yaml_text(path), LOADER)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _reason(path: Path, summary: Mapping[str, Any], status: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.errors import ConfigError, require
 from sac_lightning.files import write_atomically
 from sac_lightning.report.differences import Options
 from sac_lightning.report.figures import figures
@@ -19,6 +19,7 @@ from sac_lightning.report.results import Results, compute
 from sac_lightning.report.words import CAPTIONS
 
 FIGURES = "report"
+LONGEST_NAME = 100
 
 
 class Written(NamedTuple):
@@ -42,14 +43,18 @@ def write_report(
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError("out", out, f"cannot be written ({error.strerror}): name another folder") from None
+    # `out` may be a folder from anybody, and files are removed and written there.
+    linked = (out / FIGURES).is_symlink()
+    require(not linked, "out", out, f"its {FIGURES} is a link: remove it, or name another folder")
     for stale in (path for name in CAPTIONS for path in (out / FIGURES).glob(f"{name}-*.png")):
         stale.unlink()
     pictures: dict[str, dict[str, str]] = {}
     drawings: dict[str, dict[str, str]] = {}
+    names = _file_names([env.env_id for env in results.envs])
     for env in results.envs:
         pictures[env.env_id], drawings[env.env_id] = {}, {}
         for name, figure in figures(env).items():
-            file = f"{FIGURES}/{name}-{re.sub(r'[^A-Za-z0-9._-]+', '_', env.env_id)}.png"
+            file = f"{FIGURES}/{name}-{names[env.env_id]}.png"
             with drawn():
                 save_png(figure, out / file)
                 drawings[env.env_id][name] = svg(figure, CAPTIONS[name])
@@ -64,6 +69,15 @@ def write_report(
 
 def _write(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _file_names(env_ids: Sequence[str]) -> dict[str, str]:
+    """A part of a file's name for each env id, which may be any text."""
+    found: dict[str, str] = {}
+    for env_id in env_ids:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", env_id)[:LONGEST_NAME]
+        found[env_id] = f"{name}-{len(found)}" if name in found.values() else name
+    return found
 
 
 def _runs(folders: Sequence[Path]) -> list[Run]:

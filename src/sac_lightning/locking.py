@@ -1,0 +1,118 @@
+"""A folder that one process at a time may write into."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EACCES, EAGAIN, EDEADLK, EWOULDBLOCK
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+NAME = ".lock"
+SECONDS_BETWEEN_TRIES = 0.2
+# What the systems answer where another process has the lock.
+TAKEN = (EACCES, EAGAIN, EDEADLK, EWOULDBLOCK)
+
+
+class FolderInUse(Exception):
+    """Another process holds the folder."""
+
+
+class FolderLock:
+    """The lock of one folder, a file `.lock` in it that stays there. Acquired once, released once.
+
+    The system releases the lock when the process ends, however it ends. On network file systems it holds
+    between machines where the file system passes locks on (NFS, Lustre with `flock`, SMB); where it has no
+    locks at all, a warning says so.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self._handle: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raises FolderInUse if another holds it, OSError if the folder cannot be written."""
+        while self._handle is None:
+            # For writing as well: NFS gives no exclusive lock otherwise.
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            try:
+                _lock(handle)
+                if self._is(handle):
+                    self._handle = handle
+                    _held.add(handle)
+            except OSError as error:
+                if error.errno in TAKEN:
+                    raise FolderInUse(str(self.path.parent)) from None
+                told = "no locks on this file system (%s): let only one process at a time use %s"
+                log.warning(told, error.strerror or error, self.path.parent)
+                self._handle = handle
+                _held.add(handle)
+            finally:
+                if self._handle is None:
+                    os.close(handle)
+
+    def wait(self) -> None:
+        """Take the lock as soon as no other process holds it."""
+        while True:
+            with suppress(FolderInUse):
+                return self.acquire()
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+    def release(self) -> None:
+        """Give the lock back, if it is held."""
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            _held.discard(handle)
+            os.close(handle)
+
+    def __del__(self) -> None:
+        self.release()
+
+    def _is(self, handle: int) -> bool:
+        """Whether the file that was locked is still the one in the folder, not one that was removed."""
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+
+@contextmanager
+def holding(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold `folder` to the end of the block. Raises FolderInUse where another does, unless it is to wait."""
+    lock = FolderLock(folder)
+    if wait:
+        lock.wait()
+    else:
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    """A forked env worker must not hold the lock on: it may outlive a process that was killed."""
+    for handle in _held:
+        with suppress(OSError):
+            os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
