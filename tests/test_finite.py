@@ -15,7 +15,7 @@ from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, EnvError
 from sac_lightning.evaluation import Evaluator
 from sac_lightning.finite import LARGEST, NotFiniteError, check_weights
-from sac_lightning.measured import Measured
+from sac_lightning.types import PackedMetrics
 from sac_lightning.metrics import MetricWindow
 from tasks import Clock, OneState, env_config, trainer_for
 
@@ -163,8 +163,8 @@ def test_a_return_that_is_not_finite_is_no_result_although_the_policy_saw_a_clip
 # --- updates -----------------------------------------------------------------------------------------
 
 
-def update(loss: float, alpha: float = 0.1) -> Measured:
-    return Measured.of({"train/loss": torch.tensor(loss), "train/alpha": torch.tensor(alpha)})
+def update(loss: float, alpha: float = 0.1) -> PackedMetrics:
+    return PackedMetrics.of({"train/loss": torch.tensor(loss), "train/alpha": torch.tensor(alpha)})
 
 
 @pytest.mark.parametrize("place", [0, 17, 31])
@@ -183,7 +183,7 @@ def test_numbers_near_the_end_of_float32_are_finite_and_unknown_diagnostics_may_
     window = MetricWindow(every=1000)
     for _ in range(40):
         window.add(update(3e38))
-        window.add(Measured.of({"diagnostics/policy_shift": torch.tensor(NAN)}))
+        window.add(PackedMetrics.of({"diagnostics/policy_shift": torch.tensor(NAN)}))
     assert window.close(1000)["train/loss"] == pytest.approx(3e38)
 
 
