@@ -1,7 +1,7 @@
 """`python eval.py run=RUN_DIR`, `sac-eval`: evaluate a run's checkpoint, and film it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,11 +50,20 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         **statistics(result),
         "seeds": list(seeds),
     }
-    _write(run.path / "eval.json", summary)
-    if record is not None:
-        record(_policy(module, cfg), seeds[0])
-    _tell(summary, run.path, filmed=record is not None)
-    return 0, result.return_mean
+    written = []
+    try:
+        _write(run.path / "eval.json", summary)
+        written.append(run.path / "eval.json")
+        if record is not None:
+            record(_policy(module, cfg), seeds[0])
+            written.append(run.path / "videos" / "eval.mp4")
+        return 0, result.return_mean
+    except OSError as error:  # such as somebody else's folder: the numbers are shown all the same
+        what = "videos/eval.mp4" if written else "eval.json"
+        told = f"{what} cannot be written ({error.strerror or error})"
+        raise ConfigError("run", cfg.run, told) from None
+    finally:
+        _tell(summary, written)
 
 
 def _check(cfg: "DictConfig") -> None:
@@ -216,7 +225,7 @@ def _write(path: Path, summary: dict[str, Any]) -> None:
     write_json(path, {**summary, "versions": versions()})
 
 
-def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
+def _tell(summary: dict[str, Any], written: Sequence[Path]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -228,7 +237,7 @@ def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
         "length": f"{summary['length_mean']:.1f}",
         "policy": "its mode" if summary["deterministic"] else "sampled",
         "checkpoint": summary["checkpoint"],
-        "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
+        "written": ", ".join(map(str, written)) or "nothing",
     }
     for key, value in rows.items():
         table.add_row(key, value)
