@@ -36,7 +36,9 @@ def test_what_would_change_the_past_is_refused_with_the_difference(
     before = everything(run)
     found = told(server.train(f"resume={run}", "total_env_steps=200", override, cwd=run.parent))
     assert found.startswith(line)
-    assert found.endswith("only total_env_steps, eval_max_steps, logger, callbacks, trainer may change")
+    assert found.endswith(
+        "only total_env_steps, eval_max_steps, device, logger, callbacks, trainer may change"
+    )
     assert everything(run) == before
 
 

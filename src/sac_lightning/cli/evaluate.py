@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,11 +72,20 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         "seeds": list(seeds),
         "max_steps": max_steps,
     }
-    _write(run.path / "eval.json", summary)
-    if record is not None:
-        record(_policy(module, cfg), seeds[0])
-    _tell(summary, run.path, filmed=record is not None)
-    return 0, result.return_mean
+    written = []
+    try:
+        _write(run.path / "eval.json", summary)
+        written.append(run.path / "eval.json")
+        if record is not None:
+            record(_policy(module, cfg), seeds[0])
+            written.append(run.path / "videos" / "eval.mp4")
+        return 0, result.return_mean
+    except OSError as error:  # such as somebody else's folder: the numbers are shown all the same
+        what = "videos/eval.mp4" if written else "eval.json"
+        told = f"{what} cannot be written ({error.strerror or error})"
+        raise ConfigError("run", cfg.run, told) from None
+    finally:
+        _tell(summary, written)
 
 
 def _check(cfg: "DictConfig") -> None:
@@ -273,7 +282,7 @@ def _write(path: Path, summary: dict[str, Any]) -> None:
     write_json(path, {**summary, "versions": versions()})
 
 
-def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
+def _tell(summary: dict[str, Any], written: Sequence[Path]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -287,7 +296,7 @@ def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
         "length": f"{summary['length_mean']:.1f}",
         "policy": "its mode" if summary["deterministic"] else "sampled",
         "checkpoint": summary["checkpoint"],
-        "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
+        "written": ", ".join(map(str, written)) or "nothing",
     }
     for key, value in rows.items():
         table.add_row(key, escape(value))
