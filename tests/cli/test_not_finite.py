@@ -78,7 +78,7 @@ def test_a_run_whose_env_was_mended_is_resumed_from_its_last_whole_checkpoint(
     spike = kwargs(obs=3.4e38, at=45, mended=mended)
     _, run = failed(train(*TINY, *SPIKY, *spike), tmp_path)
     mended.touch()
-    ended = train(f"resume={run}")
+    ended = train(f"resume={run}", "env.allowed_prefixes=[spiky_envs]")
     assert ended.code == 0, ended.err
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["env_steps"], summary["grad_steps"]) == ("done", 60, 40)

@@ -89,7 +89,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
 
 
 def _check(cfg: "DictConfig") -> None:
-    for key in ("episodes", "envs", "seed"):
+    for key in ("episodes", "envs", "seed", "max_steps"):
         cfg[key] = as_whole(cfg[key])
     for key in ("episodes", "envs"):
         require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
