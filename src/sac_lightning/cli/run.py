@@ -176,6 +176,7 @@ class _Run:
         table = Table(title=escape(f"{summary['env_id']}: {summary['status']}"), show_header=False)
         for key in (
             "env_steps",
+            "eval_episodes",
             "eval_return_mean",
             "eval_return_std",
             "best_return_mean",
