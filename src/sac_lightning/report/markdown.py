@@ -56,7 +56,7 @@ def _cell(text: str) -> str:
 def _text(text: str) -> str:
     """`text` so that Markdown shows it as it is: no HTML, link, picture, emphasis or formula."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    plain = re.sub(r"[\\`*~$]|\](?=[(\[:])|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
+    plain = re.sub(r"[\\`*~$]|^\s*\[|\](?=[(\[])|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
     return re.sub(r":(?=//)|(?<=www)\.", r"\\\g<0>", plain)
 
 
