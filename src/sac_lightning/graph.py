@@ -33,8 +33,15 @@ class Graph:
     the length of the first `any_length` tensors, so another run finds it in PyTorch's cache.
     """
 
-    def __init__(self, function: Callable[..., Named], any_length: int = 0) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Named],
+        any_length: int = 0,
+        before_first_run: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`before_first_run` is called once it is compiled: until then nothing has changed any tensor."""
         self._function, self._any_length = function, any_length
+        self._before_first_run = before_first_run
         self._run: Callable[[list[Any]], Sequence[Tensor]] | None = None
         self._inputs: list[Any] = []
         self._places: list[tuple[int, int]] = []  # in the graph's inputs, and in the tensors
@@ -61,6 +68,7 @@ class Graph:
             run: Any = compile_fx(module, examples, config_patches=patches)
 
             def noting(*inputs: Any) -> Any:
+                self._before_first_run()
                 results, innermost = _run_and_look_inside(run, inputs)
                 seen[:] = innermost, inputs, results
                 return results

@@ -69,6 +69,7 @@ class Update:
         self, parts: Parts, optimizers: list[Adam], *, compiled: bool = False, autocast: bool = False
     ) -> None:
         self._parts, self._optimizers, self._autocast = parts, optimizers, autocast
+        self._kept: list[Tensor] = []  # the state before a call that may fail
         try:
             self._build(compiled)
         except Exception as error:
@@ -108,7 +109,9 @@ class Update:
         if self._replayed:
             return one_graph(self._step, self._in_place)
         known = made_of_ours(parts.head, parts.temperature, parts.target_rule)
-        return Graph(self._step_of_sample, any_length=ROWS) if known else one_graph(self._step_of_sample)
+        if not known:
+            return one_graph(self._step_of_sample)
+        return Graph(self._step_of_sample, any_length=ROWS, before_first_run=self._keep_state)
 
     @property
     def _in_place(self) -> list[Tensor]:
@@ -139,17 +142,24 @@ class Update:
 
     def _try(self, sample: Sample, noise: Float[Tensor, "2 B noise"], ahead: Ahead | None) -> Measured:
         """One of a compiled update's first calls. If it fails, the eager update starts where it started."""
-        before, rng = [each.clone() for each in self._in_place], global_rng_state()
+        rng = global_rng_state()
+        if not isinstance(self._run, Graph):  # a Graph asks for it once compiled, when memory is free again
+            self._keep_state()
         try:
             measured = self._update(sample, noise, ahead)
             self._trials -= 1
             return measured
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
-            for tensor, value in zip(self._in_place, before, strict=True):
+            for tensor, value in zip(self._in_place, self._kept, strict=False):  # none kept: none changed
                 tensor.copy_(value)
             restore_global_rng(rng)
             self._give_up_compiling(error)
+        finally:
+            self._kept = []
         return self._update(sample, noise, ahead)  # if the cause was not the compiler, this raises it again
+
+    def _keep_state(self) -> None:
+        self._kept = [each.clone() for each in self._in_place]
 
     def _give_up_compiling(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -1,5 +1,6 @@
 """`python eval.py run=RUN_DIR`, `sac-eval`: evaluate a run's checkpoint, and film it."""
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,9 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.envs import EnvError
+    from sac_lightning.finite import NotFiniteError
+
     _check(cfg)
     run = Run.at(str(cfg.run))
     env = run.env([str(prefix) for prefix in cfg.allowed_prefixes])
@@ -62,7 +66,13 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         _warn_of_no_limit(env.id)
     record = _recorder(env, run.path / "videos" / "eval.mp4", max_steps) if cfg.video else None
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
-    result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs, max_steps)
+    try:
+        result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs, max_steps)
+    except (EnvError, NotFiniteError) as error:
+        if error.__cause__ is not None:  # the env's own error: its author wants the traceback
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1, math.nan
     summary = {
         "checkpoint": str(checkpoint),
         "env_steps": int(module.env_steps),
