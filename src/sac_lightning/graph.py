@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -78,7 +79,7 @@ class Graph:
         for tensor in tensors[: self._any_length]:
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
         graph = torch.compile(_own(self._function), fullgraph=True, dynamic=False, backend=backend)
-        with torch.no_grad():  # of an outer graph; the function may differentiate by itself
+        with torch.no_grad(), _one_cache():  # no outer graph; the function may differentiate by itself
             told: Named = graph(*tensors)
         run, inputs, results = seen
         seen.clear()
@@ -116,6 +117,14 @@ def one_graph(
         for tensor in replayed:
             torch._dynamo.mark_static_address(tensor)
     return torch.compile(_own(function), fullgraph=True, dynamic=False, options=options)
+
+
+def _one_cache() -> AbstractContextManager[object]:
+    """AOTAutograd would keep the graph once more: its copy raises the peak and saves no time."""
+    from torch._functorch import config
+
+    known = hasattr(config, "enable_autograd_cache") and hasattr(config, "patch")
+    return config.patch(enable_autograd_cache=False) if known else nullcontext()
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:
