@@ -35,11 +35,11 @@ class Benchmark:
 
     def __init__(self, case: Case, runs_dir: Path, results: Path) -> None:
         self.case, self.folder = case, runs_dir / case.name
-        own = ("return_auc", "alpha") if case.curves else ()
-        name = case.name if case.curves else f"learning_{case.name}"
+        own = ("return_auc", "alpha") if case.compares else ()
+        name = case.name if case.compares else f"learning_{case.name}"
         self.table = Table(results / f"{name}.csv", (*SCORE_COLUMNS[:-1], *own, SCORE_COLUMNS[-1]))
         self.curves = Table(results / f"{name}_curves.csv", CURVE_COLUMNS)
-        self.picture = results / f"{name}.png"
+        self.picture = ROOT / case.picture if case.picture else results / f"{name}.png"
         self.summary = results / f"{name}_summary.csv"
 
     @property
@@ -67,19 +67,26 @@ class Benchmark:
                 ],
                 replacing=lambda row: _is(run, row),
             )
+        if self.case.compares:
             extra = {"return_auc": float(np.mean(seen.returns)), "alpha": alpha}
         self.table.add([{**what, **vars(score), **extra, "command": command(run)} for score in made])
 
     def draw(self) -> None:
         """The picture of the curves that there are."""
-        if self.case.curves and self.curves.rows:
+        if not (self.case.curves and self.curves.rows):
+            return
+        if self.case.compares:
             from learning_plot import draw
 
             draw(self.curves.rows, self.picture)
+        else:
+            from learning_seeds_plot import draw_seeds
+
+            draw_seeds(self.curves.rows, self.table.rows, self.picture)
 
     def summarise(self) -> list[str]:
         """Write the summary over seeds of a case that compares variants; its lines."""
-        if not (self.case.curves and self.table.rows):
+        if not (self.case.compares and self.table.rows):
             return []
         from learning_summary import summarise
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+# Of the evaluation episodes behind every score.
+SEEDS = range(10_000, 10_100)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -30,11 +33,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Case:
-    """A benchmark: its runs, and whether their curves are kept and drawn."""
+    """A benchmark: its runs, whether their own evaluations are drawn, and whether variants are compared."""
 
     name: str
     runs: tuple[Run, ...] = field(repr=False)
     curves: bool = False
+    compares: bool = False
+    # Where the picture of a case that compares nothing is drawn, below the repository.
+    picture: str = ""
 
 
 RULES = {
@@ -70,12 +76,23 @@ def _precision() -> tuple[Run, ...]:
     )
 
 
+# A run's own evaluations are then those of the benchmarks, so that curves end at the values of the tables.
+AS_SCORED = (
+    f"eval_seed={SEEDS.start}",
+    f"eval_episodes={len(SEEDS)}",
+    f"eval_envs={len(SEEDS)}",
+)
 CASES = {
     case.name: case
     for case in (
-        Case("pendulum_fast", tuple(Run("pendulum_fast", seed) for seed in range(5))),
+        Case(
+            "pendulum_fast",
+            tuple(Run("pendulum_fast", seed, how=AS_SCORED) for seed in range(5)),
+            curves=True,
+            picture="docs/figures/pendulum.png",
+        ),
         Case("cartpole", tuple(Run("cartpole", seed, stage=10_000) for seed in range(3))),
-        Case("discrete_targets", _discrete_targets(), curves=True),
-        Case("precision", _precision(), curves=True),
+        Case("discrete_targets", _discrete_targets(), curves=True, compares=True),
+        Case("precision", _precision(), curves=True, compares=True),
     )
 }

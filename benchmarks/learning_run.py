@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from learning_cases import Run
+from learning_cases import SEEDS, Run
 
 from sac_lightning import SACModule
 from sac_lightning.envs import EnvConfig
@@ -18,7 +18,6 @@ from sac_lightning.evaluation import Evaluator
 from sac_lightning.loggers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = range(10_000, 10_100)
 STEPS_PER_EPOCH = 1_000
 # How a benchmark runs, none of which changes what is learned.
 HOW = ("logger=csv", "threads=1", "compile=false")

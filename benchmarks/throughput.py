@@ -20,6 +20,7 @@ from typing import Any
 from contestants import ALL, HERE, LIMIT, PEER_PYTHON, PEERS, VARIANTS, Worker, WorkerEndedError, chosen
 from rich.console import Console
 from tables import Table
+from throughput_results import csv_of, pooled, read_runs
 from throughput_tables import WIDTH, Speeds, show_limits, show_parts, show_speeds
 
 COLUMNS = (
@@ -121,10 +122,12 @@ def main(given: Sequence[str] | None = None) -> None:
     if arguments.smoke:
         segments, env_steps, learning_starts = 2, 60, 300
         results = Path(tempfile.mkdtemp(prefix="throughput_"))
+    if arguments.redraw:
+        _draw(results, arguments.env)
+        return
     if arguments.peers and not PEER_PYTHON.exists():
         sys.exit(f"error: {PEER_PYTHON} is not there; `make bench` makes it from requirements-peers.txt")
-    stem = "throughput" if arguments.env == "Pendulum-v1" else f"throughput_{arguments.env}"
-    path = results / f"{stem}.csv"
+    path = csv_of(results, arguments.env)
     path.unlink(missing_ok=True)
     table, console = Table(path, COLUMNS), Console(width=WIDTH)
     with ExitStack() as stack:
@@ -138,12 +141,18 @@ def main(given: Sequence[str] | None = None) -> None:
         for worker in contest.workers:
             if worker.contestant.has_parts:
                 show_parts(worker.contestant.name, worker.profile(env_steps), console)
-    from throughput_plot import draw
-
-    draw(speeds, arguments.env, LIMIT, path.with_suffix(".png"))
-    console.print(f"segments and picture: {path.parent}/{stem}.csv, .png", soft_wrap=True)
+    _draw(results, arguments.env)
+    console.print(f"segments and picture: {path.with_suffix('')}.csv, .png", soft_wrap=True)
     for line in contest.left_out:
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _draw(results: Path, env: str) -> None:
+    """The picture of all runs whose CSV is there: the same rows as those of the tables in the documents."""
+    from throughput_plot import draw
+
+    runs = read_runs(results, env)
+    draw(pooled(runs), env, LIMIT, csv_of(results, env).with_suffix(".png"), len(runs))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,6 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env-steps", type=int, default=320, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each contestant")
     parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument(
+        "--redraw", action="store_true", help="measure nothing: the picture anew from the CSVs of all runs"
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="tiny segments; results go to a temporary folder"
     )

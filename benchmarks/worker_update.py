@@ -15,7 +15,7 @@ from sac_lightning import SACModule
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.types import Batch, Sample
-from sac_lightning.update import Update
+from sac_lightning.update import Parts, Update
 
 PACKAGES = ("sac-lightning", "torch", "numpy")
 BATCH, BATCHES = 256, 32
@@ -29,7 +29,7 @@ def update_of(module: SACModule, autocast: bool) -> Update:
         (module.temperature, [module.log_alpha]),
     )
     optimizers = [config.optimizer(parameters) for config, parameters in owned]
-    return Update(module._parts(), optimizers, compiled=True, autocast=autocast)
+    return Update(Parts.of(module), optimizers, compiled=True, autocast=autocast)
 
 
 def random_samples(module: SACModule) -> Sample:

@@ -1,16 +1,20 @@
 """Evaluation: whole episodes, by the mode, from seeds of their own."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation, TimeLimit
 
-from sac_lightning import ConfigError, Policy, SACModule
+from sac_lightning import ConfigError, Policy, ReplayDataModule, SACModule
 from sac_lightning.envs import action_spec, obs_spec
-from sac_lightning.evaluation import Evaluation, Evaluator
+from sac_lightning.evaluation import EVAL_SEED, Evaluation, EvaluationStopped, Evaluator, has_time_limit
 from tasks import Clock, Step, env_config
 
 
@@ -114,3 +118,102 @@ def test_mean_and_deviation_by_hand() -> None:
 def test_no_episode_is_no_evaluation() -> None:
     with pytest.raises(ConfigError, match="eval_episodes=0"):
         Evaluator(Lottery, [])
+
+
+def endless() -> Clock:
+    """Nothing ends its episodes."""
+    return Clock(length=10**9)
+
+
+@pytest.mark.parametrize(("seeds", "lengths"), [(1, (5,)), (3, (5, 5, 5))])
+def test_max_steps_ends_an_episode_that_its_env_does_not(seeds: int, lengths: tuple[int, ...]) -> None:
+    result = Evaluator(endless, range(seeds), 2, max_steps=5).run(policy_for(Clock()))
+    assert result.lengths == lengths
+    assert result.returns == (15.0,) * seeds  # 1 + 2 + 3 + 4 + 5
+
+
+def test_max_steps_lengthens_no_episode() -> None:
+    result = Evaluator(lambda: Clock(length=3), range(2), max_steps=4).run(policy_for(Clock()))
+    assert result == Evaluation(returns=(6.0, 6.0), lengths=(3, 3))
+
+
+@pytest.mark.parametrize("steps", [0, 4, 1000])
+def test_an_evaluation_stops_at_the_step_at_which_it_is_asked_to(steps: int) -> None:
+    clocks = [endless() for _ in range(2)]
+    asked = iter([False] * steps + [True])
+    random_state = torch.get_rng_state()
+    evaluator = Evaluator(iter(clocks).__next__, range(2))
+    with pytest.raises(EvaluationStopped):
+        evaluator.run(policy_for(Clock()), lambda: next(asked))
+    assert [clock.count for clock in clocks] == [steps, steps]
+    assert torch.equal(random_state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("value", [0, -3, True])
+def test_max_steps_that_mean_nothing_are_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"eval_max_steps={value}: must be a whole number of at least 1"):
+        Evaluator(Clock, range(2), max_steps=value)
+
+
+def test_a_stopped_evaluation_takes_no_global_random_number_with_it() -> None:
+    class Dice(Clock):
+        def step(self, action: Any) -> Step:
+            np.random.uniform()
+            torch.rand(1)
+            return super().step(action)
+
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    asked = iter([False] * 700 + [True])
+    with pytest.raises(EvaluationStopped):
+        Evaluator(lambda: Dice(length=10**9), [0]).run(policy_for(Clock()), lambda: next(asked))
+    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert torch.equal(before[1], torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("make", "limited"),
+    [
+        (lambda: gym.make("Pendulum-v1"), True),
+        (lambda: gym.make("Pendulum-v1").unwrapped, False),
+        (lambda: gym.make("CliffWalking-v1"), False),
+        (lambda: gym.make("CliffWalking-v1", max_episode_steps=7), True),
+        (lambda: FlattenObservation(TimeLimit(Clock(), 7)), True),
+        (lambda: FlattenObservation(Clock()), False),
+    ],
+)
+def test_a_time_limit_is_found_wherever_it_comes_from(
+    make: Callable[[], gym.Env[Any, Any]], limited: bool
+) -> None:
+    assert has_time_limit(make()) is limited
+
+
+def test_every_run_of_an_env_is_evaluated_on_the_same_starts() -> None:
+    seeds = []
+    for seed in (0, 1, 12345):
+        data = ReplayDataModule("Pendulum-v1", eval_episodes=3, seed=seed)
+        data.setup("validate")
+        assert data.evaluator is not None
+        seeds.append(data.evaluator.seeds)
+    assert seeds == [(1_000_000, 1_000_001, 1_000_002)] * 3
+    other = ReplayDataModule("Pendulum-v1", eval_episodes=2, eval_seed=7)
+    other.setup("validate")
+    assert other.evaluator is not None
+    assert other.evaluator.seeds == (7, 8)
+
+
+def test_both_commands_evaluate_from_the_same_seed() -> None:
+    conf = Path(__file__).parents[1] / "conf"
+    train, evaluation = (yaml.safe_load((conf / f"{name}.yaml").read_text()) for name in ("train", "eval"))
+    assert train["eval_seed"] == evaluation["seed"] == EVAL_SEED
+
+
+def test_the_usual_starts_are_as_hard_as_a_thousand() -> None:
+    # Of Pendulum-v1: how far the pole hangs from upright, as 1 − cos θ, and how fast it swings.
+    def starts(seeds: range) -> Any:
+        env = gym.make("Pendulum-v1")
+        obs = np.array([env.reset(seed=seed)[0] for seed in seeds])
+        return 1.0 - obs[:, 0], np.abs(obs[:, 2])
+
+    usual, many = starts(range(EVAL_SEED, EVAL_SEED + 10)), starts(range(1000))
+    for few, all_ in zip(usual, many, strict=True):
+        assert abs(few.mean() - all_.mean()) < all_.std() / 10**0.5  # one standard error of ten

@@ -75,6 +75,16 @@ def test_lock_file_that_was_removed_while_held_locks_nobody_out(tmp_path: Path) 
             FolderLock(tmp_path).acquire()
 
 
+def test_folder_that_was_removed_by_its_holder_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "sweep" / "0"
+    with holding(folder):
+        (folder / ".lock").unlink()
+        folder.rmdir()
+        folder.parent.rmdir()
+    with holding(folder, wait=True), pytest.raises(FolderInUse):
+        FolderLock(folder).acquire()
+
+
 def test_lock_is_no_link_to_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "elsewhere")

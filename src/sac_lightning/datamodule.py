@@ -182,9 +182,9 @@ class ReplayDataModule(LightningDataModule):
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
         if stage != "fit":
             return
-        assert self.trainer is not None
         self._ending, self._options = False, None
-        allow_uneven_epochs(self.trainer)
+        if self.trainer is not None:  # a program may load a buffer without one
+            allow_uneven_epochs(self.trainer)
         self._warm_up = min(self.learning_starts, self._steps_per_turn) if tries else self.learning_starts
         if self.collection is None:
             planned = check_fits(self.capacity, obs, action, self.device)
@@ -204,7 +204,7 @@ class ReplayDataModule(LightningDataModule):
             log.info("resume: %s", self.collection.guarantee)
         else:
             self.collection.reopen()
-        if self.evaluator is not None and self.trainer.limit_val_batches:
+        if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
             self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
         self.collection.collector.learning_starts = self._warm_up
 
@@ -278,8 +278,7 @@ class ReplayDataModule(LightningDataModule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
-        assert self.trainer is not None
-        if self.collection is not None and self.trainer.state.fn == "fit":
+        if self.collection is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
             self.collection.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
 

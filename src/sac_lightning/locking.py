@@ -35,8 +35,13 @@ class FolderLock:
     def acquire(self) -> None:
         """Take the lock. Raises FolderInUse if another holds it, OSError if the folder cannot be written."""
         while self._handle is None:
-            # For writing as well: NFS gives no exclusive lock otherwise.
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            # The one who held it before removes a folder in which nothing was written.
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # For writing as well: NFS gives no exclusive lock otherwise.
+                handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            except FileNotFoundError:
+                continue
             try:
                 _lock(handle)
                 if self._is(handle):

@@ -59,7 +59,7 @@ def learning_curve(metrics: Metrics, out: Path, title: str) -> None:
         elif has_band.any():
             bar = (_column(metrics, "env_steps")[has_band], mean[has_band], std[has_band])
             axes.errorbar(bar[0], bar[1], yerr=bar[2], color=BLUE, alpha=0.5, capsize=3, linewidth=1.2)
-        _line(axes, metrics, "eval/return_mean", "evaluation, mean ± std", color=BLUE, linewidth=2.0)
+        _line(axes, metrics, "eval/return_mean", _evaluation_label(metrics), color=BLUE, linewidth=2.0)
         axes.set_ylabel("return of an episode")
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.set_title(title, parse_math=False)
@@ -85,6 +85,20 @@ def temperature(metrics: Metrics, out: Path, title: str) -> None:
         _finish(bottom, metrics)
         figure.align_ylabels()
         _save(figure, out)
+
+
+def _evaluation_label(metrics: Metrics) -> str:
+    known = _column(metrics, "eval/episodes")
+    known = known[np.isfinite(known)]
+    if not known.size:  # a run from before they were logged
+        return "evaluation, mean ± std"
+    return f"evaluation, mean ± std of {episodes(known.min(), known.max())}"
+
+
+def episodes(fewest: float, most: float) -> str:
+    """`10 episodes`, or `5 to 10 episodes`."""
+    number = f"{most:.0f}" if fewest == most else f"{fewest:.0f} to {most:.0f}"
+    return f"{number} episode{'' if most == 1 else 's'}"
 
 
 def _column(metrics: Metrics, key: str) -> Column:

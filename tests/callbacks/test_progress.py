@@ -43,7 +43,7 @@ class Tiny(pl.LightningModule):
             raise RuntimeError("failed on purpose")
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
-        self.latest |= {"eval/return_mean": -150.0, "eval/return_std": 5.0}
+        self.latest |= {"eval/return_mean": -150.0, "eval/return_std": 5.0, "eval/episodes": 10.0}
         for logger in self.trainer.loggers:
             logger.log_metrics(self.latest, self.trainer.datamodule.env_steps)
 
@@ -98,7 +98,7 @@ def test_the_bar_shows_the_run_and_stays_when_it_ends(tmp_path):
     first, *_, last = frames(shown)
     assert "0/600" in first
     assert "600/600" in last
-    assert "return -150.0 (rollout -200.0)" in last
+    assert "return -150.0 (10 episodes, rollout -200.0)" in last
     assert "α 0.25  H -0.50→-1.00" in last
     assert re.search(r"\d/s  0:00:\d\d<0:00:00$", last)
     assert shown.file.getvalue().endswith("\n\x1b[?25h")  # below the bar, with the cursor shown again
@@ -130,7 +130,7 @@ def test_without_a_terminal_every_epoch_is_one_plain_line(tmp_path):
         "env_steps 400/600 (67 %)",
         "env_steps 600/600 (100 %)",
     ]
-    assert "return -150.0 (rollout -200.0), alpha 0.25, entropy -0.50->-1.00, " in lines[0]
+    assert "return -150.0 (10 episodes, rollout -200.0), alpha 0.25, entropy -0.50->-1.00, " in lines[0]
     assert lines[-1].endswith(" elapsed, 0:00:00 left")
     assert "\x1b" not in shown.file.getvalue()
 

@@ -4,12 +4,14 @@ import csv
 import json
 import pickle
 import shutil
+import time
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from tests.cli.conftest import TINY, Command, everything, told
+from tests.cli.conftest import TINY, Command, everything, start, told
 
 
 @pytest.fixture
@@ -92,6 +94,7 @@ def test_run_without_a_best_checkpoint_has_its_last(run: Path, evaluate: Command
         "episodes=0": "episodes=0: must be a whole number of at least 1",
         "episodes=abc": "episodes=abc: must be a whole number of at least 1",
         "envs=0": "envs=0: must be a whole number of at least 1",
+        "max_steps=0": "max_steps=0: must be a whole number of at least 1, or null: no limit",
         "seed=-1": "seed=-1: must be a whole number of at least 0",
         "video=maybe": "video=maybe: must be true or false",
         "deterministic=5": "deterministic=5: must be true or false",
@@ -161,3 +164,58 @@ def test_checkpoint_of_another_env_is_a_mistake(run: Path, evaluate: Command) ->
     assert (
         "was trained on obs (3,) and a Box of 1 (bounded); CartPole-v1 has obs (4,) and Discrete(2)" in line
     )
+
+
+@pytest.fixture
+def endless_run(run: Path, train: Command) -> Path:
+    """A run on cells without a time limit, whose policy walks against a wall."""
+    options = ("env=gym", "env.id=CliffWalking-v1", "eval_max_steps=12", "logger=csv", "callbacks.plots=null")
+    ended = train("debug=fast", "threads=1", "hydra.run.dir=endless", *options)
+    assert ended.code == 0, ended.err
+    return run.parent / "endless"
+
+
+def test_an_episode_that_its_env_does_not_end_is_limited(endless_run: Path, evaluate: Command) -> None:
+    assert evaluate(f"run={endless_run}", "episodes=2").code == 0  # as the run was evaluated
+    assert json.loads((endless_run / "eval.json").read_text())["lengths"] == [12, 12]
+    ended = evaluate(f"run={endless_run}", "episodes=2", "max_steps=5", "video=true")
+    assert ended.code == 0, ended.err
+    result = json.loads((endless_run / "eval.json").read_text())
+    assert (result["lengths"], result["max_steps"]) == ([5, 5], 5)
+    with imageio.get_reader(endless_run / "videos" / "eval.mp4") as film:
+        assert film.count_frames() == 6
+    assert "time limit" not in ended.err
+
+
+@pytest.mark.parametrize("video", ["false", "true"])
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_an_evaluation_without_end_warns_and_hears_a_signal(
+    endless_run: Path, process_env: dict[str, str], number: int, video: str
+) -> None:
+    config = endless_run / "config.yaml"
+    config.write_text(config.read_text().replace("eval_max_steps: 12", "eval_max_steps: null"))
+    options = (f"run={endless_run}", "episodes=2", f"video={video}")
+    process = start("eval.py", *options, cwd=endless_run.parent, env=process_env)
+    try:
+        assert process.stderr is not None
+        warning = next(line for line in process.stderr if line.startswith("warning: "))
+        assert warning.startswith("warning: CliffWalking-v1 has no time limit: ")
+        assert warning.endswith("max_steps=1000\n")
+        time.sleep(1.0)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, ""), err
+    assert "Traceback" not in err
+    assert not (endless_run / "eval.json").exists()
+    assert not (endless_run / "videos").exists()
+
+
+def test_both_seeds_of_the_command_mean_starts_of_the_run(run: Path, evaluate: Command) -> None:
+    """The first episodes of the command are those by which the run was judged."""
+    assert evaluate(f"run={run}", "episodes=2", "checkpoint=last").code == 0
+    result = json.loads((run / "eval.json").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["eval_episodes"] == 2
+    assert result["return_mean"] == pytest.approx(summary["eval_return_mean"], abs=1e-3)

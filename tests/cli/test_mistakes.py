@@ -94,6 +94,8 @@ TOP_LEVEL = {
     "total_env_steps": (("0", "abc"), "must be a whole number of at least 1"),
     "steps_per_epoch": (("0", "abc"), "must be a whole number of at least 1"),
     "eval_episodes": (("-1", "abc"), "must be a whole number of at least 0"),
+    "eval_seed": (("-1", "1.5", "abc"), "must be a whole number of at least 0"),
+    "eval_max_steps": (("0", "2.5", "abc"), "must be a whole number of at least 1, or null: no limit"),
     "eval_envs": (("0", "abc"), "must be a whole number of at least 1"),
     "learning_starts": (("-1", "abc"), "must be a whole number of at least 0"),
     "num_envs": (("0", "abc"), "must be a whole number of at least 1"),

@@ -78,7 +78,7 @@ def test_a_run_whose_env_was_mended_is_resumed_from_its_last_whole_checkpoint(
     spike = kwargs(obs=3.4e38, at=45, mended=mended)
     _, run = failed(train(*TINY, *SPIKY, *spike), tmp_path)
     mended.touch()
-    ended = train(f"resume={run}")
+    ended = train(f"resume={run}", "env.allowed_prefixes=[spiky_envs]")
     assert ended.code == 0, ended.err
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["env_steps"], summary["grad_steps"]) == ("done", 60, 40)
@@ -100,3 +100,28 @@ def test_weights_that_are_not_finite_are_neither_evaluated_nor_exported(
         server.call(command[0], tmp_path, (*command[1:], f"run={finished_run}", f"checkpoint={checkpoint}"))
     )
     assert line.startswith(f"checkpoint={checkpoint}: the weights {name} are not finite")
+
+
+@pytest.mark.parametrize(
+    ("spike", "what"),
+    [
+        ({"obs": 3.4e38}, "the observation[2] is 3.4e+38 "),
+        ({"obs": 1e300, "dtype": "float64"}, "the observation[2] is 1e+300 "),
+        ({"reward": 1e39}, "the reward is 1e+39 "),
+    ],
+)
+def test_an_evaluation_of_an_env_that_float32_cannot_use_is_one_line(
+    spike: dict[str, Any], what: str, train: Command, server: Any, tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended"
+    mended.touch()
+    ended = train(*TINY, *SPIKY, *kwargs(**spike, mended=mended))
+    assert ended.code == 0, ended.err
+    (run,) = (tmp_path / "runs" / "Spiky-v0").iterdir()
+    mended.unlink()
+    ended = server.call("evaluate", tmp_path, (f"run={run}", "allowed_prefixes=[spiky_envs]", "episodes=1"))
+    assert ended.code == 1, ended.err
+    (line,) = [each for each in ended.err.splitlines() if not each.startswith("warning: ")]
+    assert line.startswith(f"error: Spiky-v0: {what}")
+    assert line.endswith("at step 1 of its episode")
+    assert not (run / "eval.json").exists()

@@ -23,7 +23,7 @@ def test_all_runs_are_told_in_order_and_failed_ones_counted(tmp_path: Path, serv
     rows = lines[lines.index("## All runs") + 4 :][:2]
     # By number, not by letter.
     assert rows[0].startswith("| 2 | failed: the disk is full | Pendulum-v1 | 1 |")
-    assert rows[1].startswith("| 10 | done | Pendulum-v1 | 2 | – | 400 | −150.2 |")
+    assert rows[1].startswith("| 10 | done | Pendulum-v1 | 2 | – | 400 | – | −150.2 |")
     assert "the disk is full" in ended.out
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 METRICS = (
     *("env_steps", "rollout/return_mean", "train/critic_loss", "train/actor_loss", "train/alpha_loss"),
     *("train/alpha", "train/entropy", "train/target_entropy", "train/q_mean"),
-    *("eval/return_mean", "eval/return_std", "time/env_steps_per_s"),
+    *("eval/return_mean", "eval/return_std", "eval/episodes", "time/env_steps_per_s"),
 )
 SUMMARY = {
     *("status", "env_id", "seed", "env_steps", "grad_steps", "eval_return_mean", "eval_return_std"),

@@ -54,8 +54,8 @@ def test_columns_keep_their_order_and_new_keys_go_last(tmp_path):
     logger.log_metrics({"z": 1.0, "a": 2.0}, 200)
     header, first, second = (tmp_path / "metrics.csv").read_text().splitlines()
     assert header.split(",") == [*LEADING_COLUMNS, "z", "a"]
-    assert first == "100,,,,,0.5,,,,,,,,"
-    assert second == "200,,,,,,,,,,,,1.0,2.0"
+    assert first == "100,,,,,0.5,,,,,,,,,"
+    assert second == "200,,,,,,,,,,,,,1.0,2.0"
 
 
 def test_calls_at_one_step_share_a_row(tmp_path):

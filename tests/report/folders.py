@@ -11,7 +11,7 @@ FIXED, AUTO = "sac_lightning.entropy.Fixed", "sac_lightning.entropy.LearnedTempe
 HEADER = (
     *("env_steps", "rollout/return_mean", "train/critic_loss", "train/actor_loss", "train/alpha_loss"),
     *("train/alpha", "train/entropy", "train/target_entropy", "train/q_mean"),
-    *("eval/return_mean", "eval/return_std", "time/env_steps_per_s"),
+    *("eval/return_mean", "eval/return_std", "eval/episodes", "time/env_steps_per_s"),
 )
 
 

@@ -139,7 +139,7 @@ def test_continued_by_a_new_process(tmp_path: Path, options: tuple[str, ...]) ->
         *(*arguments, "hydra.run.dir=parts", callback, "allowed_prefixes=[stop_at]"), cwd=tmp_path
     )
     assert stopped.returncode == 130, stopped.stderr
-    resumed = train("resume=parts", cwd=tmp_path)
+    resumed = train("resume=parts", "allowed_prefixes=[stop_at]", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     _, told = whole.communicate(timeout=300)
     assert whole.returncode == 0, told

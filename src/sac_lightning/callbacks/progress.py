@@ -204,9 +204,10 @@ def _facts(latest: Mapping[str, float], ascii_only: bool = False) -> list[str]:
     facts = []
     rollout = f"{latest['rollout/return_mean']:.1f}" if "rollout/return_mean" in latest else ""
     if "eval/return_mean" in latest:
-        facts.append(
-            f"return {latest['eval/return_mean']:.1f}" + (f" (rollout {rollout})" if rollout else "")
-        )
+        number = latest.get("eval/episodes", 0.0)
+        episodes = f"{number:.0f} episode{'' if number == 1.0 else 's'}" if number else ""
+        beside = ", ".join(each for each in (episodes, f"rollout {rollout}" if rollout else "") if each)
+        facts.append(f"return {latest['eval/return_mean']:.1f}" + (f" ({beside})" if beside else ""))
     elif rollout:
         facts.append(f"rollout {rollout}")
     if "train/alpha" in latest:

@@ -1,8 +1,9 @@
 """`python eval.py run=RUN_DIR`, `sac-eval`: evaluate a run's checkpoint, and film it."""
 
+import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +52,9 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.envs import EnvError
+    from sac_lightning.finite import NotFiniteError
+
     _check(cfg)
     run = Run.at(str(cfg.run))
     env = run.env([str(prefix) for prefix in cfg.allowed_prefixes])
@@ -62,7 +66,13 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         _warn_of_no_limit(env.id)
     record = _recorder(env, run.path / "videos" / "eval.mp4", max_steps) if cfg.video else None
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
-    result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs, max_steps)
+    try:
+        result = evaluate(env.build, _policy(module, cfg), seeds, cfg.envs, max_steps)
+    except (EnvError, NotFiniteError) as error:
+        if error.__cause__ is not None:  # the env's own error: its author wants the traceback
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1, math.nan
     summary = {
         "checkpoint": str(checkpoint),
         "env_steps": int(module.env_steps),
@@ -72,15 +82,24 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         "seeds": list(seeds),
         "max_steps": max_steps,
     }
-    _write(run.path / "eval.json", summary)
-    if record is not None:
-        record(_policy(module, cfg), seeds[0])
-    _tell(summary, run.path, filmed=record is not None)
-    return 0, result.return_mean
+    written = []
+    try:
+        _write(run.path / "eval.json", summary)
+        written.append(run.path / "eval.json")
+        if record is not None:
+            record(_policy(module, cfg), seeds[0])
+            written.append(run.path / "videos" / "eval.mp4")
+        return 0, result.return_mean
+    except OSError as error:  # such as somebody else's folder: the numbers are shown all the same
+        what = "videos/eval.mp4" if written else "eval.json"
+        told = f"{what} cannot be written ({error.strerror or error})"
+        raise ConfigError("run", cfg.run, told) from None
+    finally:
+        _tell(summary, written)
 
 
 def _check(cfg: "DictConfig") -> None:
-    for key in ("episodes", "envs", "seed"):
+    for key in ("episodes", "envs", "seed", "max_steps"):
         cfg[key] = as_whole(cfg[key])
     for key in ("episodes", "envs"):
         require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
@@ -273,7 +292,7 @@ def _write(path: Path, summary: dict[str, Any]) -> None:
     write_json(path, {**summary, "versions": versions()})
 
 
-def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
+def _tell(summary: dict[str, Any], written: Sequence[Path]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -287,7 +306,7 @@ def _tell(summary: dict[str, Any], run: Path, filmed: bool) -> None:
         "length": f"{summary['length_mean']:.1f}",
         "policy": "its mode" if summary["deterministic"] else "sampled",
         "checkpoint": summary["checkpoint"],
-        "written": str(run / "eval.json") + (f", {run / 'videos' / 'eval.mp4'}" if filmed else ""),
+        "written": ", ".join(map(str, written)) or "nothing",
     }
     for key, value in rows.items():
         table.add_row(key, escape(value))

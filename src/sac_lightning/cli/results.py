@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
 from sac_lightning.cli.sweepfolder import told_apart
 
-TOLD = ("env_steps", "eval_return_mean", "best_return_mean")
+TOLD = ("env_steps", "eval_episodes", "eval_return_mean", "best_return_mean")
 
 
 @dataclass(frozen=True)

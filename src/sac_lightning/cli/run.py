@@ -3,8 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,15 +133,11 @@ class _Run:
         if code != DONE:
             for callback in _callbacks_of(self.trainer):
                 if isinstance(callback, PlotCallback):
-                    self._despite_errors("the plots", partial(callback.draw, self.trainer))
-        self._despite_errors("summary.json", lambda: self.directory.write_summary(summary))
-
-    def _despite_errors(self, what: str, write: Callable[[], object]) -> None:
-        """A full disk, or a folder that is read-only: what ended the run has been reported."""
+                    callback.draw(self.trainer)
         try:
-            write()
-        except OSError as error:
-            log.error("%s could not be written: %s", what, error)
+            self.directory.write_summary(summary)
+        except OSError as error:  # a full disk; what ended the run has been told
+            log.error("summary.json could not be written: %s", error)
 
     def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
@@ -181,6 +176,7 @@ class _Run:
         table = Table(title=escape(f"{summary['env_id']}: {summary['status']}"), show_header=False)
         for key in (
             "env_steps",
+            "eval_episodes",
             "eval_return_mean",
             "eval_return_std",
             "best_return_mean",

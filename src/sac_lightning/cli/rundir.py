@@ -96,6 +96,9 @@ class RunDirectory:
         try:
             yield
         finally:
+            with suppress(OSError):
+                if [path.name for path in self.path.iterdir()] == [LOCK]:
+                    (self.path / LOCK).unlink()
             self.forget_if_empty()
             lock.release()
 
@@ -121,12 +124,10 @@ class RunDirectory:
         write_json(self.summary, {**content, "versions": versions()})
 
     def forget_if_empty(self) -> None:
-        """Remove the folder, and parents left empty, if nothing was written: a mistake leaves no trace."""
+        """Remove the folder, and parents left empty, if nothing is in it: a mistake leaves no trace."""
         folder = self.path
         start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
         with suppress(OSError):
-            if folder != start and [path.name for path in folder.iterdir()] == [LOCK]:
-                (folder / LOCK).unlink()
             while folder.is_dir() and not any(folder.iterdir()) and folder != start:
                 folder.rmdir()
                 folder = folder.parent

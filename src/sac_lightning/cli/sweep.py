@@ -26,6 +26,8 @@ from sac_lightning.files import write_atomically
 from sac_lightning.hardware import resolve_threads
 
 Jobs = Sequence[Sequence[str]]
+# Overrides that a sweep adds to its jobs.
+ADDED = ("sweep.at_once", "sweep.threads", "callbacks.pruner")
 EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 
 
@@ -69,7 +71,7 @@ class Multirun:
         """A folder named by `override_dirname` must be found again by sweep.resume=true."""
         keys = [each.key_or_group for each in overrides if not told_apart([str(each.input_line)])]
         names = self.config.hydra.job.config.override_dirname
-        excluded = dict.fromkeys([*names.exclude_keys, *keys, "callbacks.pruner"])
+        excluded = dict.fromkeys([*names.exclude_keys, *keys, *ADDED])
         self._tell_jobs(f"{EXCLUDED}=[{','.join(map(quoted, excluded))}]")
 
     def share(self, jobs: int) -> Shares:

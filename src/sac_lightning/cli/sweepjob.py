@@ -43,6 +43,8 @@ def run_sweep_job(
         if not in_pool:
             raise
         return Outcome(INTERRUPTED, {})
+    finally:
+        directory.forget_if_empty()  # Hydra makes it also for a job that does not begin
     if outcome.code == INTERRUPTED and not in_pool:
         raise KeyboardInterrupt
     return outcome

@@ -67,10 +67,10 @@ def make_whole(cfg: DictConfig) -> None:
 
 def allowed_packages(cfg: DictConfig) -> list[str]:
     """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
-    rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes")
+    rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
     require(rule.holds(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.told)
-    require(of_env is None or rule.holds(of_env), "env.allowed_prefixes", of_env, rule.told)
-    return [*cfg.allowed_prefixes, *(of_env or ())]
+    require(rule.holds(of_env), "env.allowed_prefixes", of_env, rule.told)
+    return [*cfg.allowed_prefixes, *of_env]
 
 
 def check_values(cfg: DictConfig) -> None:

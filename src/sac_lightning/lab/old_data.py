@@ -25,7 +25,7 @@ POOLS = {
 PANELS = (
     ("age", "mean age of a mini-batch, env steps"),
     ("shift", "log π now − log π then, nats"),
-    ("return", "return of an evaluation"),
+    ("return", "return, mean of 5 episodes"),
 )
 
 

@@ -20,7 +20,7 @@ RULES = {
     "anneal": "annealed, 1 → 0.01",
     "auto": "auto, learned",
 }
-PANELS = (("return", "return of an evaluation"), ("alpha", "temperature α"))
+PANELS = (("return", "return, mean of 10 episodes"), ("alpha", "temperature α"))
 
 
 def rule(name: str, total: int) -> TemperatureRule:

@@ -108,8 +108,8 @@ STORIES = {
         see="With the whole pool the data are {h.age.all .0f} env steps old at the end, and the "
         "present policy holds their actions for e^{h.gone.all .1f} = {h.rarer.all .0f} times rarer "
         "than the policies that took them. The return rises all the same, to {h.return.all .0f}. "
-        "The newest data are {h.age.newest .0f} env steps old and closer to the policy "
-        "({h.shift.newest .1f} against {h.shift.all .1f} nats), and the return is "
+        "The newest data are {h.age.newest .0f} env steps old and on average closer to the policy "
+        "({h.shift.newest .1f} against {h.shift.all .1f} nats; the seeds overlap), and the return is "
         "{h.return.newest .0f}.",
         follows="Whose actions fill the pool does not matter to the critic's target, for the next action "
         "is drawn from the present policy; no ratio of densities is needed. What the pool covers "

@@ -92,8 +92,9 @@ STORIES = {
         "log π(a|s)：用目前的策略算，減去當初執行時的值，再取平均；隨機暖身的資料不計。",
         see="保留全部資料時，最後 mini-batch 的平均年齡是 {h.age.all .0f} 個環境步；這些動作在目前的"
         "策略下，比在當初的策略下罕見 e^{h.gone.all .1f} = {h.rarer.all .0f} 倍。回報照樣上升，到 "
-        "{h.return.all .0f}。只留最新資料時，年齡是 {h.age.newest .0f} 個環境步，也離目前的策略較近"
-        "（{h.shift.newest .1f} 對 {h.shift.all .1f} nat），回報卻只有 {h.return.newest .0f}。",
+        "{h.return.all .0f}。只留最新資料時，年齡是 {h.age.newest .0f} 個環境步，平均也離目前的策略較近"
+        "（{h.shift.newest .1f} 對 {h.shift.all .1f} nat，但各 seed 的範圍有重疊），回報卻只有 "
+        "{h.return.newest .0f}。",
         follows="池子裡的動作是誰選的，對 critic 的目標值沒有影響，因為下一個動作由目前的策略重新抽出；不"
         "需要用機率密度的比值來修正。真正要緊的是池子涵蓋了哪些地方：沒有資料的地方，Q 就不準。在這"
         "個任務上，又廣又舊的池子勝過又窄又新的。",

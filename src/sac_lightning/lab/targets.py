@@ -29,7 +29,7 @@ RULES: dict[str, tuple[str, TargetEntropyRule]] = {
     "eps_peaked": ("ε-peaked, ε = 0.1", EpsPeaked(0.1)),
     "minus_one": ("−1", Constant(-1.0)),
 }
-PANELS = (("entropy", "entropy, nats"), ("alpha", "temperature α"), ("return", "return of an evaluation"))
+PANELS = (("entropy", "entropy, nats"), ("alpha", "temperature α"), ("return", "return, mean of 10 episodes"))
 
 
 @dataclass(frozen=True)

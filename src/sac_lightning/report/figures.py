@@ -44,7 +44,7 @@ def _learning_curve(env: EnvResult) -> Figure:
     _single_runs(axes, env)
     for place, each in enumerate(env.bands[SCORE]):
         _band(axes, each, place)
-    axes.set_ylabel("return of an episode")
+    axes.set_ylabel(env.score)
     _steps_axis(axes)
     legend(figure, _labels(env))
     return figure
@@ -104,7 +104,7 @@ def _scores(env: EnvResult, title: str, told: Sequence[Estimate], runs: Sequence
         dots: dict[str, Any] = {"markerfacecolor": "none", "markersize": 5.5, "alpha": 0.8}
         axes.plot(values, [row] * len(values), "o", color=SERIES[row], **dots)
     _estimates(axes, told, range(len(told)))
-    axes.set_xlabel("return of an episode")
+    axes.set_xlabel(env.score)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 

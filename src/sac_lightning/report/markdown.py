@@ -34,7 +34,7 @@ def _env(results: Results, env: EnvResult, pictures: Mapping[str, str]) -> list[
         mean = f"interquartile mean of {number} runs" if number > 1 else "one run"
         told = f"Best: final score {tables.interval(best.final_iqm)}, {mean}"
         typed = f", with {_code(overrides)}" if overrides else ""
-        lines += [f"{told}{typed}. {_text(tables.against_next(env))}".strip(), ""]
+        lines += [f"{told}{typed}. {_text(tables.against_next(env))}".strip(), "", f"Score: {env.score}.", ""]
     lines += [*_table(tables.groups(env)), ""]
     if len(env.drawn) > 1:
         lines += ["Probability of improvement:", "", *_table(tables.improvement(env)), ""]
@@ -56,7 +56,7 @@ def _cell(text: str) -> str:
 def _text(text: str) -> str:
     """`text` so that Markdown shows it as it is: no HTML, link, picture, emphasis or formula."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    plain = re.sub(r"[\\`*~$]|\](?=[(\[:])|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
+    plain = re.sub(r"[\\`*~$]|^\s*\[|\](?=[(\[])|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
     return re.sub(r":(?=//)|(?<=www)\.", r"\\\g<0>", plain)
 
 

@@ -80,6 +80,7 @@ def _best(results: Results, env: EnvResult) -> str:
     about = f"final score, interquartile mean of {number} runs" if number > 1 else "final score of one run"
     overrides = tables.best_overrides(results, best)
     typed = f'<p class="typed"><code>{escape(overrides)}</code></p>\n' if overrides else ""
+    about += f" ({env.score})"
     return (
         f'<div class="best">\n<p class="kicker">Best {what}</p>\n{typed}<p>'
         f'<strong class="score">{escape(value)}</strong> <span class="muted">{escape(interval)}</span></p>\n'

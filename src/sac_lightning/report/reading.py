@@ -50,6 +50,12 @@ class Run:
         return tuple(text for text in texts if text.partition("=")[0].lstrip("+") != "seed")
 
     @property
+    def eval_episodes(self) -> int | None:
+        """The episodes of each of its evaluations, None where nothing says it."""
+        told = self.config.get("eval_episodes", self.summary.get("eval_episodes"))
+        return told if isinstance(told, int) and not isinstance(told, bool) and told > 0 else None
+
+    @property
     def seed(self) -> Any:
         """Its seed, None where nothing says it."""
         return self.config.get("seed", self.summary.get("seed"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sac_lightning.errors import ConfigError
+from sac_lightning.plots import episodes
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
 from sac_lightning.report.differences import Options
 from sac_lightning.report.grouping import Group, Grouping, group_runs
@@ -58,6 +59,15 @@ class EnvResult:
     groups: tuple[GroupResult, ...]
     bands: dict[str, tuple[Band | None, ...]] = field(default_factory=dict)
     improvement: tuple[tuple[Estimate | None, ...], ...] = ()
+
+    @property
+    def score(self) -> str:
+        """What a score of the drawn runs is: `return, mean of 10 episodes`, where their configs say it."""
+        known = [run.eval_episodes for each in self.drawn for run in each.counted]
+        numbers = [number for number in known if number is not None]
+        if len(numbers) < max(len(known), 1):
+            return "return of an evaluation"
+        return f"return, mean of {episodes(min(numbers), max(numbers))}"
 
     @property
     def drawn(self) -> tuple[GroupResult, ...]:

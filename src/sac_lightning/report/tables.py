@@ -79,12 +79,13 @@ def runs(results: Results) -> Table:
         "seed",
         "settings",
         "env steps",
+        "eval episodes",
         "final score",
         "best score",
         "α",
         "entropy",
     )
-    return Table(head, tuple(_run(results, run) for run in results.runs), frozenset({3, 5, 6, 7, 8, 9}))
+    return Table(head, tuple(_run(results, run) for run in results.runs), frozenset({3, 5, 6, 7, 8, 9, 10}))
 
 
 def settings(results: Results, run: Run) -> str:
@@ -137,10 +138,8 @@ def _run(results: Results, run: Run) -> tuple[str, ...]:
     status = run.status if run.status == DONE or not run.reason else f"{run.status}: {run.reason}"
     return (
         *(run.name, status, run.env_id, _told(run.seed), settings(results, run)),
-        *(
-            _told(told(key))
-            for key in ("env_steps", "eval_return_mean", "best_return_mean", "alpha", "entropy")
-        ),
+        *(_told(value) for value in (told("env_steps"), run.eval_episodes)),
+        *(_told(told(key)) for key in ("eval_return_mean", "best_return_mean", "alpha", "entropy")),
     )
 
 

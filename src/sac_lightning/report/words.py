@@ -35,7 +35,7 @@ METHODS = tuple(
     for name, told in {
         "Score": """
             `eval/return_mean`, the mean return of the evaluation episodes. A run's final score is that of its
-            last evaluation.
+            last evaluation. Axes and tables say of how many episodes.
         """,
         "Which runs count": """
             Runs that ended as done. Failed ones, and trials that a search ended early, are listed and counted
