@@ -83,7 +83,10 @@ def one_box(reward: float = 0.0) -> OneState:
 
 def test_an_action_within_a_fit_is_named_with_the_update_before_it() -> None:
     data = data_of(env_config(one_box), turns_per_batch=1)
-    with pytest.raises(NotFiniteError, match=BLAMED + r", at update 5 \(by env step 15\)$"):
+    with pytest.raises(
+        NotFiniteError,
+        match=BLAMED + r", at update 5 \(by env step 15\): check the size of the env's rewards",
+    ):
         trainer_for(data, callbacks=[Spoil(15)]).fit(module_of(data), data)
 
 

@@ -14,6 +14,10 @@ Array = npt.NDArray[Any]
 # The networks compute in float32, and a loss squares: the square of a larger number is infinite there.
 LARGEST_SQUARE = float(np.finfo(np.float32).max)
 LARGEST = math.sqrt(LARGEST_SQUARE)
+ADVICE = (
+    "check the size of the env's rewards and observations, lower the learning rates, or clip the gradients "
+    "(max_grad_norm)"
+)
 
 
 class NotFiniteError(ArithmeticError):
@@ -34,7 +38,8 @@ def naming_update(grad_steps: Tensor, env_steps: Tensor) -> Iterator[None]:
         yield
     except NotFiniteError as error:
         update = int(grad_steps) - error.updates_ago
-        raise NotFiniteError(f"{error}, at update {update} (by env step {int(env_steps)})") from None
+        where = f"at update {update} (by env step {int(env_steps)})"
+        raise NotFiniteError(f"{error}, {where}: {ADVICE}") from None
 
 
 def first_unusable(values: Array) -> str | None:

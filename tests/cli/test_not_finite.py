@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cli.conftest import TINY, Command, told
+from tests.cli.conftest import TINY, Command, Finished, start, told
+
+from sac_lightning.hardware import has_compiler
 
 SPIKY = ("env=gym", "env.id=Spiky-v0", "env.imports=[spiky_envs]", "env.allowed_prefixes=[spiky_envs]")
 
@@ -69,6 +71,27 @@ def test_an_update_that_is_not_finite_ends_the_run_and_is_named(
 ) -> None:
     error, _ = failed(train(*TINY, *SPIKY, *kwargs(**spike)), tmp_path)
     assert error.startswith(f"NotFiniteError: {what}(by env step ")
+    assert error.endswith("or clip the gradients (max_grad_norm)")
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+@pytest.mark.parametrize(
+    ("spike", "what"),
+    [
+        ({"reward": 1e19}, "train/critic_loss is inf, at update 1 "),
+        ({"obs": 1.7e19}, "exp_avg_sq of the critic optimizer is not finite, at update 10 "),
+    ],
+)
+def test_a_compiled_update_that_is_not_finite_ends_the_run_and_is_named(
+    spike: dict[str, float], what: str, tmp_path: Path, process_env: dict[str, str]
+) -> None:
+    process = start(
+        "train.py", *TINY, *SPIKY, *kwargs(**spike), "compile=true", cwd=tmp_path, env=process_env
+    )
+    out, err = process.communicate(timeout=300)
+    error, _ = failed(Finished(process.returncode, out, err), tmp_path)
+    assert error.startswith(f"NotFiniteError: {what}(by env step ")
+    assert "could not compile" not in err
 
 
 def test_a_run_whose_env_was_mended_is_resumed_from_its_last_whole_checkpoint(
