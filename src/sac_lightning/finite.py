@@ -84,7 +84,7 @@ def check_updates(names: Sequence[str], numbers: Float[Tensor, "U M"]) -> None:
 
 
 def check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]] = ()) -> None:
-    """Raise NotFiniteError unless all weights are finite, and all numbers in the optimizers' state dicts.
+    """Raise NotFiniteError unless weights, buffers and the numbers of the optimizers' state dicts are finite.
 
     `module` counts its `grad_steps` and `env_steps` in buffers.
     """
@@ -97,6 +97,9 @@ def _check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]]) -
         fixed = name == "log_alpha" and not weight.requires_grad  # log 0 is a choice
         if not fixed and not weight.isfinite().all():
             raise NotFiniteError(f"the weights {name} are not finite")
+    for name, buffer in module.named_buffers():
+        if buffer.is_floating_point() and not buffer.isfinite().all():
+            raise NotFiniteError(f"{name} is not finite")
     for number, optimizer in enumerate(optimizers):
         for state in optimizer["state"].values():
             for name, value in state.items():

@@ -186,7 +186,7 @@ class SACModule(LightningModule):
         """The module of a checkpoint, ready to act, without an env. Reads data, never a pickled program."""
         options = {"map_location": "cpu", "weights_only": True, **options}
         module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
-        check_weights(module)
+        check_weights(module.sac)
         return module.eval()
 
     # --- Lightning's hooks ---------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class SACModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What Lightning does not save. Raises NotFiniteError where weights or optimizers are not finite."""
-        check_weights(self, checkpoint.get("optimizer_states", []))
+        check_weights(self.sac, checkpoint.get("optimizer_states", []))
         if self._noise_generator is None:
             return
         checkpoint[CHECKPOINT_KEY] = {
@@ -368,7 +368,7 @@ class SACModule(LightningModule):
 
     def validation_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
         """Logs an evaluation, which the loader runs."""
-        check_weights(self)
+        check_weights(self.sac)
         with self._acting_in_float32(), naming_update(self.grad_steps, self.env_steps):
             (evaluation,) = evaluations
         if evaluation is None:  # interrupted: callbacks must not judge the metrics of the one before
