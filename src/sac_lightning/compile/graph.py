@@ -5,11 +5,14 @@ PyTorch's Inductor. So what is compiled is the eager function itself, whatever P
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
+
+from sac_lightning.rng import global_rng_state, restore_global_rng
 
 Function = Callable[..., Sequence[Tensor]]
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
@@ -20,8 +23,8 @@ class CompiledGraph:
     """`function(*tensors)` -> tensors, compiled for the shapes of the first call.
 
     Later calls hand the tensors to the compiled code itself, past PyTorch's lookups and checks, which take a
-    fifteenth of an update. The first call compiles and raises whatever the compiler raises; `state` is
-    then as it was before.
+    fifteenth of an update. The first call compiles. Where it raises, `state` and the global random states
+    are as they were before.
 
     Args:
         function: reads and changes tensors of `state` in place; returns new tensors. Beside tensor
@@ -47,6 +50,9 @@ class CompiledGraph:
         self._state, self._rows = _distinct(state), list(rows)
         self._lasting = [*self._state, *self._rows]
         self._from_cpp, self._cuda_graph = from_cpp, cuda_graph
+        # Calls that may fail for the compiler's sake. A CUDA graph is warmed up, recorded, and then replayed.
+        self._trials = 3 if cuda_graph else 1
+        self._kept: list[Tensor] = []  # the values of `state` before a call that may fail
         self._run: Callable[[list[Any]], Sequence[Tensor]] | None = None
         self._inputs: list[Any] = []  # of the compiled code, in its order
         self._places: list[tuple[int, int]] = []  # (place in the inputs, place in a call's tensors)
@@ -54,8 +60,38 @@ class CompiledGraph:
 
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
         """Returns what the function returns."""
-        if self._run is None:
-            return self._first(*tensors)
+        return self._try(*tensors) if self._trials else self._call(*tensors)
+
+    @property
+    def works(self) -> bool:
+        """Whether the calls that may fail for the compiler's sake are over."""
+        return not self._trials
+
+    def _try(self, *tensors: Tensor) -> Sequence[Tensor]:
+        rng = global_rng_state()
+        try:
+            outputs = self._first(*tensors) if self._run is None else self._call(*tensors)
+            self._trials -= 1
+            return outputs
+        except Exception:
+            self._put_back()
+            restore_global_rng(rng)
+            raise
+        finally:
+            self._kept = []
+
+    def _keep(self) -> None:
+        self._kept = [tensor.detach().clone() for tensor in self._state]
+
+    def _put_back(self) -> None:
+        with torch.no_grad():
+            for tensor, value in zip(self._state, self._kept, strict=False):  # nothing kept: nothing changed
+                tensor.copy_(value)
+
+    def _call(self, *tensors: Tensor) -> Sequence[Tensor]:
+        assert self._run is not None
+        if self._trials:
+            self._keep()
         inputs = self._inputs.copy()
         for place, index in self._places:
             inputs[place] = tensors[index]
@@ -63,7 +99,10 @@ class CompiledGraph:
         return [results[place] for place in self._results]
 
     def _first(self, *tensors: Tensor) -> Sequence[Tensor]:
-        program = traced(self._function, self._state, (*self._rows, *tensors), len(tensors))
+        self._keep()
+        program = traced(self._function, self._lasting, tensors)
+        self._put_back()  # tracing ran the function once
+        self._kept = []
         for tensor in self._rows:
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
         if self._cuda_graph:
@@ -80,6 +119,7 @@ class CompiledGraph:
             run: Any = compile_fx(module, examples, config_patches=patches)
 
             def noting(*inputs: Any) -> Any:
+                self._keep()  # only now: compiling needs the memory
                 results, innermost = _run_and_look_inside(run, inputs)
                 seen[:] = innermost, inputs, results
                 return results
@@ -87,7 +127,7 @@ class CompiledGraph:
             return noting
 
         compiled = torch.compile(program, fullgraph=True, dynamic=False, backend=backend)
-        with torch.no_grad():  # the gradients are part of what was traced
+        with torch.no_grad(), _one_cache():  # the gradients are part of what was traced
             outputs: Sequence[Tensor] = compiled(*self._lasting, *tensors)
         run, inputs, results = seen
         seen.clear()
@@ -122,32 +162,32 @@ class CompiledGraph:
         self._run = replay
         self._inputs = [*self._lasting, *([None] * len(tensors))]
         self._places = [(len(self._lasting) + i, i) for i in range(len(tensors))]
+        self._keep()
         outputs = replay([*self._lasting, *tensors])
         self._results = list(range(len(outputs)))
         return outputs
 
 
-def traced(
-    function: Function, state: Sequence[Tensor], others: Sequence[Tensor], arguments: int
-) -> torch.fx.GraphModule:
-    """Returns `function` as a graph of ATen operations over (*state, *others); `state` keeps its values.
+def traced(function: Function, lasting: Sequence[Tensor], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
+    """Returns `function(*tensors)` as a graph of ATen operations over (*lasting, *tensors).
 
-    The last `arguments` of `others` are the function's arguments; it reaches all other tensors by itself.
+    It runs the function once, on these tensors, and changes those that the function changes. `lasting` are
+    the tensors that the function reaches by itself.
     """
-    before = [tensor.detach().clone() for tensor in state]
-    first = len(state) + len(others) - arguments
 
     def with_all(*inputs: Tensor) -> list[Tensor]:
-        return list(function(*inputs[first:]))
+        return list(function(*inputs[len(lasting) :]))
 
-    try:
-        with torch.enable_grad():
-            program = make_fx(with_all)(*state, *others)
-    finally:
-        with torch.no_grad():
-            for tensor, value in zip(state, before, strict=True):
-                tensor.copy_(value)
-    return program
+    with torch.enable_grad():
+        return make_fx(with_all)(*lasting, *tensors)
+
+
+def _one_cache() -> AbstractContextManager[object]:
+    """AOTAutograd would keep the graph once more: its copy raises the peak and saves no time."""
+    from torch._functorch import config
+
+    known = hasattr(config, "enable_autograd_cache") and hasattr(config, "patch")
+    return config.patch(enable_autograd_cache=False) if known else nullcontext()
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:

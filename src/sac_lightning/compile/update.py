@@ -12,7 +12,6 @@ from sac_lightning.algorithm.sac import SAC, UpdateResult
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.compile.graph import CompiledGraph
 from sac_lightning.replay import BatchIndex, ReplayBuffer
-from sac_lightning.rng import global_rng_state, restore_global_rng
 from sac_lightning.types import PackedMetrics
 
 log = logging.getLogger(__name__)
@@ -43,8 +42,6 @@ class CompiledUpdate:
         )
         # A recorded graph would copy a whole buffer to where the recording wants its inputs.
         self.can_act = not on_gpu
-        # Calls that may fail for the compiler's sake. A CUDA graph is warmed up, recorded, and then replayed.
-        self._trials = 3 if on_gpu else 1
 
     def __call__(
         self, index: BatchIndex, noise: Float[Tensor, "2 B noise"], fused: FusedAction | None = None
@@ -58,33 +55,23 @@ class CompiledUpdate:
                 calls have one or none has.
         """
         tensors = (*index, noise) if fused is None else (*index, noise, fused.obs, fused.noise)
-        if self._trials:
-            return self._result(self._try(*tensors), fused)
-        return self._result(self._run(*tensors), fused)
-
-    def _try(self, *tensors: Tensor) -> Sequence[Tensor]:
-        """Makes one of the first calls. If it fails, the eager update starts where this one started."""
-        before, rng = [tensor.clone() for tensor in self._sac.state], global_rng_state()
         try:
             outputs = self._run(*tensors)
-            self._trials -= 1
-            return outputs
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
-            with torch.no_grad():
-                for tensor, value in zip(self._sac.state, before, strict=True):
-                    tensor.copy_(value)
-            restore_global_rng(rng)
-            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            log.warning(
-                "PyTorch could not compile the update, so this run is eager: slower, otherwise the same. "
-                "compile=false does not try. The reason: %s",
-                textwrap.shorten(reason, 200, placeholder=" ..."),
-            )
-            self._give_up()
-        return self._run(*tensors)  # if the cause was not the compiler, this raises it again
+            if not isinstance(self._run, CompiledGraph) or self._run.works:
+                raise
+            self._give_up(error)
+            outputs = self._run(*tensors)  # if the cause was not the compiler, this raises it again
+        return self._result(outputs, fused)
 
-    def _give_up(self) -> None:
-        self._trials, self.can_act, self._run = 0, False, self._update
+    def _give_up(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        log.warning(
+            "PyTorch could not compile the update, so this run is eager: slower, otherwise the same. "
+            "compile=false does not try. The reason: %s",
+            textwrap.shorten(reason, 200, placeholder=" ..."),
+        )
+        self.can_act, self._run = False, self._update
         self._sac.write_out_optimizers(False)
 
     def _update(self, index: Tensor, weight: Tensor, noise: Tensor, *acting: Tensor) -> Sequence[Tensor]:
