@@ -54,9 +54,6 @@ class CompiledGraph:
         self._trials = 3 if cuda_graph else 1
         self._kept: list[Tensor] = []  # the values of `state` before a call that may fail
         self._run: Callable[[list[Any]], Sequence[Tensor]] | None = None
-        self._inputs: list[Any] = []  # of the compiled code, in its order
-        self._places: list[tuple[int, int]] = []  # (place in the inputs, place in a call's tensors)
-        self._results: list[int] = []
 
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
         """Returns what the function returns."""
@@ -92,59 +89,29 @@ class CompiledGraph:
         assert self._run is not None
         if self._trials:
             self._keep()
-        inputs = self._inputs.copy()
-        for place, index in self._places:
-            inputs[place] = tensors[index]
-        results = self._run(inputs)
-        return [results[place] for place in self._results]
+        return self._run([*self._lasting, *tensors])
 
     def _first(self, *tensors: Tensor) -> Sequence[Tensor]:
         self._keep()
         program = traced(self._function, self._lasting, tensors)
         self._put_back()  # tracing ran the function once
         self._kept = []
-        for tensor in self._rows:
-            torch._dynamo.maybe_mark_dynamic(tensor, 0)
         if self._cuda_graph:
             return self._recorded(program, tensors)
-        seen: list[Any] = []
+        from torch._inductor.compile_fx import compile_fx
 
-        def backend(module: torch.fx.GraphModule, examples: list[Tensor]) -> Callable[..., Any]:
-            from torch._inductor.compile_fx import compile_fx
+        from sac_lightning.compile.rewrites import Rewrites
 
-            from sac_lightning.compile.rewrites import Rewrites
-
-            options = _FROM_CPP if self._from_cpp else _UNCHECKED_SIZES
-            patches = {**_known(options), "post_grad_custom_post_pass": Rewrites()}
-            run: Any = compile_fx(module, examples, config_patches=patches)
-
-            def noting(*inputs: Any) -> Any:
-                self._keep()  # only now: compiling needs the memory
-                results, innermost = _run_and_look_inside(run, inputs)
-                seen[:] = innermost, inputs, results
-                return results
-
-            return noting
-
-        compiled = torch.compile(program, fullgraph=True, dynamic=False, backend=backend)
-        with torch.no_grad(), _one_cache():  # the gradients are part of what was traced
-            outputs: Sequence[Tensor] = compiled(*self._lasting, *tensors)
-        run, inputs, results = seen
-        seen.clear()
-        places = [_place(each, inputs) for each in tensors]
-        self._places = [(place, i) for i, place in enumerate(places) if place is not None]
-        found = [_place(output, results) for output in outputs]
-        if None in found:  # PyTorch rearranged the results: keep its own way of calling
-            self._run = lambda inputs: compiled(*inputs)
-            self._inputs = [*self._lasting, *([None] * len(tensors))]
-            self._places = [(len(self._lasting) + i, i) for i in range(len(tensors))]
-            self._results = list(range(len(outputs)))
-            return outputs
-        self._results = [place for place in found if place is not None]
-        # A size is a number, of which each call would make a tensor. What changes between calls is not kept.
-        lasting = [each if isinstance(each, Tensor) else torch.tensor(each) for each in inputs]
-        self._inputs = [None if _place(each, tensors) is not None else each for each in lasting]
-        self._run = run
+        options = _FROM_CPP if self._from_cpp else _UNCHECKED_SIZES
+        patches = {**_known(options), "post_grad_custom_post_pass": Rewrites()}
+        inputs = [*self._lasting, *tensors]
+        for tensor in self._rows:
+            torch._dynamo.mark_dynamic(tensor, 0)
+        with torch.no_grad(), _one_cache(), _any_size():  # the gradients are part of what was traced
+            run: Any = compile_fx(program, inputs, config_patches=patches)
+            self._keep()  # only now: compiling needs the memory
+            outputs: Sequence[Tensor]
+            outputs, self._run = _run_and_look_inside(run, inputs)
         return outputs
 
     def _recorded(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -160,12 +127,8 @@ class CompiledGraph:
                 return [each.clone() for each in compiled(*inputs)]
 
         self._run = replay
-        self._inputs = [*self._lasting, *([None] * len(tensors))]
-        self._places = [(len(self._lasting) + i, i) for i in range(len(tensors))]
         self._keep()
-        outputs = replay([*self._lasting, *tensors])
-        self._results = list(range(len(outputs)))
-        return outputs
+        return replay([*self._lasting, *tensors])
 
 
 def traced(function: Function, lasting: Sequence[Tensor], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
@@ -179,7 +142,10 @@ def traced(function: Function, lasting: Sequence[Tensor], tensors: Sequence[Tens
         return list(function(*inputs[len(lasting) :]))
 
     with torch.enable_grad():
-        return make_fx(with_all)(*lasting, *tensors)
+        program = make_fx(with_all)(*lasting, *tensors)
+    for node in program.graph.nodes:
+        node.meta.clear()
+    return program
 
 
 def _one_cache() -> AbstractContextManager[object]:
@@ -188,6 +154,15 @@ def _one_cache() -> AbstractContextManager[object]:
 
     known = hasattr(config, "enable_autograd_cache") and hasattr(config, "patch")
     return config.patch(enable_autograd_cache=False) if known else nullcontext()
+
+
+def _any_size() -> AbstractContextManager[object]:
+    """PyTorch keeps a graph in its cache only where sizes may be symbols."""
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    return tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv())))
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +211,3 @@ def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 def _distinct(tensors: Iterable[Tensor]) -> list[Tensor]:
     return list({id(tensor): tensor for tensor in tensors}.values())
-
-
-def _place(tensor: Any, among: Iterable[Any]) -> int | None:
-    return next((i for i, each in enumerate(among) if each is tensor), None)
