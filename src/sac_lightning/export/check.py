@@ -7,7 +7,7 @@ import torch
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.heads import Categorical, Hybrid
-from sac_lightning.heads.several_choices import SeveralChoices
+from sac_lightning.heads.discrete import FactoredCategorical
 from sac_lightning.spaces import Array, BoxAction, HybridAction, MultiDiscreteAction, ObsSpec
 
 TOLERANCE = 1e-5
@@ -65,7 +65,7 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
         compared = (found[:, 0] == expected[:, 0]) | np.isinf(numbers)
         lost = _logits_lost(policy, obs, found[:, :1], (action.n,))
         apart = np.maximum(lost, np.where(compared, numbers, 0.0))
-    elif isinstance(action, MultiDiscreteAction) and isinstance(policy.head, SeveralChoices):
+    elif isinstance(action, MultiDiscreteAction) and isinstance(policy.head, FactoredCategorical):
         choices = found.reshape(len(obs), -1) - np.asarray(action.starts)
         apart = _logits_lost(policy, obs, choices, action.sizes)
     elif isinstance(policy.head, Categorical):
