@@ -171,7 +171,7 @@ class SAC(nn.Module):
             )
             q = self.value_head.mean(features)
             td_error = (q - self.value_head.target_mean(target)).abs().mean(dim=0)
-        return self.value_head.loss(features, target, batch.weight), q.mean(), td_error
+        return self.value_head.loss(features, target, batch.weight), q.mean().detach(), td_error
 
     def actor_loss(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha) -> tuple[Scalar, Alpha]:
         """J_π     (1812.05905 eq. 7). Returns the loss and the policy's mean entropy: `losses.entropy`.

@@ -1,0 +1,156 @@
+"""Gradients of one update: each loss moves its own network and nothing else."""
+
+from typing import Any
+
+import pytest
+import torch
+from built import SPACES, batch_of, noise_of, sac_of
+from tasks import Clock, env_config, fit
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
+from sac_lightning.algorithm import losses
+from sac_lightning.algorithm.sac import SAC
+from sac_lightning.seeding import Streams, torch_generator
+from sac_lightning.types import Batch, WeightedActions
+
+every_head = pytest.mark.parametrize("head", list(SPACES))
+ALPHA = torch.tensor(0.3)
+
+
+def q_of_policy(critic: Any, sac: SAC, obs: Tensor, actions: WeightedActions) -> Tensor:
+    """[K, B]: the smaller of both critics."""
+    return sac.value_head.mean(critic.features_of_policy(obs, actions)).min(dim=0).values
+
+
+def critic_gradient(sac: SAC, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+    loss, *_ = sac.critic_loss(batch, noise, ALPHA)
+    return torch.autograd.grad(loss, list(sac.critic.parameters()))
+
+
+def actor_gradient(sac: SAC, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+    loss, _ = sac.actor_loss(batch, noise, ALPHA)
+    return torch.autograd.grad(loss, list(sac.actor.parameters()))
+
+
+@every_head
+def test_critic_gradient_is_that_of_the_loss_written_out(head: str) -> None:
+    sac, batch, noise = sac_of(head), batch_of(head), noise_of(head)
+    loss, q_mean, td_error = sac.critic_loss(batch, noise, ALPHA)
+
+    actions = sac.head.weighted_actions(sac.actor(batch.next_obs), noise)
+    value = losses.soft_value(q_of_policy(sac.target_critic, sac, batch.next_obs, actions), actions, ALPHA)
+    y = batch.reward + batch.discount * value.detach()
+    q = sac.value_head.mean(sac.critic.features(batch.obs, batch.action))
+    expected_loss = sum(0.5 * ((q[i] - y) ** 2).mean() for i in range(2))
+    assert isinstance(expected_loss, Tensor)
+    expected = torch.autograd.grad(expected_loss, list(sac.critic.parameters()))
+    torch.testing.assert_close(loss, expected_loss)
+    torch.testing.assert_close(q_mean, q.mean())
+    torch.testing.assert_close(td_error, ((q[0] - y).abs() + (q[1] - y).abs()) / 2)
+    torch.testing.assert_close(critic_gradient(sac, batch, noise), expected)
+
+
+@every_head
+def test_actor_gradient_is_that_of_the_loss_written_out(head: str) -> None:
+    sac, batch, noise = sac_of(head), batch_of(head), noise_of(head)
+    loss, entropy = sac.actor_loss(batch, noise, ALPHA)
+
+    actions = sac.head.weighted_actions(sac.actor(batch.obs), noise)
+    q = q_of_policy(sac.critic, sac, batch.obs, actions)
+    expected_loss = (actions.weight * (ALPHA * actions.log_prob - q)).sum(0).mean()
+    expected = torch.autograd.grad(expected_loss, list(sac.actor.parameters()))
+    torch.testing.assert_close(loss, expected_loss)
+    torch.testing.assert_close(entropy, actions.entropy.mean().detach())
+    torch.testing.assert_close(actor_gradient(sac, batch, noise), expected)
+
+
+@every_head
+def test_an_update_leaves_no_gradient_behind_anywhere(head: str) -> None:
+    sac = sac_of(head)
+    result = sac.update(batch_of(head), torch.stack((noise_of(head), noise_of(head))))
+    assert all(weight.grad is None for weight in sac.parameters())
+    assert not result.td_error.requires_grad
+    assert len(dict(result.metrics)) == 7
+    assert not any(number.requires_grad for number in dict(result.metrics).values())
+
+
+@every_head
+def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> None:
+    sac, batch, noise = sac_of(head), batch_of(head, 64), noise_of(head, 64)
+    for loss_of, gradient_of in ((sac.critic_loss, critic_gradient), (sac.actor_loss, actor_gradient)):
+        exact, exact_gradient = loss_of(batch, noise, ALPHA), gradient_of(sac, batch, noise)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = loss_of(batch, noise, ALPHA)
+            half_gradient = gradient_of(sac, batch, noise)
+        assert all(each.dtype == torch.float32 for each in half)
+        assert all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in half_gradient)
+        # bfloat16 has 8 bits: near, and (or autocast did nothing) not equal
+        torch.testing.assert_close(half[0], exact[0], rtol=0.05, atol=0.05)
+        assert not all(torch.equal(a, b) for a, b in zip(half_gradient, exact_gradient, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        actions = sac.head.weighted_actions(sac.actor(batch.obs), noise)
+        assert actions.log_prob.dtype == actions.weight.dtype == torch.float32
+        assert q_of_policy(sac.critic, sac, batch.obs, actions).dtype == torch.float32
+
+
+@every_head
+def test_an_update_in_bfloat16_is_near_to_one_in_float32_and_not_equal(head: str) -> None:
+    weights = []
+    for bfloat16 in (False, True):
+        torch.manual_seed(0)
+        sac = sac_of(head, bfloat16=bfloat16)
+        sac.update(batch_of(head, 64), torch.stack((noise_of(head, 64), noise_of(head, 64))))
+        weights.append(torch.cat([weight.detach().flatten() for weight in sac.parameters()]))
+    assert not torch.equal(*weights)
+    # Adam's first step has the size of the learning rate, 3e-4, whatever the gradient's size.
+    torch.testing.assert_close(*weights, rtol=0.0, atol=6.1e-4)
+
+
+def stepped_with(module: SACModule, optimizer: int) -> list[Tensor]:
+    """The gradients of the first update, as Adam remembers them: its mean is then 0.1 of each."""
+    return [state["exp_avg"] / 0.1 for state in module.trainer.optimizers[optimizer].state.values()]
+
+
+def test_an_update_steps_the_critics_first_and_the_actor_sees_them_stepped() -> None:
+    config = env_config(Clock, kwargs={"length": 4, "discrete": False})
+    data = ReplayDataModule(
+        config, total_env_steps=11, steps_per_epoch=11, learning_starts=10, batch_size=8, seed=6
+    )
+    small = {"hidden_sizes": (8,)}
+    options: dict[str, Any] = {"actor": ActorConfig(**small), "critic": CriticConfig(**small), "seed": 6}
+    fresh, trained = SACModule(*data.specs, **options), fit(data, **options)
+    # The one update's mini-batch and noise, drawn again from the streams of the seed
+    replay = data.collection.replay
+    replay.generator.manual_seed(Streams.of(6).replay)
+    batch, alpha = replay.sample(8), torch.tensor(1.0)
+    for_critic, for_actor = torch.randn(2, 8, 1, generator=torch_generator(Streams.of(6).update))
+    loss, *_ = fresh.sac.critic_loss(batch, for_critic, alpha)
+    expected = torch.autograd.grad(loss, list(fresh.critic.parameters()))
+    torch.testing.assert_close(stepped_with(trained, 0), list(expected))
+    fresh.critic.load_state_dict(trained.critic.state_dict())
+    loss, _ = fresh.sac.actor_loss(batch, for_actor, alpha)
+    expected = torch.autograd.grad(loss, list(fresh.actor.parameters()))
+    torch.testing.assert_close(stepped_with(trained, 1), list(expected))
+
+
+class Waits(TorchDispatchMode):
+    """Fails where a number leaves its tensor: on a GPU that would wait for everything before it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default), func
+        moved = (kwargs or {}).get("device")
+        assert moved is None or torch.device(moved).type == "cpu"
+        return func(*args, **(kwargs or {}))
+
+
+@every_head
+def test_an_update_never_waits_for_the_device(head: str) -> None:
+    sac = sac_of(head)
+    with Waits():
+        for _ in range(2):
+            batch = batch_of(head)
+            sac.update(batch, torch.stack((noise_of(head), noise_of(head))))
+        with pytest.raises(AssertionError):
+            float(torch.ones(()))  # the mode sees it
