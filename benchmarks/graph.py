@@ -29,10 +29,10 @@ from worker_update import BATCH, BATCHES, random_samples, update_of
 
 from sac_lightning import SACModule
 from sac_lightning.compile.fused_action import FusedAction
-from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.compile.graph import one_graph
-from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.compile.rewrites import Rewrites
+from sac_lightning.envs import action_spec, obs_spec
+from sac_lightning.hardware import keep_freed_memory
 
 ENV = "HalfCheetah-v5"
 ALONE, AHEAD, AFTER = "alone", "action in the graph", "action by itself"

@@ -10,12 +10,12 @@ import time
 import gymnasium as gym
 import torch
 from gate import WARM_UP_UPDATES, Channel, versions
+from sac_lightning.update import Parts, Update
 
 from sac_lightning import SACModule
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.types import Batch, Sample
-from sac_lightning.update import Parts, Update
 
 PACKAGES = ("sac-lightning", "torch", "numpy")
 BATCH, BATCHES = 256, 32

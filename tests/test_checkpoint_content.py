@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.entropy import LearnedTemperature, Constant
+from sac_lightning.entropy import Constant, LearnedTemperature
 from tasks import Clock, env_config, trainer_for
 
 both_spaces = pytest.mark.parametrize("discrete", [True, False])

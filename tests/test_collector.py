@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sac_lightning import ActorConfig, Policy
-from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.collector import Collector, Episode
+from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.heads import head_for

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm.diagnostics import Diagnostics
-from sac_lightning.entropy import LearnedTemperature, Constant, Fixed, TemperatureRule
+from sac_lightning.entropy import Constant, Fixed, LearnedTemperature, TemperatureRule
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
 from sac_lightning.networks import Actor, Critic
 from sac_lightning.types import Batch, Origin, WeightedActions
@@ -37,7 +37,7 @@ class Values(Critic):
         nn.Module.__init__(self)
         self.table = table
 
-    def of_atoms(self, obs: Tensor, atoms: WeightedActions) -> Tensor:
+    def of_atoms(self, obs: Tensor, actions: WeightedActions) -> Tensor:
         if self.table is None:
             q = actions.action[..., 0].square()
         else:
@@ -119,7 +119,7 @@ def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
 @pytest.mark.parametrize("head", [Normal(2), TanhNormal(2)])
 def test_density_of_a_given_action_is_that_of_the_atom_it_came_from(head: ActionHead) -> None:
     features, noise = 0.3 * torch.randn(50, 4), torch.randn(50, 2).clamp(-2, 2)
-    atoms = head.weighted_actions(features, noise)
+    actions = head.weighted_actions(features, noise)
     torch.testing.assert_close(
         head.log_prob(features, actions.action[0]), actions.log_prob[0], atol=2e-3, rtol=1e-3
     )

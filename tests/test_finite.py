@@ -15,8 +15,8 @@ from sac_lightning.collection import Collection
 from sac_lightning.envs import EnvConfig, EnvError
 from sac_lightning.evaluation import Evaluator
 from sac_lightning.finite import LARGEST, NotFiniteError, check_weights
-from sac_lightning.types import PackedMetrics
 from sac_lightning.metrics import MetricWindow
+from sac_lightning.types import PackedMetrics
 from tasks import Clock, OneState, env_config, trainer_for
 
 NAN, INF = float("nan"), float("inf")

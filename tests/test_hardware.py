@@ -7,9 +7,9 @@ import textwrap
 
 import pytest
 import torch
+from test_update import module_of, noise_of, sample_of
 
 from sac_lightning.hardware import has_compiler
-from test_update import module_of, noise_of, sample_of
 
 # In a process of its own, for the allocator's setting lasts as long as its process.
 FAULTS = """
@@ -52,8 +52,9 @@ def test_an_update_takes_no_page_faults() -> None:
 @pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 @pytest.mark.parametrize("head", ["tanh_normal", "categorical"])
 def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> None:
-    from sac_lightning.types import Batch, Sample
     from sac_lightning.update import Parts, Update
+
+    from sac_lightning.types import Batch, Sample
 
     found = []
     for compiled in (False, True):

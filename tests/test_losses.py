@@ -81,11 +81,11 @@ def test_soft_value_never_falls_when_a_q_rises(
     before = torch.tensor(q)[..., None]
     after = before.clone()
     after[critic % len(q), action] += by
-    atoms = enumerated([0.2, 0.3, 0.5])
-    value = losses.soft_value(before, atoms, scalar(alpha))
-    assert losses.soft_value(after, atoms, scalar(alpha)) >= value - 1e-4
+    actions = enumerated([0.2, 0.3, 0.5])
+    value = losses.soft_value(before, actions, scalar(alpha))
+    assert losses.soft_value(after, actions, scalar(alpha)) >= value - 1e-4
     # One more critic never raises the minimum.
-    assert losses.soft_value(torch.cat((before, after - by)), atoms, scalar(alpha)) <= value + 1e-4
+    assert losses.soft_value(torch.cat((before, after - by)), actions, scalar(alpha)) <= value + 1e-4
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,8 +133,8 @@ def test_actor_loss_gives_gradient_to_probabilities_and_smallest_q() -> None:
     q = torch.tensor([[[1.0], [6.0]], [[2.0], [4.0]]], requires_grad=True)
     logits = torch.tensor([[0.0], [math.log(3.0)]], requires_grad=True)  # π = (¼, ¾)
     log_prob = torch.log_softmax(logits, 0)
-    atoms = WeightedActions(torch.arange(2)[:, None], log_prob, log_prob.exp())
-    losses.actor_loss(losses.soft_value(q, atoms, scalar(0.0))).backward()
+    actions = WeightedActions(torch.arange(2)[:, None], log_prob, log_prob.exp())
+    losses.actor_loss(losses.soft_value(q, actions, scalar(0.0))).backward()
     # −π where the critic is the smaller one, else 0
     torch.testing.assert_close(q.grad[..., 0], torch.tensor([[-0.25, 0.0], [0.0, -0.75]]))
     # ∂V/∂logit_k = π_k (Q_k − V) with V = ¼·1 + ¾·4 = 3.25: ¼·(−2.25) = −0.5625, ¾·0.75 = +0.5625

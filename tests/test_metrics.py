@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sac_lightning.collector import Episode
-from sac_lightning.types import PackedMetrics
 from sac_lightning.metrics import MetricWindow
+from sac_lightning.types import PackedMetrics
 
 
 def test_a_row_has_the_mean_of_all_numbers_of_each_metric() -> None:

@@ -10,9 +10,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.entropy import Anneal, LearnedTemperature, Constant, Fixed, MaxEntropy
-from sac_lightning.heads import Normal
 from sac_lightning.algorithm.losses import LossForm
+from sac_lightning.entropy import Anneal, Constant, Fixed, LearnedTemperature, MaxEntropy
+from sac_lightning.heads import Normal
 from sac_lightning.seeding import Streams, torch_generator
 from tasks import Clock, env_config, fit, trainer_for
 
@@ -173,7 +173,9 @@ def test_each_optimizer_has_its_own_rate_and_schedule() -> None:
     rates, data = Rates(), clocks(env_steps=40)
     linear = {"lr": 0.01, "lr_schedule": "linear", "lr_final_ratio": 0.2}
     cosine = {"lr": 0.02, "lr_schedule": "cosine", "lr_final_ratio": 0.5}
-    learner = SACModule(*data.specs, temperature=LearnedTemperature(lr=0.003), **nets(critic=linear, actor=cosine))
+    learner = SACModule(
+        *data.specs, temperature=LearnedTemperature(lr=0.003), **nets(critic=linear, actor=cosine)
+    )
     trainer = trainer_for(data, callbacks=[rates])
     trainer.fit(learner, data)
     critic, actor, alpha = zip(*rates.seen, strict=True)

@@ -60,7 +60,7 @@ def test_critics_of_an_ensemble_begin_apart() -> None:
 
 def test_a_discrete_critic_s_taken_is_its_row_of_all_actions() -> None:
     critic, obs = ensemble(CHOICE), torch.randn(6, 3)
-    every = critic.of_atoms(obs, CHOICE.atoms(torch.zeros(6, 4), torch.zeros(6, 0)))
+    every = critic.of_atoms(obs, CHOICE.weighted_actions(torch.zeros(6, 4), torch.zeros(6, 0)))
     assert every.shape == (3, 4, 6)
     action = torch.tensor([0, 3, 1, 2, 2, 0])
     picked = torch.stack([every[:, k, b] for b, k in enumerate(action.tolist())], dim=1)
@@ -79,7 +79,7 @@ def test_of_one_atom_is_taken_and_has_a_gradient_in_the_action() -> None:
     assert (gradient.abs().sum(-1) > 0).all()
 
 
-def test_several_atoms_are_each_valued_at_their_own_state() -> None:
+def test_several_actions_are_each_valued_at_their_own_state() -> None:
     critic, obs = ensemble(BOX), torch.randn(4, 3)
     action = torch.rand(5, 4, 2)
     told = torch.zeros(5, 4)
@@ -111,9 +111,9 @@ def test_bytes_are_scaled_to_the_unit_interval_and_flattened() -> None:
     torch.testing.assert_close(flat_obs(obs, spec), torch.tensor([[0.0, 0.2, 0.4, 1.0]]))
     assert flat_obs(torch.ones(5, 3, dtype=torch.int64), OBS).dtype == torch.float32
     critic = ensemble(CHOICE, obs=spec)
-    atoms = CHOICE.atoms(torch.zeros(1, 4), torch.zeros(1, 0))
+    actions = CHOICE.weighted_actions(torch.zeros(1, 4), torch.zeros(1, 0))
     scaled = [network(torch.tensor([[0.0, 0.2, 0.4, 1.0]])) for network in one_by_one(critic, "relu")]
-    torch.testing.assert_close(critic.of_atoms(obs, atoms)[..., 0], torch.cat(scaled))
+    torch.testing.assert_close(critic.of_atoms(obs, actions)[..., 0], torch.cat(scaled))
 
 
 def test_initialization_depends_on_the_seed_alone() -> None:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sac_lightning import ActorConfig, ConfigError, CriticConfig
 from sac_lightning.entropy import (
     Anneal,
-    LearnedTemperature,
     Constant,
     EpsPeaked,
     Fixed,
     HeadDefault,
+    LearnedTemperature,
     MaxEntropy,
     MaxRatio,
     NegDim,

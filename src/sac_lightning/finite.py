@@ -93,13 +93,13 @@ def check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]] = (
 
 
 def _check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]]) -> None:
-    for name, weight in module.named_parameters():
-        fixed = name == "log_alpha" and not weight.requires_grad  # log 0 is a choice
-        if not fixed and not weight.isfinite().all():
-            raise NotFiniteError(f"the weights {name} are not finite")
-    for name, buffer in module.named_buffers():
-        if buffer.is_floating_point() and not buffer.isfinite().all():
-            raise NotFiniteError(f"{name} is not finite")
+    # Where α is not learned, log α may be −∞ (log 0 is a choice) and there is no target.
+    unused = () if module.get_parameter("log_alpha").requires_grad else ("log_alpha", "target_entropy")
+    named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, tensor in named.items():
+        if name not in unused and tensor.is_floating_point() and not tensor.isfinite().all():
+            kind = "weights" if isinstance(tensor, nn.Parameter) else "numbers"
+            raise NotFiniteError(f"the {kind} {name} are not finite")
     for number, optimizer in enumerate(optimizers):
         for state in optimizer["state"].values():
             for name, value in state.items():

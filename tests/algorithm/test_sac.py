@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 import torch
-from built import SPACES, batch_of, noise_of, sac_of
-from tasks import Clock, env_config, fit
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from built import SPACES, batch_of, noise_of, sac_of
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
 from sac_lightning.seeding import Streams, torch_generator
 from sac_lightning.types import Batch, WeightedActions
+from tasks import Clock, env_config, fit
 
 every_head = pytest.mark.parametrize("head", list(SPACES))
 ALPHA = torch.tensor(0.3)

@@ -9,7 +9,7 @@ import torch
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.callbacks import EntropyWatch
-from sac_lightning.entropy import LearnedTemperature, Constant, Fixed, TemperatureRule
+from sac_lightning.entropy import Constant, Fixed, LearnedTemperature, TemperatureRule
 from tasks import Clock, env_config, trainer_for
 
 SMALL: dict[str, Any] = {"hidden_sizes": (4,), "lr": 1e-40}  # an actor that does not move
@@ -98,7 +98,9 @@ def test_an_alpha_that_is_not_learned_is_left_alone(caplog: pytest.LogCaptureFix
 
 
 def test_the_count_is_in_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watch = ran(LearnedTemperature(lr=0.01, target_entropy=Constant(1.0)), EntropyWatch(), 5, tmp_path / "a.ckpt")
+    watch = ran(
+        LearnedTemperature(lr=0.01, target_entropy=Constant(1.0)), EntropyWatch(), 5, tmp_path / "a.ckpt"
+    )
     saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["callbacks"]
     state = saved[watch.state_key]
     assert state["grown"] == 4

@@ -22,7 +22,7 @@ def course(
     target, memory = torch.tensor(rule.value(head)), torch.tensor(rule.memory())
     targets = []
     for entropy in entropies:
-        target, memory = rule.next(head, target, memory, torch.tensor(entropy), torch.tensor(env_steps))
+        target, memory = rule.update(head, target, memory, torch.tensor(entropy), torch.tensor(env_steps))
         targets.append(target.item())
     return targets, memory
 
@@ -52,7 +52,7 @@ def test_schedule_by_hand(shape: str, env_steps: int, nats: float) -> None:
 
 def test_a_schedule_may_rise_and_come_in_any_env_step_s_type() -> None:
     rule = Schedule(start=0.1, end=0.9, steps=10)
-    target, _ = rule.next(
+    target, _ = rule.update(
         CHOICE, torch.tensor(0.1), torch.empty(0), torch.tensor(1.0), torch.tensor(5, dtype=torch.int64)
     )
     assert target.item() == pytest.approx(0.5) and target.dtype == torch.float32

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule, losses
+from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
+from sac_lightning.algorithm import losses
 from sac_lightning.entropy import (
     Anneal,
-    LearnedTemperature,
     Constant,
     Fixed,
+    LearnedTemperature,
     NegDim,
     Schedule,
     TemperatureRule,
@@ -52,7 +53,9 @@ def test_nats_that_a_person_gives_are_read_in_the_units_of_the_config() -> None:
         setting = entropy_setting(LearnedTemperature(target_entropy=rule, units="env"), HEAD, action)
         assert setting.target == pytest.approx(0.7 - more) and setting.offset == pytest.approx(more)
     # a formula speaks of the unit box, whatever the log shows
-    assert entropy_setting(LearnedTemperature(target_entropy=NegDim(), units="env"), HEAD, action).target == -2.0
+    assert (
+        entropy_setting(LearnedTemperature(target_entropy=NegDim(), units="env"), HEAD, action).target == -2.0
+    )
     with pytest.raises(ConfigError) as caught:  # 2·log 2 + 2·log 3 = 3.584 is the env's largest
         entropy_setting(LearnedTemperature(target_entropy=Constant(3.6), units="env"), HEAD, action)
     assert str(caught.value).startswith("target_entropy=3.6: ") and "3.584]" in str(caught.value)
@@ -82,15 +85,15 @@ def test_alpha_does_not_depend_on_the_units(rule: Any) -> None:
 def test_one_alpha_for_each_dimension_weighs_its_own_density() -> None:
     head, alpha = TanhNormal(2), torch.tensor([0.5, 2.0])
     features, noise = torch.randn(6, 4), torch.randn(6, 2)
-    atoms = head.weighted_actions(features, noise)
+    actions = head.weighted_actions(features, noise)
     dims = [TanhNormal(1).weighted_actions(features[:, [d, 2 + d]], noise[:, [d]]).log_prob for d in (0, 1)]
-    torch.testing.assert_close(losses.weighted_log_prob(atoms, alpha), 0.5 * dims[0] + 2.0 * dims[1])
+    torch.testing.assert_close(losses.weighted_log_prob(actions, alpha), 0.5 * dims[0] + 2.0 * dims[1])
     torch.testing.assert_close(actions.log_prob, dims[0] + dims[1])
     # equal temperatures are one temperature
     q = torch.randn(2, 1, 6)
-    same = losses.soft_value(q, atoms, torch.tensor([0.3, 0.3]))
-    torch.testing.assert_close(same, losses.soft_value(q, atoms, torch.tensor(0.3)))
-    entropies = losses.entropy(atoms, alpha)
+    same = losses.soft_value(q, actions, torch.tensor([0.3, 0.3]))
+    torch.testing.assert_close(same, losses.soft_value(q, actions, torch.tensor(0.3)))
+    entropies = losses.entropy(actions, alpha)
     torch.testing.assert_close(entropies, torch.stack([-dims[0].mean(), -dims[1].mean()]))
 
 
@@ -148,7 +151,10 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: LearnedTemperature(critic="fixed"), "alpha.critic_value=None: must be a number of at least 0"),
+        (
+            lambda: LearnedTemperature(critic="fixed"),
+            "alpha.critic_value=None: must be a number of at least 0",
+        ),
         (lambda: LearnedTemperature(critic="fixed", critic_value=-1.0), "alpha.critic_value=-1.0"),
         (lambda: Anneal(critic_value=0.1), "alpha.critic_value=0.1: is for alpha.critic=fixed"),
     ],

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sac_lightning.algorithm import losses
 from sac_lightning.entropy import (
-    LearnedTemperature,
     Constant,
     EpsPeaked,
     HeadDefault,
+    LearnedTemperature,
     MaxEntropy,
     MaxRatio,
     NegDim,
@@ -57,13 +58,13 @@ def alpha_after_one_update(
 ) -> float:
     """α, 1 before, of a policy whose entropy is that far above the rule's present target."""
     auto = LearnedTemperature(lr=0.1, loss_form=form, target_entropy=rule)
-    log_alpha = torch.tensor(auto.initial).log().requires_grad_()
-    optimizer = auto.optimizer([log_alpha])
+    log_alpha = nn.Parameter(torch.tensor(auto.initial).log())
+    optimizer = auto.optimizer.build([log_alpha], auto.lr)
     target, memory = torch.tensor(rule.value(head)), torch.tensor(rule.memory())
     env_steps = torch.tensor(500)
-    moved, _ = rule.next(head, target, memory, target, env_steps)
+    moved, _ = rule.update(head, target, memory, target, env_steps)
     entropy = moved + above
-    target, _ = rule.next(head, target, memory, entropy, env_steps)
+    target, _ = rule.update(head, target, memory, entropy, env_steps)
     losses.alpha_loss(log_alpha, entropy, target, auto.loss_form).backward()
     optimizer.step()
     return float(auto.alpha(log_alpha, env_steps))

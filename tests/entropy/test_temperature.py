@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sac_lightning import ConfigError
-from sac_lightning.entropy import Anneal, LearnedTemperature, Fixed, TemperatureRule
+from sac_lightning.entropy import Anneal, Fixed, LearnedTemperature, TemperatureRule
 
 LOG_ALPHA = torch.tensor(math.log(0.7))
 

@@ -17,9 +17,9 @@ NO_NOISE = torch.zeros(1, 0)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-40, 40, width=32), min_size=2, max_size=8))
-def test_atoms_are_all_actions_and_their_weights_sum_to_one(logits: list[float]) -> None:
+def test_actions_are_all_actions_and_their_weights_sum_to_one(logits: list[float]) -> None:
     n = len(logits)
-    atoms = Categorical(n).atoms(torch.tensor([logits]), NO_NOISE)
+    actions = Categorical(n).weighted_actions(torch.tensor([logits]), NO_NOISE)
     assert actions.action[:, 0].tolist() == list(range(n))
     torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
     torch.testing.assert_close(actions.weight, actions.log_prob.exp())
@@ -28,13 +28,13 @@ def test_atoms_are_all_actions_and_their_weights_sum_to_one(logits: list[float])
 
 def test_entropy_is_exact() -> None:
     # π = (½, ¼, ¼): H = ½·log 2 + 2·¼·log 4 = 1.5·log 2 = 1.0397208
-    atoms = Categorical(3).atoms(torch.tensor([[0.5, 0.25, 0.25]]).log(), NO_NOISE)
+    actions = Categorical(3).weighted_actions(torch.tensor([[0.5, 0.25, 0.25]]).log(), NO_NOISE)
     torch.testing.assert_close(actions.entropy, torch.tensor([1.5 * math.log(2)]))
 
 
 def test_the_uniform_policy_attains_the_largest_entropy() -> None:
     head = Categorical(5)
-    atoms = head.weighted_actions(torch.full((1, 5), 7.0), NO_NOISE)
+    actions = head.weighted_actions(torch.full((1, 5), 7.0), NO_NOISE)
     assert actions.entropy.item() == pytest.approx(math.log(5))
     assert head.entropy_interval.high == pytest.approx(math.log(5))
     assert head.entropy_interval.low == 0.0
@@ -42,7 +42,7 @@ def test_the_uniform_policy_attains_the_largest_entropy() -> None:
 
 def test_a_certain_policy_has_finite_log_probs_and_gradients() -> None:
     features = torch.tensor([[500.0, -500.0]], requires_grad=True)
-    atoms = Categorical(2).atoms(features, NO_NOISE)
+    actions = Categorical(2).weighted_actions(features, NO_NOISE)
     # log π = (0, −1000): finite, and 0·(−1000) adds nothing to the entropy
     assert actions.log_prob[:, 0].tolist() == [0.0, -1000.0]
     assert actions.entropy.item() == 0.0
@@ -53,7 +53,7 @@ def test_a_certain_policy_has_finite_log_probs_and_gradients() -> None:
 def test_gradient_of_an_expectation_is_the_softmax_rule() -> None:
     logits = torch.tensor([[0.3, -1.2, 0.9]], requires_grad=True)
     values = torch.tensor([2.0, -1.0, 0.5])
-    atoms = Categorical(3).atoms(logits, NO_NOISE)
+    actions = Categorical(3).weighted_actions(logits, NO_NOISE)
     (actions.weight[:, 0] * values).sum().backward()
     weights = torch.exp(logits.detach()[0]) / torch.exp(logits.detach()[0]).sum()
     # ∂/∂z_k Σ π_j f_j = π_k (f_k − Σ π_j f_j)
@@ -62,7 +62,7 @@ def test_gradient_of_an_expectation_is_the_softmax_rule() -> None:
 
 def test_gradient_of_the_entropy_is_exact() -> None:
     logits = torch.tensor([[0.3, -1.2, 0.9]], requires_grad=True)
-    Categorical(3).atoms(logits, NO_NOISE).entropy.sum().backward()
+    Categorical(3).weighted_actions(logits, NO_NOISE).entropy.sum().backward()
     prob = torch.softmax(logits.detach()[0], 0)
     entropy = -(prob * prob.log()).sum()
     # ∂H/∂z_k = −π_k (log π_k + H)

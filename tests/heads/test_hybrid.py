@@ -15,7 +15,7 @@ FEATURES = torch.randn(5, HEAD.feature_size, generator=torch_generator(0))
 
 def test_there_is_one_atom_for_each_choice_with_numbers_of_its_own() -> None:
     noise = HEAD.draw_noise((5,), torch_generator(1))
-    atoms = HEAD.atoms(FEATURES, noise)
+    actions = HEAD.weighted_actions(FEATURES, noise)
     assert actions.action.shape == (3, 5, 3 + 2)
     for k in range(3):
         assert actions.action[k, :, :3].tolist() == [[float(j == k) for j in range(3)]] * 5
@@ -25,12 +25,16 @@ def test_there_is_one_atom_for_each_choice_with_numbers_of_its_own() -> None:
         torch.testing.assert_close(actions.action[k, :, 3:], alone.action[0])
         choice = torch.log_softmax(FEATURES[:, :3], -1)[:, k]
         torch.testing.assert_close(actions.log_prob[k], choice + alone.log_prob[0])
-    torch.testing.assert_close(actions.weight, Categorical(3).atoms(FEATURES[:, :3], noise[:, :0]).prob)
+    torch.testing.assert_close(
+        actions.weight, Categorical(3).weighted_actions(FEATURES[:, :3], noise[:, :0]).weight
+    )
 
 
 def test_entropy_is_that_of_the_choice_and_the_mean_one_of_its_numbers() -> None:
     features = FEATURES[:1].expand(20_000, -1)
-    found = HEAD.atoms(features, HEAD.draw_noise((20_000,), torch_generator(2))).entropy.mean().item()
+    found = (
+        HEAD.weighted_actions(features, HEAD.draw_noise((20_000,), torch_generator(2))).entropy.mean().item()
+    )
     weights = torch.softmax(FEATURES[0, :3], -1)
     expected = -(weights * weights.log()).sum().item()
     for k in range(3):
@@ -43,7 +47,7 @@ def test_entropy_is_that_of_the_choice_and_the_mean_one_of_its_numbers() -> None
 
 def test_gradients_reach_the_choice_and_the_numbers() -> None:
     features = FEATURES.clone().requires_grad_()
-    atoms = HEAD.atoms(features, HEAD.draw_noise((5,), torch_generator(1)))
+    actions = HEAD.weighted_actions(features, HEAD.draw_noise((5,), torch_generator(1)))
     (actions.weight * actions.action[..., 3]).sum().backward()
     assert (features.grad[:, :3] != 0).all()  # through the probabilities
     assert (features.grad[:, [3, 5, 7]] != 0).any(0).all()  # through the first number of every choice

@@ -33,10 +33,10 @@ def values() -> Tensor:
     return torch.randn(JOINT, generator=torch_generator(3))
 
 
-def test_atoms_are_the_products_of_the_choices_probabilities() -> None:
+def test_actions_are_the_products_of_the_choices_probabilities() -> None:
     # π₁ = (¼, ¾), π₂ = (½, ½): π = (⅛, ⅛, ⅜, ⅜), the last choice running fastest.
     features = torch.tensor([[0.25, 0.75, 0.5, 0.5]]).log()
-    atoms = MultiCategorical((2, 2)).atoms(features, NO_NOISE)
+    actions = MultiCategorical((2, 2)).weighted_actions(features, NO_NOISE)
     assert actions.action[:, 0].tolist() == [0, 1, 2, 3]
     torch.testing.assert_close(actions.weight[:, 0], torch.tensor([0.125, 0.125, 0.375, 0.375]))
     # H = Σ_d H_d = ¼ log 4 + ¾ log(4/3) + log 2 = 0.5623351 + 0.6931472
@@ -47,7 +47,7 @@ def test_atoms_are_the_products_of_the_choices_probabilities() -> None:
 @given(st.lists(st.floats(-30, 30, width=32), min_size=7, max_size=7))
 def test_weights_sum_to_one_and_the_entropy_is_the_sum_of_the_choices(logits: list[float]) -> None:
     features = torch.tensor([logits])
-    atoms = EXACT.atoms(features, NO_NOISE)
+    actions = EXACT.weighted_actions(features, NO_NOISE)
     torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
     each = [torch.log_softmax(part, -1) for part in features.split(SIZES, -1)]
     torch.testing.assert_close(
@@ -65,16 +65,16 @@ def test_the_largest_entropy_is_the_sum_of_the_logarithms() -> None:
 
 def estimate(noise: Tensor, features: Tensor, alpha: Tensor) -> Tensor:
     """The soft value of the sampled head where Q(s, a) is `values`, for each row of `noise`."""
-    atoms = SAMPLED.atoms(features.expand(len(noise), -1), noise)
+    actions = SAMPLED.weighted_actions(features.expand(len(noise), -1), noise)
     digits = [part.argmax(-1) for part in actions.action.split(SIZES, -1)]  # [K, B] each
     index = (digits[0] * SIZES[1] + digits[1]) * SIZES[2] + digits[2]
-    return losses.soft_value(values()[index][None], atoms, alpha)
+    return losses.soft_value(values()[index][None], actions, alpha)
 
 
 def test_the_estimate_has_the_value_and_the_gradient_of_the_enumeration() -> None:
     alpha = torch.tensor(0.3)
     features = FEATURES.clone().requires_grad_()
-    exact = losses.soft_value(values()[None, :, None], EXACT.atoms(features, NO_NOISE), alpha)
+    exact = losses.soft_value(values()[None, :, None], EXACT.weighted_actions(features, NO_NOISE), alpha)
     (gradient,) = torch.autograd.grad(exact.sum(), features)
 
     noise = SAMPLED.draw_noise((40_000,), torch_generator(1))
@@ -89,13 +89,13 @@ def test_the_estimate_has_the_value_and_the_gradient_of_the_enumeration() -> Non
 def test_the_estimate_of_one_choice_is_exact() -> None:
     alone, all_actions = SampledMultiCategorical((4,)), MultiCategorical((4,))
     features = torch.tensor([[0.1, -2.0, 0.7, 0.0]])
-    atoms = alone.atoms(features, alone.draw_noise((1,), torch_generator(0)))
-    torch.testing.assert_close(actions.weight, all_actions.atoms(features, NO_NOISE).prob)
+    actions = alone.weighted_actions(features, alone.draw_noise((1,), torch_generator(0)))
+    torch.testing.assert_close(actions.weight, all_actions.weighted_actions(features, NO_NOISE).weight)
     assert torch.equal(actions.action[:, 0], torch.eye(4))
 
 
 def test_weights_of_the_estimate_are_those_of_d_expectations() -> None:
-    atoms = SAMPLED.atoms(FEATURES, SAMPLED.draw_noise((1,), torch_generator(0)))
+    actions = SAMPLED.weighted_actions(FEATURES, SAMPLED.draw_noise((1,), torch_generator(0)))
     torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
     # Each atom's log π is that of its own joint choice.
     for action, log_prob in zip(actions.action[:, 0], actions.log_prob[:, 0], strict=True):
@@ -103,11 +103,11 @@ def test_weights_of_the_estimate_are_those_of_d_expectations() -> None:
 
 
 def test_entropy_of_the_estimate_is_right_on_average() -> None:
-    exact = EXACT.atoms(FEATURES, NO_NOISE).entropy.item()
+    exact = EXACT.weighted_actions(FEATURES, NO_NOISE).entropy.item()
     noise = SAMPLED.draw_noise((20_000,), torch_generator(2))
-    assert SAMPLED.atoms(FEATURES.expand(20_000, -1), noise).entropy.mean().item() == pytest.approx(
-        exact, abs=0.01
-    )
+    assert SAMPLED.weighted_actions(
+        FEATURES.expand(20_000, -1), noise
+    ).entropy.mean().item() == pytest.approx(exact, abs=0.01)
 
 
 @pytest.mark.parametrize("head", [EXACT, SAMPLED])
@@ -117,7 +117,7 @@ def test_samples_have_the_policy_s_frequencies(head: ActionHead) -> None:
     if isinstance(head, SampledMultiCategorical):
         digits = [part.argmax(-1).numpy() for part in drawn.split(SIZES, -1)]
         drawn = torch.from_numpy(np.ravel_multi_index(digits, SIZES))
-    prob = EXACT.atoms(FEATURES, NO_NOISE).prob[:, 0].double()
+    prob = EXACT.weighted_actions(FEATURES, NO_NOISE).weight[:, 0].double()
     observed = torch.bincount(drawn, minlength=JOINT).numpy()
     assert stats.chisquare(observed, (prob / prob.sum() * count).numpy()).pvalue > 0.01
 

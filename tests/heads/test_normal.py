@@ -17,7 +17,7 @@ from sac_lightning.seeding import torch_generator
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(-4, 4), min_size=2, max_size=2))
 def test_log_prob_is_the_gaussian_s(raw: list[float], noise: list[float]) -> None:
     head, features = Normal(2), torch.tensor([raw])
-    atoms = head.weighted_actions(features, torch.tensor([noise]))
+    actions = head.weighted_actions(features, torch.tensor([noise]))
     mean, log_std = (part[0].double().numpy() for part in head.mean_and_log_std(features))
     action = mean + np.exp(log_std) * np.array(noise)
     np.testing.assert_allclose(actions.action[0, 0].numpy(), action, rtol=1e-4, atol=1e-5)
@@ -60,7 +60,7 @@ def test_reparameterisation_reaches_mean_and_std() -> None:
 def test_the_density_s_own_gradient_is_minus_one_per_log_std() -> None:
     # log N(μ + σε; μ, σ) = −½ε² − log σ − ½log 2π: nothing left of μ
     features = torch.tensor([[0.5, 0.3]], requires_grad=True)
-    Normal(1).atoms(features, torch.tensor([[1.7]])).log_prob.sum().backward()
+    Normal(1).weighted_actions(features, torch.tensor([[1.7]])).log_prob.sum().backward()
     slope = 3.5 * (1 - math.tanh(0.3) ** 2)
     torch.testing.assert_close(features.grad, torch.tensor([[0.0, -slope]]))
 

@@ -33,7 +33,7 @@ def log_density(action: np.ndarray, mean: float, std: float) -> np.ndarray:
 def at_actions(action: np.ndarray, mean: float, std: float) -> np.ndarray:
     """The head's log-prob at given actions, by the noise that leads to each."""
     noise = torch.tensor((np.arctanh(action) - mean) / std, dtype=torch.float32)[:, None]
-    atoms = HEAD.atoms(features(mean, std).expand(len(action), -1), noise)
+    actions = HEAD.weighted_actions(features(mean, std).expand(len(action), -1), noise)
     np.testing.assert_allclose(actions.action[0, :, 0].numpy(), action, atol=2e-6)
     return actions.log_prob[0].numpy()
 
@@ -51,7 +51,7 @@ def test_density_integrates_to_one(mean: float, std: float) -> None:
     # ∫ p(a) da over (−1, 1) with a = tanh u, da = (1 − tanh² u) du: the trapezoid rule in u
     u = np.linspace(mean - 8 * std, mean + 8 * std, 4001)
     noise = torch.tensor((u - mean) / std, dtype=torch.float32)[:, None]
-    atoms = HEAD.atoms(features(mean, std).expand(len(u), -1), noise)
+    actions = HEAD.weighted_actions(features(mean, std).expand(len(u), -1), noise)
     log_width = log_one_minus_tanh_squared(torch.tensor(u))
     integrand = np.exp(actions.log_prob[0].double().numpy() + log_width.numpy())
     assert np.trapezoid(integrand, u) == pytest.approx(1.0, abs=1e-4)
@@ -66,7 +66,7 @@ def test_density_integrates_to_one_over_the_action_itself() -> None:
 @pytest.mark.parametrize("mean", [-30.0, 30.0])
 def test_log_prob_and_gradient_are_finite_where_tanh_has_rounded_to_one(mean: float) -> None:
     raw = features(mean, 1.0).requires_grad_()
-    atoms = HEAD.atoms(raw, torch.zeros(1, 1))
+    actions = HEAD.weighted_actions(raw, torch.zeros(1, 1))
     assert abs(actions.action.item()) == 1.0
     # −½log 2π − log(1 − tanh² 30) = −0.9189 + 2·(30 − log 2) = 57.695
     assert actions.log_prob.item() == pytest.approx(-0.9189385 + 2 * (30 - math.log(2)), abs=1e-3)
@@ -78,7 +78,7 @@ def test_log_prob_and_gradient_are_finite_where_tanh_has_rounded_to_one(mean: fl
 def test_the_gaussian_entropy_is_not_the_squashed_one() -> None:
     # σ = 2: ½log(2πe·4) = 2.112 before squashing; no density on [−1, 1] has more than log 2 = 0.693.
     noise = torch.randn(20_000, 1, generator=torch_generator(0))
-    estimate = HEAD.atoms(features(0.0, 2.0).expand(20_000, -1), noise).entropy.mean().item()
+    estimate = HEAD.weighted_actions(features(0.0, 2.0).expand(20_000, -1), noise).entropy.mean().item()
     assert HEAD.gaussian_entropy(features(0.0, 2.0)).item() == pytest.approx(2.1120857, abs=1e-4)
     assert estimate < math.log(2)
 
@@ -93,7 +93,9 @@ def test_estimated_entropy_stays_below_the_unit_box_s(means: list[float], raws: 
     assert head.entropy_interval.high == pytest.approx(3 * math.log(2))
     assert head.entropy_interval.low == -math.inf
     noise = torch.randn(20_000, 3, generator=torch_generator(1))
-    estimate = head.weighted_actions(torch.tensor([means + raws]).expand(20_000, -1), noise).entropy.mean().item()
+    estimate = (
+        head.weighted_actions(torch.tensor([means + raws]).expand(20_000, -1), noise).entropy.mean().item()
+    )
     # Three dimensions of standard error below 2/√20000 ≈ 0.014 each
     assert estimate <= 3 * math.log(2) + 0.1
 
@@ -105,7 +107,7 @@ def test_reparameterisation_reaches_mean_and_std() -> None:
     raw = torch.randn(6, 4, generator=torch_generator(3), dtype=torch.float64)
 
     def objective(x: Tensor) -> Tensor:
-        atoms = head.weighted_actions(x, noise.double())
+        actions = head.weighted_actions(x, noise.double())
         return (actions.action.sin().sum(-1) + 0.3 * actions.log_prob).sum()
 
     analytic = torch.autograd.functional.jacobian(objective, raw)
@@ -124,7 +126,7 @@ def test_reparameterised_and_score_function_gradients_agree_in_mean() -> None:
     noise = torch.randn(count, 1, generator=torch_generator(4))
     base = features(mean, std)
     raw = base.clone().requires_grad_()
-    action = HEAD.atoms(raw.expand(count, -1), noise).action[0, :, 0]
+    action = HEAD.weighted_actions(raw.expand(count, -1), noise).action[0, :, 0]
     (path,) = torch.autograd.grad((action - 0.4).square().mean(), raw)
 
     raw = base.clone().requires_grad_()

@@ -33,14 +33,21 @@ def test_stopped_in_the_middle_of_an_epoch_and_continued(
         *("weights", "global_step", "optimizers", "schedulers", "collector", "envs", "replay", "transitions"),
         *("own", "best", "rows"),
     }
-    assert {"/weights/sac.log_alpha", "/optimizers/2/state/0/exp_avg", "/own/noise_generator"} <= expected.keys()
+    assert {
+        "/weights/sac.log_alpha",
+        "/optimizers/2/state/0/exp_avg",
+        "/own/noise_generator",
+    } <= expected.keys()
     assert expected["/weights/sac.grad_steps"] == 120  # 160 − 40: the warm-up was not repeated
 
 
 @pytest.mark.parametrize(
     ("env", "temperature"),
     [
-        ("Pendulum-v1", LearnedTemperature(per_dim=True, target_entropy=Schedule(start=0.0, end=-1.0, steps=150))),
+        (
+            "Pendulum-v1",
+            LearnedTemperature(per_dim=True, target_entropy=Schedule(start=0.0, end=-1.0, steps=150)),
+        ),
         ("CartPole-v1", LearnedTemperature(target_entropy=Tes(patience=25, mean_within=9.0, deviation=9.0))),
     ],
     ids=["schedule", "tes"],
