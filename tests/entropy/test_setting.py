@@ -20,6 +20,8 @@ from sac_lightning.entropy import (
     entropy_setting,
 )
 from sac_lightning.heads import Categorical, TanhNormal
+from sac_lightning.networks import Polyak
+from sac_lightning.replay import ReplayBuffer
 from sac_lightning.spaces import BoxAction, DiscreteAction
 from tasks import Chain, Clock, env_config, fit
 
@@ -90,7 +92,7 @@ def test_one_alpha_for_each_dimension_weighs_its_own_density() -> None:
     torch.testing.assert_close(losses.weighted_log_prob(actions, alpha), 0.5 * dims[0] + 2.0 * dims[1])
     torch.testing.assert_close(actions.log_prob, dims[0] + dims[1])
     # equal temperatures are one temperature
-    q = torch.randn(2, 1, 6)
+    q = torch.randn(1, 6)
     same = losses.soft_value(q, actions, torch.tensor([0.3, 0.3]))
     torch.testing.assert_close(same, losses.soft_value(q, actions, torch.tensor(0.3)))
     entropies = losses.entropy(actions, alpha)
@@ -139,11 +141,12 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
         steps_per_epoch=500,
         learning_starts=100,
         batch_size=32,
+        replay=ReplayBuffer(gamma=0.5),
     )
     options: dict[str, Any] = {"hidden_sizes": (16,), "lr": 1e-2}
-    networks = {"actor": ActorConfig(**options), "critic": CriticConfig(**options)}
-    plain = fit(data, temperature=Fixed(5.0, critic="none"), gamma=0.5, tau=0.1, **networks)
-    q = plain.critic.taken(torch.eye(2), torch.tensor([0, 1]))
+    critic = CriticConfig(**options, target_network=Polyak(0.1))
+    plain = fit(data, temperature=Fixed(5.0, critic="none"), actor=ActorConfig(**options), critic=critic)
+    q = plain.sac.value_head.mean(plain.critic.features(torch.eye(2), torch.tensor([0, 1])))
     # With the bonus Q(0) would be 4 + 0.5·5·log 2 = 5.7.
     torch.testing.assert_close(q, torch.tensor([[4.0, 2.0]] * 2), atol=0.2, rtol=0.0)
 
@@ -178,9 +181,9 @@ def test_a_moving_target_is_in_the_module_s_state(rule: Any) -> None:
         assert learner.latest["train/target_entropy"] == pytest.approx(0.9 - 0.7 * 25.5 / 40)
     else:
         assert learner.target_entropy.item() == pytest.approx(0.9 * 0.9**2)  # after updates 7 and 14 of 20
-        assert learner.target_memory[2].item() == 6.0
+        assert learner.sac.target_memory[2].item() == 6.0
     again = SACModule(**learner.hparams)
     again.load_state_dict(learner.state_dict())
     assert again.temperature == temperature
     assert torch.equal(again.target_entropy, learner.target_entropy)
-    assert torch.equal(again.target_memory, learner.target_memory)
+    assert torch.equal(again.sac.target_memory, learner.sac.target_memory)

@@ -7,6 +7,7 @@ import torch
 
 from sac_lightning import ConfigError
 from sac_lightning.entropy import Anneal, Fixed, LearnedTemperature, TemperatureRule
+from sac_lightning.optim import Adam
 
 LOG_ALPHA = torch.tensor(math.log(0.7))
 
@@ -103,8 +104,8 @@ def test_one_limit_leaves_the_other_side_open() -> None:
         (lambda: LearnedTemperature(init=1.0, max=0.5), "alpha.init=1.0"),
         (lambda: LearnedTemperature(init=0.1, min=0.5), "alpha.init=0.1"),
         (lambda: LearnedTemperature(lr=0.0), "alpha.lr=0.0"),
-        (lambda: LearnedTemperature(lr_schedule="steps"), "alpha.lr_schedule=steps"),
-        (lambda: LearnedTemperature(max_grad_norm=0.0), "alpha.max_grad_norm=0.0"),
+        (lambda: LearnedTemperature(optimizer=Adam(lr_schedule="steps")), "optimizer.lr_schedule=steps"),
+        (lambda: LearnedTemperature(optimizer=Adam(max_grad_norm=0.0)), "optimizer.max_grad_norm=0.0"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(make, told: str) -> None:

@@ -68,20 +68,20 @@ def estimate(noise: Tensor, features: Tensor, alpha: Tensor) -> Tensor:
     actions = SAMPLED.weighted_actions(features.expand(len(noise), -1), noise)
     digits = [part.argmax(-1) for part in actions.action.split(SIZES, -1)]  # [K, B] each
     index = (digits[0] * SIZES[1] + digits[1]) * SIZES[2] + digits[2]
-    return losses.soft_value(values()[index][None], actions, alpha)
+    return losses.soft_value(values()[index], actions, alpha)
 
 
 def test_the_estimate_has_the_value_and_the_gradient_of_the_enumeration() -> None:
     alpha = torch.tensor(0.3)
     features = FEATURES.clone().requires_grad_()
-    exact = losses.soft_value(values()[None, :, None], EXACT.weighted_actions(features, NO_NOISE), alpha)
+    exact = losses.soft_value(values()[:, None], EXACT.weighted_actions(features, NO_NOISE), alpha)
     (gradient,) = torch.autograd.grad(exact.sum(), features)
 
     noise = SAMPLED.draw_noise((40_000,), torch_generator(1))
     rows = features.detach().expand(len(noise), -1).clone().requires_grad_()
-    atoms_value = estimate(noise, rows, alpha)
-    (each,) = torch.autograd.grad(atoms_value.sum(), rows)
-    for found, true in ((atoms_value[:, None], exact[:, None]), (each, gradient)):
+    value = estimate(noise, rows, alpha)
+    (each,) = torch.autograd.grad(value.sum(), rows)
+    for found, true in ((value[:, None], exact[:, None]), (each, gradient)):
         error = found.std(0) / math.sqrt(len(noise))
         assert ((found.mean(0) - true[0]).abs() < 5 * error + 1e-5).all()
 
@@ -97,7 +97,7 @@ def test_the_estimate_of_one_choice_is_exact() -> None:
 def test_weights_of_the_estimate_are_those_of_d_expectations() -> None:
     actions = SAMPLED.weighted_actions(FEATURES, SAMPLED.draw_noise((1,), torch_generator(0)))
     torch.testing.assert_close(actions.weight.sum(0), torch.ones(1))
-    # Each atom's log π is that of its own joint choice.
+    # Each action's log π is that of its own joint choice.
     for action, log_prob in zip(actions.action[:, 0], actions.log_prob[:, 0], strict=True):
         torch.testing.assert_close(SAMPLED.log_prob(FEATURES, action[None])[0], log_prob)
 
