@@ -30,12 +30,14 @@ def rows(start: int, count: int, obs: ObsSpec = OBS, action: ActionSpec = CHOICE
         number.astype(np.float64),
         (shaped % 200 + 1).astype(dtype),
         number % 3 == 0,
+        number % 7 == 0,
+        number % 4,
         -number,
     )
 
 
 def filled(capacity: int, count: int, seed: int = 0) -> ReplayBuffer:
-    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, seed=seed)
+    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, num_envs=4, seed=seed)
     for start in range(count):
         buffer.add(*rows(start, 1))
     return buffer
@@ -44,7 +46,7 @@ def filled(capacity: int, count: int, seed: int = 0) -> ReplayBuffer:
 @settings(max_examples=60, deadline=None)
 @given(capacity=st.integers(1, 12), sizes=st.lists(st.integers(0, 12), max_size=12))
 def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> None:
-    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, seed=0)
+    buffer = ReplayBuffer.of(capacity, OBS, CHOICE, num_envs=4, seed=0)
     model: list[int] = []
     for size in sizes:
         count = min(size, capacity)
@@ -56,7 +58,10 @@ def test_the_ring_holds_what_a_list_would(capacity: int, sizes: list[int]) -> No
         # Transition i lies in row i mod capacity, whole.
         for number in model:
             row = number % capacity
-            obs, action, reward, next_obs, terminated, log_prob = (field[row] for field in buffer.store)
+            obs, action, reward, next_obs, terminated, truncated, env, log_prob = (
+                field[row] for field in buffer.store
+            )
+            assert (bool(truncated), int(env)) == (number % 7 == 0, number % 4)
             assert float(log_prob) == -number
             assert obs.tolist() == [number % 200] * 2 and next_obs.tolist() == [number % 200 + 1] * 2
             assert (int(action), float(reward), bool(terminated)) == (number % 5, number, number % 3 == 0)
@@ -68,63 +73,64 @@ def test_observations_keep_their_dtype_and_shape(dtype: str, shape: tuple[int, .
     spec = ObsSpec(shape, dtype)
     buffer = ReplayBuffer.of(10, spec, BOX, seed=0)
     buffer.add(*rows(0, 7, spec, BOX))
-    batch = buffer.sample(2, 4)
-    assert batch.obs.shape == batch.next_obs.shape == (2, 4, *shape)
+    batch = buffer.sample(4)
+    assert batch.obs.shape == batch.next_obs.shape == (4, *shape)
     assert batch.obs.dtype == batch.next_obs.dtype == getattr(torch, dtype)
     assert torch.equal(batch.next_obs, batch.obs + 1)
-    assert batch.action.shape == (2, 4, 1) and batch.action.dtype == torch.float32
-    assert batch.reward.shape == batch.terminated.shape == (2, 4)
-    assert batch.terminated.dtype == torch.bool
+    assert batch.action.shape == (4, 1) and batch.action.dtype == torch.float32
+    assert batch.reward.shape == batch.discount.shape == batch.weight.shape == batch.index.shape == (4,)
+    assert batch.reward.dtype == batch.discount.dtype == batch.weight.dtype == torch.float32
 
 
 def test_a_drawn_transition_is_whole() -> None:
-    batch = filled(50, 80).sample(3, 40)
+    batch = filled(50, 80).sample(120)
     number = batch.reward.long()
     assert torch.equal(batch.action, number % 5)
     assert torch.equal(batch.obs[..., 0].long(), number % 200)
-    assert torch.equal(batch.terminated, number % 3 == 0)
+    # One step: discount γ (1 − terminated); a truncated transition keeps its bootstrap.
+    assert torch.equal(batch.discount, torch.where(number % 3 == 0, 0.0, 0.99))
+    assert torch.equal(batch.index, number % 50)
+    assert torch.equal(batch.weight, torch.ones(120))
     assert number.min() >= 30  # the oldest 30 have made room
 
 
 def test_sampling_is_uniform_over_what_is_stored() -> None:
-    drawn = filled(20, 33).sample(40, 250).reward.flatten().long()
+    drawn = filled(20, 33).sample(10_000).reward.long()
     observed = torch.bincount(drawn - 13, minlength=20).numpy()  # 13 … 32 are stored
     assert observed.sum() == 10_000 and len(observed) == 20
     assert stats.chisquare(observed).pvalue > 0.01
 
 
 def test_nothing_is_drawn_from_rows_never_written() -> None:
-    drawn = filled(1000, 3).sample(10, 50).reward.flatten()
+    drawn = filled(1000, 3).sample(500).reward
     assert set(drawn.tolist()) == {0.0, 1.0, 2.0}
 
 
 def test_sampling_has_its_own_random_stream() -> None:
     before = torch.get_rng_state()
-    first = filled(20, 20, seed=4).sample(2, 8).reward
+    first = filled(20, 20, seed=4).sample(16).reward
     torch.manual_seed(77)
-    again = filled(20, 20, seed=4).sample(2, 8).reward
-    other = filled(20, 20, seed=5).sample(2, 8).reward
+    again = filled(20, 20, seed=4).sample(16).reward
+    other = filled(20, 20, seed=5).sample(16).reward
     assert torch.equal(first, again) and not torch.equal(first, other)
     torch.manual_seed(0)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_one_gather_of_many_batches_draws_what_the_stream_says() -> None:
-    # [G, B] row by row: a gather of G·B indices is the same draw whatever its shape
-    assert torch.equal(
-        filled(20, 20).sample(4, 6).reward.flatten(), filled(20, 20).sample(1, 24).reward.flatten()
-    )
+def test_one_draw_of_many_batches_draws_what_the_stream_says() -> None:
+    # [G, B] row by row: a draw of G·B indices is the same whatever its shape
+    assert torch.equal(filled(20, 20).draw(4, 6).index.flatten(), filled(20, 20).draw(1, 24).index[0])
 
 
 def test_a_saved_state_continues_the_same_draws() -> None:
     buffer = filled(20, 30)
-    buffer.sample(1, 5)
+    buffer.sample(5)
     state = buffer.state_dict()
-    expected = [buffer.sample(1, 16).reward for _ in range(3)]
+    expected = [buffer.sample(16).reward for _ in range(3)]
     other = filled(20, 30, seed=9)
     other.load_state_dict(state)
     assert other.added == 30
-    assert all(torch.equal(other.sample(1, 16).reward, batch) for batch in expected)
+    assert all(torch.equal(other.sample(16).reward, batch) for batch in expected)
 
 
 def test_a_state_is_plain_data(tmp_path: Any) -> None:
@@ -135,7 +141,7 @@ def test_a_state_is_plain_data(tmp_path: Any) -> None:
 
 def test_an_empty_buffer_cannot_be_sampled() -> None:
     with pytest.raises(RuntimeError, match="empty"):
-        ReplayBuffer.of(5, OBS, CHOICE, seed=0).sample(1, 1)
+        ReplayBuffer.of(5, OBS, CHOICE, seed=0).sample(1)
 
 
 def test_one_step_of_all_envs_must_fit() -> None:
@@ -153,10 +159,11 @@ def test_planned_size_is_the_allocated_size(spec: ObsSpec, action: ActionSpec) -
 
 
 def test_planned_size_by_hand() -> None:
-    # 2·3·4 obs + 4 action + 4 reward + 1 terminated + 4 log_prob = 37 bytes; an index takes 8: 41
+    # 2·3·4 obs + 4 action + 4 reward + 1 terminated + 1 truncated + 2 env + 4 log_prob = 40 bytes; an
+    # index takes 8: 44
     spec = ObsSpec((3,), "float32")
-    assert planned_bytes(1000, spec, BOX) == 37_000
-    assert planned_bytes(1000, spec, CHOICE) == 41_000
+    assert planned_bytes(1000, spec, BOX) == 40_000
+    assert planned_bytes(1000, spec, CHOICE) == 44_000
 
 
 def test_a_buffer_larger_than_memory_is_refused_before_it_is_allocated() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,19 +16,19 @@ from safetensors import safe_open
 
 from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.journal import Journal
-from sac_lightning.replay.segment import header, layout
 from sac_lightning.spaces import BoxAction, DiscreteAction, ObsSpec
 
 
 def ring(capacity: int) -> ReplayBuffer:
-    return ReplayBuffer(capacity, ObsSpec((2,), "float32"), BoxAction((-1.0,), (1.0,), (1,)), seed=0)
+    return ReplayBuffer.of(capacity, ObsSpec((2,), "float32"), BoxAction((-1.0,), (1.0,), (1,)), seed=0)
 
 
 def add(replay: ReplayBuffer, stamps: list[int]) -> None:
     """Transition `stamp` holds its own number in every field."""
     values = np.asarray(stamps, dtype=np.float32)
     obs = np.stack([values, -values], axis=1)
-    replay.add(obs, values[:, None] / 7, values * 3, obs + 1, values % 2 == 0, -values)
+    terminated, truncated, env = values % 2 == 0, values % 3 == 0, np.zeros(len(values), np.int16)
+    replay.add(obs, values[:, None] / 7, values * 3, obs + 1, terminated, truncated, env, -values)
 
 
 def assert_same(found: ReplayBuffer, expected: ReplayBuffer) -> None:
@@ -203,7 +202,7 @@ def test_a_segment_is_a_safetensors_file(tmp_path: Path) -> None:
     with safe_open(tmp_path / segment["file"], "pt") as file:
         assert file.metadata() == {
             "format": "sac_lightning.replay",
-            "version": "2",
+            "version": "3",
             "first": "0",
             "end": "3",
             "checksum": segment["checksum"],
@@ -213,27 +212,6 @@ def test_a_segment_is_a_safetensors_file(tmp_path: Path) -> None:
         for name in names:
             assert torch.equal(file.get_tensor(name), getattr(replay.store, name)[:3])
     assert segment["bytes"] == (tmp_path / segment["file"]).stat().st_size
-
-
-def test_a_journal_of_format_1_is_read_with_unknown_densities(tmp_path: Path) -> None:
-    replay = ring(4)
-    add(replay, [0, 1, 2])
-    add(replay, [3, 4, 5])  # the ring holds 2 … 5
-    # As format 1 wrote it: the same rows in the same order, without the last field.
-    fields = layout(replay.store)[:-1]
-    rows = [torch.cat((ring[2:], ring[:2])).contiguous() for ring in replay.store[:-1]]
-    body = b"".join(each.view(-1).view(torch.uint8).numpy().tobytes() for each in rows)
-    checksum = blake2b(header(fields, 2, 6, "", version=1) + body, digest_size=16).hexdigest()
-    content = header(fields, 2, 6, checksum, version=1) + body
-    name = f"segment-{2:012d}-{6:012d}-{checksum[:16]}.safetensors"
-    (tmp_path / name).write_bytes(content)
-    segment = {"file": name, "first": 2, "end": 6, "bytes": len(content), "checksum": checksum}
-    Journal(tmp_path).check([segment])
-    back = ring(4)
-    Journal(tmp_path).load(back, [segment], added=6)
-    for kept, expected in zip(back.store[:-1], replay.store[:-1], strict=True):
-        assert torch.equal(kept, expected)
-    assert back.store.log_prob.isnan().all()
 
 
 def test_a_save_without_new_transitions_writes_nothing(tmp_path: Path) -> None:
@@ -295,15 +273,15 @@ def test_saving_a_buffer_behind_the_journal_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5, 5)])
 def test_any_obs_comes_back(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
     def buffer() -> ReplayBuffer:
-        return ReplayBuffer.of(6, ObsSpec(shape, dtype), DiscreteAction(5), seed=0)
+        return ReplayBuffer.of(6, ObsSpec(shape, dtype), DiscreteAction(5), num_envs=4, seed=0)
 
     rng = np.random.default_rng(0)
     replay, journal = buffer(), Journal(tmp_path)
     for _ in range(5):
         obs = rng.integers(0, 100, (4, *shape)).astype(dtype)
-        replay.add(
-            obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], rng.random(4) < 0.5, rng.normal(size=4)
-        )
+        over, cut = rng.random(4) < 0.5, rng.random(4) < 0.5
+        env, log_prob = np.arange(4, dtype=np.int16), rng.normal(size=4)
+        replay.add(obs, rng.integers(0, 5, 4), rng.normal(size=4), obs[::-1], over, cut, env, log_prob)
         manifest = journal.save(replay)
     back = buffer()
     Journal(tmp_path).load(back, manifest, replay.added)

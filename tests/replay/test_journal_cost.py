@@ -26,7 +26,7 @@ from sac_lightning.spaces import BoxAction, ObsSpec
 directory, capacity, manifest = sys.argv[1], int(sys.argv[2]), json.load(sys.stdin)
 status = lambda: Path("/proc/self/status").read_text()  # getrusage would tell the parent's peak
 peak = lambda: int(status().partition("VmHWM:")[2].split()[0]) * 1024
-replay = lambda capacity: ReplayBuffer(
+replay = lambda capacity: ReplayBuffer.of(
     capacity, ObsSpec((17,), "float32"), BoxAction((-1.0,) * 6, (1.0,) * 6, (6,)), seed=0
 )
 Journal(directory).load(replay(1000), manifest[-1:], manifest[-1]["end"])

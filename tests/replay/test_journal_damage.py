@@ -49,7 +49,11 @@ def empty(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"version":"2"', b'"version":"3"'))
+    path.write_bytes(path.read_bytes().replace(b'"version":"3"', b'"version":"4"'))
+
+
+def older(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"version":"3"', b'"version":"2"'))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,8 @@ def newer(path: Path) -> None:
         (cut, "truncated"),
         (lengthen, "truncated or overwritten"),
         (empty, "header is damaged"),
-        (newer, "has format 3; this version of sac_lightning reads up to 2"),
+        (newer, "has format 4; this version of sac_lightning reads format 3"),
+        (older, "has format 2; this version of sac_lightning reads format 3"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
