@@ -144,7 +144,7 @@ def test_the_warm_up_is_uniform_and_lasts_exactly_learning_starts_steps(
 ) -> None:
     run = Run(num_envs=num_envs, learning_starts=learning_starts, discrete=False, length=1000)
     # A policy that always gives almost exactly +1 of the unit box, the upper bound 2 of the env
-    last = run.policy.actor.layers[-1]
+    last = run.policy.actor.output
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor([20.0, -20.0]))
@@ -212,7 +212,7 @@ def test_with_overlap_an_action_is_that_of_the_policy_one_turn_before(
     overlap: bool, expected: list[float]
 ) -> None:
     run = Run(discrete=False, length=1000, overlap=overlap)
-    last = run.policy.actor.layers[-1]
+    last = run.policy.actor.output
     for bias in (20.0, -20.0, -20.0):  # what the updates of each turn make of the policy
         with torch.no_grad():
             last.weight.zero_()

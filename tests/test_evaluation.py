@@ -89,8 +89,8 @@ def test_every_seed_is_one_episode_in_its_own_order(side_by_side: int) -> None:
 def test_the_mode_acts() -> None:
     policy = policy_for(Clock())
     with torch.no_grad():  # probabilities (0.2, 0.5, 0.3): a sample would often be 0 or 2
-        policy.actor.layers[-1].weight.zero_()
-        policy.actor.layers[-1].bias.copy_(torch.tensor([0.2, 0.5, 0.3]).log())
+        policy.actor.output.weight.zero_()
+        policy.actor.output.bias.copy_(torch.tensor([0.2, 0.5, 0.3]).log())
     clocks: list[Clock] = []
 
     def build() -> Clock:

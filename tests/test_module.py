@@ -213,7 +213,7 @@ def test_entropy_below_target_raises_alpha_and_above_lowers_it(
     )
     if below_target:
         with torch.no_grad():
-            learner.actor.layers[-1].bias[0] += peak
+            learner.actor.output.bias[..., 0] += peak
     trainer_for(data).fit(learner, data)
     alpha = learner.log_alpha.exp().item()
     # 20 steps of about 0.01 from 0.5: 0.5·e^±0.2 = 0.61 or 0.41

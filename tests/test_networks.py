@@ -173,8 +173,8 @@ def test_bad_settings_are_refused_by_name(settings: dict[str, object], told: str
 def test_a_bias_is_not_rounded_with_the_products_of_bfloat16() -> None:
     critic = Critic(OBS, Categorical(4), CriticConfig(hidden_sizes=(8,)), torch_generator(0))
     with torch.no_grad():
-        critic.layers[-1].weight.zero_()
-        critic.layers[-1].bias.fill_(100.1)  # bfloat16 has 100 and 100.5
+        critic.output.weight.zero_()
+        critic.output.bias.fill_(100.1)  # bfloat16 has 100 and 100.5
     with torch.autocast("cpu", torch.bfloat16):
         q = critic.taken(torch.randn(5, 3), torch.zeros(5, dtype=torch.int64))
     assert torch.equal(q, torch.full((2, 5), 100.1))

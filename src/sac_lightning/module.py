@@ -302,13 +302,16 @@ class SACModule(LightningModule):
                     if iteration.index is not None:
                         noise = self._noise(iteration)  # [G, 2, B, noise]
                         for index, drawn in zip(iteration.mini_batches(), noise.unbind(), strict=True):
+                            for step in self._steps:
+                                step.follow_lr()
                             if self._compiled is not None:
                                 result = self._compiled(index, drawn, iteration.fused_action)
                             else:
                                 result = self.sac.update(iteration.replay.gather(index), drawn)
                             iteration.replay.report(index.index, result.td_error)
                             self._window.add(result.metrics)
-                            self._follow_schedules()
+                            if self._schedules:
+                                step_schedules(self._schedules)
                         self._diagnose(iteration, noise[-1, 1])
                     self._log_row(iteration)
                     updates += iteration.updates
@@ -334,12 +337,6 @@ class SACModule(LightningModule):
         assert self._noise_generator is not None
         shape = (iteration.updates, 2, iteration.index.index.shape[1])
         return self.head.draw_noise(shape, self._noise_generator, self.device)
-
-    def _follow_schedules(self) -> None:
-        if self._schedules:
-            step_schedules(self._schedules)
-            for step in self._steps:
-                step.follow_schedule()
 
     def _diagnose(self, iteration: Iteration, noise: Tensor) -> None:
         """Looks at the last mini-batch, once a row of the log."""

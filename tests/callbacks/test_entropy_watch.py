@@ -35,8 +35,8 @@ def ran(
     networks = {"actor": ActorConfig(**SMALL), "critic": CriticConfig(hidden_sizes=(4,))}
     learner = SACModule(*data.specs, temperature=temperature, log_every_n_env_steps=4, **networks)
     with torch.no_grad():
-        learner.actor.layers[-1].weight.zero_()
-        learner.actor.layers[-1].bias.copy_(torch.tensor([peak, 0.0, 0.0]))
+        learner.actor.output.weight.zero_()
+        learner.actor.output.bias.copy_(torch.tensor([peak, 0.0, 0.0]))
     trainer = trainer_for(data, callbacks=[watch], limit_val_batches=1)
     trainer.fit(learner, data)
     if path is not None:

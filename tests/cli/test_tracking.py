@@ -93,7 +93,7 @@ def test_histograms_come_with_the_rows_of_training_metrics(tracked: tuple[Path, 
     training = [row for row in found if "train/critic_loss" in row]
     assert len(training) == 4  # 60 env steps, a row every ten, and none within the warm-up of twenty
     for row in training:
-        for name in ("actor.layers.0.weight", "critic.layers.2.bias"):
+        for name in ("actor.torso.linear.0.weight", "critic.output.bias"):
             for kind in ("gradients", "parameters"):
                 assert row[f"{kind}/{name}._type"] == "histogram"
                 assert sum(row[f"{kind}/{name}.values"]) > 0

@@ -188,15 +188,13 @@ def test_evaluated_envs_that_share_an_array_are_acted_in_by_their_own_observatio
     env = Split()
     policy = SACModule(obs_spec(env.observation_space), action_spec(env.action_space)).policy
     with torch.no_grad():
-        for layer in policy.actor.layers:
-            if isinstance(layer, torch.nn.Linear):
-                layer.weight.zero_()
-                layer.bias.zero_()
+        for weight in policy.actor.parameters():
+            weight.zero_()
         # relu(x) and relu(−x) of the first number reach the two logits.
-        linears = [layer for layer in policy.actor.layers if isinstance(layer, torch.nn.Linear)]
-        linears[0].weight[:2, 0] = torch.tensor([1.0, -1.0])
-        for linear in linears[1:]:
-            linear.weight[0, 0] = linear.weight[1, 1] = 1.0
+        first, *others = [*policy.actor.torso.linear, policy.actor.output]
+        first.weight[0, 0, :2] = torch.tensor([1.0, -1.0])  # [N, in, out]
+        for linear in others:
+            linear.weight[0, 0, 0] = linear.weight[0, 1, 1] = 1.0
     returns = Evaluator(env_config(Split).build, range(4)).run(policy).returns
     assert returns == (2.0, 2.0, 2.0, 2.0)
 

@@ -38,7 +38,7 @@ def fit(logger: EnvStepWandbLogger, folder: Path) -> list[dict[str, Any]]:
 def test_the_modules_hyperparameters_are_the_runs_config(tmp_path: Path) -> None:
     found = fit(EnvStepWandbLogger(dir=tmp_path, mode="offline", log_model=True), tmp_path)
     config = {key: value for each in of_type("config", found) for key, value in each["update"].items()}
-    assert config["gamma"] == 0.99
+    assert config["critic"]["target_network"]["tau"] == 0.005
     assert (config["actor"]["lr"], config["temperature"]["kind"]) == (0.002, "LearnedTemperature")
     (artifact,) = [each for each in of_type("artifact", found) if each["type"] == "model"]
     assert {"best", "env_steps-40"} < set(artifact["aliases"])  # of Lightning's own ModelCheckpoint
@@ -49,7 +49,7 @@ def test_histograms_need_no_more_than_the_logger(tmp_path: Path) -> None:
     found = fit(EnvStepWandbLogger(dir=tmp_path, mode="offline", histograms="gradients"), tmp_path)
     rows = [each["item"] for each in of_type("history", found)]
     training = [row for row in rows if "train/critic_loss" in row]
-    assert training and all("gradients/critic.layers.0.weight._type" in row for row in training)
+    assert training and all("gradients/critic.torso.linear.0.weight._type" in row for row in training)
     assert not any(key.startswith("parameters") for row in rows for key in row)
 
 

@@ -37,8 +37,8 @@ class OptimizerStep:
         """All tensors that `step` reads and writes in place; they stay where they are."""
         return [*self.weights, *self._means, *self._squares, *self._steps, self._lr]
 
-    def follow_schedule(self) -> None:
-        """Takes over the learning rate that a schedule has left in the optimizer."""
+    def follow_lr(self) -> None:
+        """Takes over the learning rate that a schedule or a callback has left in the optimizer."""
         if self._group["lr"] != self._lr_now:
             self._lr_now = float(self._group["lr"])
             self._lr.fill_(self._lr_now)
