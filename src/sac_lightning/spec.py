@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
-from sac_lightning.errors import ConfigError, did_you_mean
+from sac_lightning.errors import ConfigError, did_you_mean, require
 
 KIND = "kind"
 PlainSpec = dict[str, Any]
@@ -21,6 +21,11 @@ class Described:
     def advice(cls, value: Any) -> str:
         """What to write for `value`, which is no object of this class."""
         return ", ".join(sorted(each.__name__ for each in _family(cls) if each is not cls)) or cls.__name__
+
+    @classmethod
+    def check(cls, key: str, value: Any) -> None:
+        """Raises ConfigError unless `value`, the argument `key`, is an object of this class."""
+        require(isinstance(value, cls), key, value, f"must be an object of {cls.__name__}: {cls.advice(value)}")
 
     def to_spec(self) -> PlainSpec:
         """This object as a plain dict of numbers, strings, lists and dicts."""

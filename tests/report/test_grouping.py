@@ -117,3 +117,28 @@ def test_every_rule_is_named_as_one_types_it() -> None:
     assert OPTIONS["alpha", AUTO] == "auto"
     assert OPTIONS["target_entropy", "sac_lightning.entropy.HeadDefault"] == "auto"
     assert OPTIONS["target_entropy", "sac_lightning.entropy.MaxRatio"] == "max_ratio"
+    assert OPTIONS["obs", "sac_lightning.networks.RunningObs"] == "running"
+
+
+def test_part_that_both_networks_share_is_told_once() -> None:
+    def with_torso(name: str) -> dict[str, Any]:
+        torso = {"_target_": f"sac_lightning.networks.{name}", "activation": "relu"}
+        shared = config(torso=torso)
+        return {**shared, "actor": {**shared["actor"], "torso": torso}, "critic": {"torso": torso}}
+
+    found = group_runs(runs(with_torso("Mlp"), with_torso("LayerNorm")), [], OPTIONS)
+    assert [group.label for group in found.groups] == ["torso=mlp", "torso=layer_norm"]
+    assert found.along == ("actor.torso", "critic.torso")
+
+
+def test_group_inside_a_group_is_named_by_its_option() -> None:
+    kinds = ("RawObs", "RunningObs")
+    some = (config(normalization={"obs": {"_target_": f"sac_lightning.networks.{kind}"}}) for kind in kinds)
+    found = group_runs(runs(*some), [], OPTIONS)
+    assert [group.label for group in found.groups] == ["normalization.obs=none", "normalization.obs=running"]
+
+
+def test_class_of_no_option_is_named_by_itself() -> None:
+    own = {"_target_": "my_package.MyRule"}
+    found = group_runs(runs(config(), config(alpha=own)), [], OPTIONS)
+    assert [group.label for group in found.groups] == ["alpha=fixed", "alpha=my_rule"]

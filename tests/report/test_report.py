@@ -10,9 +10,10 @@ from PIL import Image
 from tests.report.folders import AUTO, FIXED, config, make_run, metrics, scored
 
 from sac_lightning.errors import ConfigError
-from sac_lightning.report import write_report
+from sac_lightning.report import option_names, write_report
 
 FIGURES = ("learning_curve", "final_score", "area", "improvement", "alpha", "entropy")
+OPTIONS = option_names(Path(__file__).parents[2] / "conf")
 TRAIN = {"train/alpha": 0.2, "train/entropy": 0.5, "train/target_entropy": -1.0}
 
 
@@ -30,7 +31,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
             make_run(folder / "4", cfg, table, "failed", error="EnvError: <the arm> | broke", **typed)
         else:
             make_run(folder / str(number), cfg, metrics(points, **TRAIN), **typed)
-    write_report([folder], folder)
+    write_report([folder], folder, options=OPTIONS)
     return folder
 
 

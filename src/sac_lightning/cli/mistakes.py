@@ -22,7 +22,8 @@ def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
     if not ours:
         text = _missing_extra(text) or text
         text = _plain(text)
-        text += _near_key(text, conf) if conf is not None else ""
+        if conf is not None:
+            text = _of_one_network(text, conf) or text + _near_key(text, conf)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
     # A name that comes from a file must not command the terminal.
@@ -81,6 +82,18 @@ def _missing_extra(text: str) -> str:
     if wanted is None or extra is None:
         return ""
     return f'launcher={wanted[1]}: is not installed; pip install "sac-lightning[{extra}]"'
+
+
+def _of_one_network(text: str, conf: Path) -> str:
+    """What to do instead of `critic.optimizer.eps=`: Hydra finds no keys in a part that networks share."""
+    key = re.match(r"Could not override '(actor|critic|alpha)\.(\w+)\.([\w.]+)'", text)
+    if key is None or not (conf / key[2]).is_dir():
+        return ""
+    owner, part, inner = key.groups()
+    return (
+        f"{owner}.{part}.{inner}: is {part}.{inner}, which all networks share; to set it for {owner} alone, "
+        f"write it in an experiment file: conf/experiment/cartpole.yaml has an example"
+    )
 
 
 def _near_key(text: str, conf: Path) -> str:

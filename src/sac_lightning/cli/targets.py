@@ -18,9 +18,29 @@ from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.errors import ConfigError
 from sac_lightning.heads import ActionHead
-from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.networks import (
+    ActorConfig,
+    CriticConfig,
+    Encoder,
+    ObsNormalization,
+    Pessimism,
+    RewardNormalization,
+    TargetNetwork,
+    Torso,
+    ValueHead,
+)
+from sac_lightning.optim import Adam
+from sac_lightning.replay import ReplayBuffer
 
 PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
+# Parts of the networks: groups of their own, which actor, critic and alpha refer to.
+ACTOR_PARTS: dict[str, type] = {"encoder": Encoder, "torso": Torso, "optimizer": Adam}
+CRITIC_PARTS: dict[str, type] = {
+    **ACTOR_PARTS,
+    "value_head": ValueHead,
+    "pessimism": Pessimism,
+    "target_network": TargetNetwork,
+}
 KINDS: dict[str, type] = {
     "env": EnvConfig,
     "head": ActionHead,
@@ -29,6 +49,13 @@ KINDS: dict[str, type] = {
     "target_entropy": TargetEntropyRule,
     "actor": ActorConfig,
     "critic": CriticConfig,
+    **CRITIC_PARTS,
+    **{f"actor.{part}": kind for part, kind in ACTOR_PARTS.items()},
+    **{f"critic.{part}": kind for part, kind in CRITIC_PARTS.items()},
+    "alpha.optimizer": Adam,
+    "normalization.obs": ObsNormalization,
+    "normalization.reward": RewardNormalization,
+    "replay": ReplayBuffer,
     "trainer": pl.Trainer,
 }
 # Groups whose entries are objects each, such as callbacks.best.

@@ -191,6 +191,7 @@ class LearnedTemperature(TemperatureRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        Adam.check("optimizer", self.optimizer)
         try:
             check_lr(self.lr)
         except ConfigError as error:

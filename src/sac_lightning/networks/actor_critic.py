@@ -48,6 +48,9 @@ class ActorConfig(Described):
         allowed = "must be a list of one or more whole numbers above 0"
         require(ok, "hidden_sizes", self.hidden_sizes, allowed)
         object.__setattr__(self, "hidden_sizes", sizes)
+        Encoder.check("encoder", self.encoder)
+        Torso.check("torso", self.torso)
+        Adam.check("optimizer", self.optimizer)
         check_lr(self.lr)
 
 
@@ -70,6 +73,9 @@ class CriticConfig(ActorConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        ValueHead.check("value_head", self.value_head)
+        Pessimism.check("pessimism", self.pessimism)
+        TargetNetwork.check("target_network", self.target_network)
         object.__setattr__(self, "num_critics", as_whole(self.num_critics))
         least, name = self.pessimism.least_critics, type(self.pessimism).__name__
         allowed = f"must be a whole number of at least {least} for pessimism {name}"

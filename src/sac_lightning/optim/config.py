@@ -52,6 +52,11 @@ class Adam(Described):
     lr_schedule: str | None = None
     lr_final_ratio: float = 0.0
 
+    @classmethod
+    def advice(cls, value: Any) -> str:
+        """What to write for `value`, which is no optimizer."""
+        return "Adam(), AdamW()"
+
     def __post_init__(self) -> None:
         betas: Any = self.betas
         listed = isinstance(betas, Sequence) and not isinstance(betas, str) and len(betas) == 2

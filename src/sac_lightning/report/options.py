@@ -8,9 +8,12 @@ from sac_lightning.report.differences import Options
 
 
 def option_names(conf: Path) -> Options:
-    """Group and class of every conf/GROUP/OPTION.yaml to the option; a class of two options has no name."""
+    """Returns the option of every group and class in conf/**/GROUP/OPTION.yaml.
+
+    A class of two options has no name.
+    """
     found: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(conf.glob("*/*.yaml")):
+    for path in sorted(conf.rglob("*/*.yaml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         target = content.get("_target_") if isinstance(content, dict) else None
         if isinstance(target, str):

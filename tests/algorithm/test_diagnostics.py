@@ -10,13 +10,21 @@ from torch import Tensor, nn
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm.diagnostics import Diagnostics
+from sac_lightning.algorithm.sac import SAC
 from sac_lightning.entropy import Constant, Fixed, LearnedTemperature, TemperatureRule
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
 from sac_lightning.networks import Actor, Critic
-from sac_lightning.types import Batch, Origin, WeightedActions
+from sac_lightning.replay import ReplayBuffer
+from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
+from sac_lightning.types import Batch, SampleInfo, WeightedActions
 from tasks import Clock, env_config, fit
 
-NOTHING = Origin(torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan))
+NOTHING = SampleInfo(torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan))
+SPACES: dict[type[ActionHead], ActionSpec] = {
+    Categorical: DiscreteAction(3),
+    TanhNormal: BoxAction((-1.0,), (1.0,), (1,)),
+    Normal: BoxAction((-math.inf,), (math.inf,), (1,)),
+}
 
 
 class Says(Actor):
@@ -37,12 +45,12 @@ class Values(Critic):
         nn.Module.__init__(self)
         self.table = table
 
-    def of_atoms(self, obs: Tensor, actions: WeightedActions) -> Tensor:
+    def features_of_policy(self, obs: Tensor, actions: WeightedActions) -> Tensor:
         if self.table is None:
             q = actions.action[..., 0].square()
         else:
             q = self.table[:, None].expand(-1, len(obs))
-        return torch.stack((q, q + 1.0))
+        return torch.stack((q, q + 1.0))[..., None]
 
 
 def seen(
@@ -51,30 +59,40 @@ def seen(
     action: Tensor,
     *,
     table: Tensor | None = None,
-    origin: Origin = NOTHING,
+    info: SampleInfo = NOTHING,
     temperature: TemperatureRule | None = None,
     noise: Tensor | None = None,
 ) -> dict[str, float]:
     b = len(features)
-    batch = Batch(torch.zeros(b, 1), action, torch.zeros(b), torch.zeros(b, 1), torch.zeros(b).bool())
+    batch = Batch(
+        obs=torch.zeros(b, 1),
+        action=action,
+        reward=torch.zeros(b),
+        next_obs=torch.zeros(b, 1),
+        discount=torch.ones(b),
+        weight=torch.ones(b),
+        index=torch.arange(b),
+    )
     rule = temperature or Fixed(0.5)
     noise = torch.zeros(b, head.noise_size) if noise is None else noise
-    told = Diagnostics(Says(features), Values(table), head, rule).of(
-        batch, noise, origin, torch.tensor(0.5), torch.tensor(0.4)
-    )
-    return {key.removeprefix("diagnostics/"): value.item() for key, value in told.items()}
+    obs, small = ObsSpec((1,), "float32"), {"hidden_sizes": (8,)}
+    actor, critic = ActorConfig(**small), CriticConfig(**small)
+    sac = SAC(obs, SPACES[type(head)], head, rule, actor, critic, generator=torch.Generator())
+    sac.actor, sac.critic = Says(features), Values(table)
+    found = Diagnostics(sac).of(batch, noise, info)
+    return {key.removeprefix("diagnostics/"): value.item() for key, value in found.items()}
 
 
 def test_choices_by_hand() -> None:
     prob = torch.tensor([0.5, 0.25, 0.25])
-    origin = Origin(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3)))
+    info = SampleInfo(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3)))
     told = seen(
         Categorical(3),
         prob.log().expand(4, 3),
         torch.tensor([0, 0, 1, 2]),
         table=torch.tensor([1.0, 2.0, 4.0]),
-        origin=origin,
-        temperature=LearnedTemperature(target_entropy=Constant(0.4)),
+        info=info,
+        temperature=LearnedTemperature(init=0.5, target_entropy=Constant(0.4)),
     )
     entropy = 1.5 * math.log(2)  # ½ log 2 + 2·¼ log 4
     assert told["entropy_squashed"] == pytest.approx(entropy)
@@ -111,8 +129,8 @@ def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
     # Two states, eight draws each: u = 0, ½, 1 … 3½ and ¼, ¾ … 3¾; Q = u²
     draws = (noise[:, 0].view(8, 2)) ** 2
     gap = (draws.amax(0) - draws.mean(0)).mean().item()
-    origin = Origin(torch.zeros(16, dtype=torch.int64), torch.zeros(16))
-    told = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, origin=origin)
+    info = SampleInfo(torch.zeros(16, dtype=torch.int64), torch.zeros(16))
+    told = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, info=info)
     assert told["q_gap"] == pytest.approx(gap, rel=1e-4) and gap > 5
 
 
@@ -151,10 +169,12 @@ def nets() -> dict[str, Any]:
 def test_every_run_tells_them_once_a_row(discrete: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     rows: list[dict[str, float]] = []
-    of, tell = Diagnostics.of, SACModule.tell
+    of, log_metrics = Diagnostics.of, SACModule.log_metrics
     monkeypatch.setattr(Diagnostics, "of", lambda self, *rest: looks.append(1) or of(self, *rest))
     monkeypatch.setattr(
-        SACModule, "tell", lambda self, row, steps: rows.append(row) or tell(self, row, steps)
+        SACModule,
+        "log_metrics",
+        lambda self, row, steps: rows.append(row) or log_metrics(self, row, steps),
     )
     fit(clocks(discrete), log_every_n_env_steps=10, **nets())
     assert len(looks) == 4  # rows at 30, 40, 50, 60; the warm-up's have no update
@@ -178,20 +198,22 @@ def test_looking_changes_no_weight(discrete: bool) -> None:
 @pytest.mark.parametrize("discrete", [True, False])
 def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discrete: bool) -> None:
     still = ActorConfig(hidden_sizes=(8,), lr=1e-40)
-    data = clocks(discrete, learning_starts=0, capacity=40, total_env_steps=100, steps_per_epoch=100)
+    data = clocks(
+        discrete, learning_starts=0, replay=ReplayBuffer(40), total_env_steps=100, steps_per_epoch=100
+    )
     fit(data, actor=still, critic=CriticConfig(hidden_sizes=(8,)))
     assert data.collection is not None
     replay = data.collection.replay
-    batch, origin = replay.sample(1, 500).at(0), replay.origin()
+    batch, info = replay.sample(500), replay.info()
     module = SACModule(*data.specs, actor=still)
-    now, then = module.head.log_prob(module.actor(batch.obs), batch.action), origin.log_prob[0]
+    now, then = module.head.log_prob(module.actor(batch.obs), batch.action), info.log_prob[0]
     known = torch.isfinite(then)  # of every eighth step
     torch.testing.assert_close(now[known], then[known], atol=1e-5, rtol=0.0)
-    assert torch.equal(known, (99 - origin.age[0]) % 8 == 0)
-    assert int(origin.age.min()) >= 0 and int(origin.age.max()) == 39  # the ring holds the last 40
+    assert torch.equal(known, (99 - info.age[0]) % 8 == 0)
+    assert int(info.age.min()) >= 0 and int(info.age.max()) == 39  # the ring holds the last 40
     # A clock's episodes have length 4, so transition i began at step i mod 4 of its episode i // 4.
     number = batch.obs[:, 0] * 4 + batch.obs[:, 1]
-    torch.testing.assert_close(99 - number, origin.age[0].float())
+    torch.testing.assert_close(99 - number, info.age[0].float())
 
 
 @pytest.mark.parametrize("discrete", [True, False])
