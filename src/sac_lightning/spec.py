@@ -25,7 +25,9 @@ class Described:
     @classmethod
     def check(cls, key: str, value: Any) -> None:
         """Raises ConfigError unless `value`, the argument `key`, is an object of this class."""
-        require(isinstance(value, cls), key, value, f"must be an object of {cls.__name__}: {cls.advice(value)}")
+        require(
+            isinstance(value, cls), key, value, f"must be an object of {cls.__name__}: {cls.advice(value)}"
+        )
 
     def to_spec(self) -> PlainSpec:
         """This object as a plain dict of numbers, strings, lists and dicts."""

@@ -116,13 +116,13 @@ def test_weights_that_are_not_finite_are_neither_evaluated_nor_exported(
 ) -> None:
     checkpoint = tmp_path / "spoilt.ckpt"
     content = torch.load(finished_run / "checkpoints" / "last.ckpt", weights_only=True)
-    name = next(name for name in content["state_dict"] if name.startswith("actor."))
+    name = next(name for name in content["state_dict"] if name.startswith("sac.actor."))
     content["state_dict"][name].view(-1)[0] = float(value)
     torch.save(content, checkpoint)
     line = told(
         server.call(command[0], tmp_path, (*command[1:], f"run={finished_run}", f"checkpoint={checkpoint}"))
     )
-    assert line.startswith(f"checkpoint={checkpoint}: the weights {name} are not finite")
+    assert line.startswith(f"checkpoint={checkpoint}: the weights {name.removeprefix('sac.')} are not finite")
 
 
 @pytest.mark.parametrize(

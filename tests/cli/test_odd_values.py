@@ -23,6 +23,14 @@ WALKS = (
     "target_entropy,env env=cartpole target_entropy=eps_peaked",
     "target_entropy target_entropy=schedule target_entropy.start=0 target_entropy.end=-1",
     "target_entropy target_entropy=tes target_entropy.start=0",
+    "optimizer optimizer=adamw",
+    "torso,target_network torso=batch_norm target_network=none",
+    "torso torso=layer_norm",
+    "encoder encoder=cnn",
+    "value_head value_head=categorical",
+    "pessimism,critic pessimism=mean",
+    "replay replay=prioritized",
+    "normalization normalization/obs=running normalization/reward=return_variance",
 )
 TEXT_OR_NULL = {"'abc'", "None"}
 CLIP, NONE, NOTHING = {"1.5", "None"}, {"None"}, {"[]"}
@@ -54,9 +62,10 @@ MEANT = {
     "alpha.max": CLIP,
     "alpha.per_dim": {"True"},
     "alpha.critic_value": NONE,
-    **{f"{group}.max_grad_norm": CLIP for group in ("alpha", "actor", "critic")},
-    **{f"{group}.lr_schedule": NONE for group in ("alpha", "actor", "critic")},
-    **{f"{group}.lr_final_ratio": {"0"} for group in ("alpha", "actor", "critic")},
+    "optimizer.max_grad_norm": CLIP,
+    "optimizer.lr_schedule": NONE,
+    "optimizer.lr_final_ratio": {"0"},
+    "replay.gamma": {"0"},
     "replay.capacity": NONE,
     "collector.turns_per_batch": NONE,
     "collector.overlap": {"True"},

@@ -16,6 +16,7 @@ import pytorch_lightning
 import torch.hub
 import torch.utils.collect_env  # noqa: F401 - one of the gadgets
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
@@ -113,16 +114,27 @@ def test_all_names_that_a_file_may_give_are_classes_of_their_kind(accepted: dict
 
 def test_every_target_of_the_packaged_configs_may_stand_in_a_file(accepted: dict[str, list[str]]) -> None:
     seen = set()
-    for file in CONF.glob("*/*.yaml"):
-        group = file.parent.name
+    for file in CONF.rglob("*/*.yaml"):
+        group = ".".join(file.relative_to(CONF).parent.parts)
         content = yaml.safe_load(file.read_text()) or {}
         content = content.get("env", content) if group == "env" else content
         entries = {f"{group}.x": each for each in content.values() if isinstance(each, dict)}
         for path, entry in {group: content, **entries}.items():
-            if kind_of(path) is not None and "_target_" in entry:
+            if "_target_" in entry and not group.startswith("hydra"):
+                assert kind_of(path) is not None, path
                 saved(path, entry["_target_"])
                 seen.add(entry["_target_"])
-    assert len(seen) > 25
+    assert len(seen) > 45
+
+
+def test_every_object_of_a_composed_config_may_stand_in_a_file() -> None:
+    choices = ("encoder=cnn", "torso=batch_norm", "optimizer=adamw", "replay=prioritized")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("train", overrides=["paths.run_dir=.", "env=gym", "env.id=X", *choices])
+    config = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+    assert config.critic.torso._target_ == "sac_lightning.networks.BatchNorm"
+    assert config.alpha.optimizer._target_ == "sac_lightning.optim.AdamW"
+    check_saved(config, HERE, [])
 
 
 def test_no_argument_of_an_accepted_class_leads_out_of_the_folder(accepted: dict[str, list[str]]) -> None:
@@ -178,6 +190,10 @@ def test_class_of_another_group_is_refused() -> None:
         ("head", "sac_lightning.entropy.Fixed"),
         ("env", "sac_lightning.module.SACModule"),
         ("logger.x", "sac_lightning.callbacks.PlotCallback"),
+        ("actor.torso", "sac_lightning.networks.Flat"),
+        ("critic.optimizer", "sac_lightning.networks.Mlp"),
+        ("replay", "sac_lightning.replay.Journal"),
+        ("normalization.obs", "sac_lightning.networks.ReturnVariance"),
     ):
         with pytest.raises(ConfigError, match=r"must be a \w+ class of "):
             check_target(path, target, ("sac_lightning",))

@@ -11,12 +11,10 @@ from sac_lightning.cli.annotations import check_annotations
 from sac_lightning.cli.targets import kind_of
 from sac_lightning.errors import ConfigError, require
 
-# Where constructors take any value, and fail with it later.
 # Groups and keys that others refer to: their own constructors name them in full.
-SHARED = (
-    *("target_entropy", "encoder", "torso", "optimizer", "value_head", "pessimism", "target_network"),
-    *("tau", "gamma"),
-)
+PARTS = ("encoder", "torso", "optimizer", "value_head", "pessimism", "target_network")
+SHARED = (*PARTS, "target_entropy", "tau", "gamma")
+# Where constructors take any value, and fail with it later.
 UNCHECKED = ("pytorch_lightning.", "torch.")
 
 
@@ -38,7 +36,7 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
-            raise _under(cause, key) from None
+            raise _under(cause, key, node) from None
         if (
             isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException)
             or cause is None
@@ -46,7 +44,7 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
             raise ConfigError(key, node.get("_target_", "?"), _one_line(cause or error)) from None
         raise cause from None
     except ConfigError as error:
-        raise _under(error, key) from None
+        raise _under(error, key, node) from None
     kind = kind_of(key)
     if kind is not None and not isinstance(made, kind):  # such as with _partial_
         told = f"must make a {kind.__name__}, and makes a {type(made).__name__}"
@@ -54,8 +52,11 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
     return made
 
 
-def _under(error: ConfigError, key: str) -> ConfigError:
-    named = error.key in (key, *SHARED) or error.key.startswith((f"{key}.", *(f"{each}." for each in SHARED)))
+def _under(error: ConfigError, key: str, node: DictConfig) -> ConfigError:
+    """The error with its key in full; a part that is this object's own, and not shared, is named under it."""
+    first = error.key.partition(".")[0]
+    is_own = first in PARTS and first in node and not OmegaConf.is_interpolation(node, first)
+    named = error.key == key or error.key.startswith(f"{key}.") or (first in SHARED and not is_own)
     return error if named else error.under(key)
 
 

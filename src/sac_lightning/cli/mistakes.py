@@ -36,9 +36,14 @@ def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:
     """The first argument that gives a group something that cannot be an option, such as null or a number."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        options = sorted(file.stem for file in (conf / key).glob("*.yaml")) if key.isidentifier() else []
+        if not key.replace("/", "").isidentifier():
+            continue
+        options = sorted(file.stem for file in (conf / key).glob("*.yaml"))
         if options and value not in options:
             return ConfigError(key, value, f"must be one of {', '.join(options)}{_meant(key, value)}")
+        inner = sorted(path.name for path in (conf / key).glob("*/"))
+        if inner and not options:
+            return ConfigError(key, value, f"is chosen by {', '.join(f'{key}/{name}=' for name in inner)}")
     return None
 
 
@@ -85,14 +90,16 @@ def _missing_extra(text: str) -> str:
 
 
 def _of_one_network(text: str, conf: Path) -> str:
-    """What to do instead of `critic.optimizer.eps=`: Hydra finds no keys in a part that networks share."""
+    """What to do instead of `critic.optimizer.eps=`: Hydra finds no keys behind `optimizer: ${optimizer}`."""
     key = re.match(r"Could not override '(actor|critic|alpha)\.(\w+)\.([\w.]+)'", text)
-    if key is None or not (conf / key[2]).is_dir():
+    if key is None:
         return ""
     owner, part, inner = key.groups()
+    if not any(f"\n{part}: ${{{part}}}\n" in file.read_text() for file in (conf / owner).glob("*.yaml")):
+        return ""
     return (
-        f"{owner}.{part}.{inner}: is {part}.{inner}, which all networks share; to set it for {owner} alone, "
-        f"write it in an experiment file: conf/experiment/cartpole.yaml has an example"
+        f"{owner}.{part}.{inner}: stands in the group {part}: set {part}.{inner}, or for {owner} alone write "
+        "it in an experiment file, as conf/experiment/cartpole.yaml does"
     )
 
 
