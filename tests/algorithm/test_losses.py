@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.losses import LossForm
+from sac_lightning.networks import Min
 from sac_lightning.types import WeightedActions
 
 FORMS: list[LossForm] = ["log_alpha", "alpha"]
@@ -32,30 +33,35 @@ def enumerated(prob: list[float]) -> WeightedActions:
     return WeightedActions(torch.arange(len(prob))[:, None], told.log(), told)
 
 
+def soft_value(q: Tensor, actions: WeightedActions, alpha: Tensor) -> Tensor:
+    """V of the default: the smaller critic's value of each action. `q` is [N, K, B]."""
+    return losses.soft_value(Min().value(q), actions, alpha)
+
+
 def test_soft_value_of_one_sample() -> None:
     q = torch.tensor([[[3.0, 5.0]], [[4.0, 1.0]]])  # [N=2, K=1, B=2]
     # V = min_i Q_i − α log π: 3 − 0.5·(−2) = 4 and 1 − 0.5·0.4 = 0.8
-    value = losses.soft_value(q, one_sample([-2.0, 0.4]), scalar(0.5))
+    value = soft_value(q, one_sample([-2.0, 0.4]), scalar(0.5))
     torch.testing.assert_close(value, torch.tensor([4.0, 0.8]))
 
 
 def test_soft_value_of_all_actions_is_the_expectation() -> None:
     q = torch.tensor([[[1.0], [6.0]], [[2.0], [4.0]]])  # [N=2, K=2, B=1]
     # ¼·(1 − 0.5·log ¼) + ¾·(4 − 0.5·log ¾) = 3.25 + 0.5·H(¼, ¾) = 3.25 + 0.5·0.5623351 = 3.5311676
-    value = losses.soft_value(q, enumerated([0.25, 0.75]), scalar(0.5))
+    value = soft_value(q, enumerated([0.25, 0.75]), scalar(0.5))
     torch.testing.assert_close(value, torch.tensor([3.5311676]))
 
 
 def test_the_minimum_is_taken_per_action_before_the_expectation() -> None:
     q = torch.tensor([[[0.0], [2.0]], [[2.0], [0.0]]])
     # Per action: ½·0 + ½·0 = 0. The minimum of the two expectations would be 1.
-    assert losses.soft_value(q, enumerated([0.5, 0.5]), scalar(0.0)).item() == 0.0
+    assert soft_value(q, enumerated([0.5, 0.5]), scalar(0.0)).item() == 0.0
 
 
 def test_soft_value_without_temperature_is_the_hard_expectation() -> None:
     q = torch.tensor([[[1.0], [2.0], [4.0]], [[9.0], [9.0], [9.0]]])
     # 0.2·1 + 0.3·2 + 0.5·4 = 2.8
-    value = losses.soft_value(q, enumerated([0.2, 0.3, 0.5]), scalar(0.0))
+    value = soft_value(q, enumerated([0.2, 0.3, 0.5]), scalar(0.0))
     torch.testing.assert_close(value, torch.tensor([2.8]))
 
 
@@ -82,10 +88,10 @@ def test_soft_value_never_falls_when_a_q_rises(
     after = before.clone()
     after[critic % len(q), action] += by
     actions = enumerated([0.2, 0.3, 0.5])
-    value = losses.soft_value(before, actions, scalar(alpha))
-    assert losses.soft_value(after, actions, scalar(alpha)) >= value - 1e-4
+    value = soft_value(before, actions, scalar(alpha))
+    assert soft_value(after, actions, scalar(alpha)) >= value - 1e-4
     # One more critic never raises the minimum.
-    assert losses.soft_value(torch.cat((before, after - by)), actions, scalar(alpha)) <= value + 1e-4
+    assert soft_value(torch.cat((before, after - by)), actions, scalar(alpha)) <= value + 1e-4
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,28 +105,34 @@ def test_the_softmax_policy_has_the_largest_soft_value(q: list[float], alpha: fl
     optimal = WeightedActions(torch.arange(n)[:, None], log_prob, log_prob.exp())
     even = torch.full((n, 1), 1 / n, dtype=torch.float64)
     uniform = WeightedActions(torch.arange(n)[:, None], even.log(), even)
-    reached = losses.soft_value(values[None, :, None], optimal, temperature)
+    reached = soft_value(values[None, :, None], optimal, temperature)
     torch.testing.assert_close(reached[0], best)
-    assert losses.soft_value(values[None, :, None], uniform, temperature)[0] <= best + 1e-9
+    assert soft_value(values[None, :, None], uniform, temperature)[0] <= best + 1e-9
 
 
 def test_target_bootstraps_and_termination_alone_cuts_it() -> None:
-    # y = 1 + 0.9·(1−0)·2 = 2.8;  y = 1 + 0.9·(1−1)·2 = 1
-    target = losses.critic_target(
-        torch.tensor([1.0, 1.0]), torch.tensor([False, True]), torch.tensor([2.0, 2.0]), 0.9
-    )
+    # discount = γ (1 − terminated): y = 1 + 0.9·(1−0)·2 = 2.8;  y = 1 + 0.9·(1−1)·2 = 1
+    discount = 0.9 * (1.0 - torch.tensor([0.0, 1.0]))
+    target = losses.critic_target(torch.tensor([1.0, 1.0]), discount, torch.tensor([2.0, 2.0]))
     torch.testing.assert_close(target, torch.tensor([2.8, 1.0]))
 
 
 def test_critic_loss_is_half_the_mean_square_summed_over_critics() -> None:
     q = torch.tensor([[1.0, 2.0], [5.0, 4.0]])
     # critic 0: ½·((1−3)² + (2−4)²)/2 = 2; critic 1: ½·((5−3)² + 0)/2 = 1; Σ = 3
-    assert losses.critic_loss(q, torch.tensor([3.0, 4.0])).item() == 3.0
+    assert losses.critic_loss(q[..., None], torch.tensor([3.0, 4.0]), torch.ones(2)).item() == 3.0
+
+
+def test_critic_loss_weighs_each_transition() -> None:
+    q = torch.tensor([[1.0, 2.0], [5.0, 4.0]])
+    # ½·(2·(1−3)² + ½·(2−4)²)/2 = 2.5; ½·(2·(5−3)² + 0)/2 = 2; Σ = 4.5
+    weight = torch.tensor([2.0, 0.5])
+    assert losses.critic_loss(q[..., None], torch.tensor([3.0, 4.0]), weight).item() == 4.5
 
 
 def test_each_critic_has_the_gradient_it_would_have_alone() -> None:
     q = torch.tensor([[1.0, 2.0], [5.0, 4.0]], requires_grad=True)
-    losses.critic_loss(q, torch.tensor([3.0, 4.0])).backward()
+    losses.critic_loss(q[..., None], torch.tensor([3.0, 4.0]), torch.ones(2)).backward()
     # ∂/∂Q = (Q − y)/B with B = 2, whatever N is
     torch.testing.assert_close(q.grad, torch.tensor([[-1.0, -1.0], [1.0, 0.0]]))
 
@@ -134,7 +146,7 @@ def test_actor_loss_gives_gradient_to_probabilities_and_smallest_q() -> None:
     logits = torch.tensor([[0.0], [math.log(3.0)]], requires_grad=True)  # π = (¼, ¾)
     log_prob = torch.log_softmax(logits, 0)
     actions = WeightedActions(torch.arange(2)[:, None], log_prob, log_prob.exp())
-    losses.actor_loss(losses.soft_value(q, actions, scalar(0.0))).backward()
+    losses.actor_loss(soft_value(q, actions, scalar(0.0))).backward()
     # −π where the critic is the smaller one, else 0
     torch.testing.assert_close(q.grad[..., 0], torch.tensor([[-0.25, 0.0], [0.0, -0.75]]))
     # ∂V/∂logit_k = π_k (Q_k − V) with V = ¼·1 + ¾·4 = 3.25: ¼·(−2.25) = −0.5625, ¾·0.75 = +0.5625
