@@ -74,11 +74,17 @@ def test_every_linked_file_is_there(name: str) -> None:
 
 
 def test_algorithm_has_the_losses_in_their_order() -> None:
-    source = (ROOT / "src/sac_lightning/losses.py").read_text(encoding="utf-8")
+    source = (ROOT / "src/sac_lightning/algorithm/losses.py").read_text(encoding="utf-8")
     ours = ("soft_value", "critic_target", "critic_loss", "actor_loss", "alpha_loss")
     assert sorted(ours, key=lambda name: source.index(f"def {name}(")) == list(ours)
     told_order = [dotted for dotted, _ in LINKED.findall(text_of("algorithm.md")) if "losses." in dotted]
-    assert told_order == [f"losses.{name}" for name in ours]
+    assert told_order == [f"algorithm.losses.{name}" for name in ours]
+    methods = ("critic_loss", "actor_loss", "temperature_loss")
+    sac = (ROOT / "src/sac_lightning/algorithm/sac.py").read_text(encoding="utf-8")
+    assert sorted(methods, key=lambda name: sac.index(f"def {name}(")) == list(methods)
+    put_to_networks = [f"algorithm.sac.SAC.{name}" for name in methods]
+    linked = [dotted for dotted, _ in LINKED.findall(text_of("algorithm.md"))]
+    assert [dotted for dotted in linked if dotted in put_to_networks] == put_to_networks
 
 
 def test_every_figure_is_in_the_documents_and_readme_leads_to_them() -> None:
