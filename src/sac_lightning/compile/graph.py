@@ -89,7 +89,8 @@ class CompiledGraph:
         assert self._run is not None
         if self._trials:
             self._keep()
-        return self._run([*self._lasting, *tensors])
+        with torch.no_grad():
+            return self._run([*self._lasting, *tensors])
 
     def _first(self, *tensors: Tensor) -> Sequence[Tensor]:
         self._keep()
