@@ -10,6 +10,7 @@ import torch
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.entropy import Constant, LearnedTemperature
+from sac_lightning.networks import Mlp
 from tasks import Clock, env_config, trainer_for
 
 both_spaces = pytest.mark.parametrize("discrete", [True, False])
@@ -24,9 +25,8 @@ def trained(path: Path, discrete: bool) -> SACModule:
     learner = SACModule(
         *data.specs,
         temperature=LearnedTemperature(init=0.3, target_entropy=Constant(0.5)),
-        actor=ActorConfig(hidden_sizes=(8,), activation="tanh"),
+        actor=ActorConfig(hidden_sizes=(8,), torso=Mlp("tanh")),
         critic=CriticConfig(hidden_sizes=(6,), num_critics=3),
-        gamma=0.9,
         seed=4,
     )
     trainer = trainer_for(data)
@@ -66,7 +66,7 @@ def test_a_loaded_module_acts_as_the_saved_one_without_an_env(tmp_path: Path, di
 def test_a_loaded_module_has_every_setting(tmp_path: Path, discrete: bool) -> None:
     learner = trained(tmp_path / "a.ckpt", discrete)
     loaded = SACModule.load_from_checkpoint(str(tmp_path / "a.ckpt"))
-    for name in ("obs_spec", "action_spec", "head", "temperature", "actor_config", "critic_config", "gamma"):
+    for name in ("obs_spec", "action_spec", "head", "temperature", "actor_config", "critic_config"):
         assert getattr(loaded, name) == getattr(learner, name)
     assert not loaded.training
     for name, value in learner.state_dict().items():

@@ -285,35 +285,33 @@ def _flat(state: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in state.items() if key != "underway"}, **underway}
 
 
-def acted_ahead(run: Run) -> FusedAction:
+def choose_fused(run: Run) -> FusedAction:
     """The next actions of `run`, chosen as an update would."""
-    ahead = run.collector.ahead(run.policy)
+    fused = run.collector.fuse_action(run.policy)
     with torch.no_grad():
-        features = run.policy.actor(ahead.obs)
-        action = run.policy.head.act(features, ahead.noise)
-        ahead.choose(action, run.policy.head.log_prob(features, action))
-    return ahead
+        features = run.policy.actor(fused.obs)
+        action = run.policy.head.act(features, fused.noise)
+        fused.choose(action, run.policy.head.log_prob(features, action))
+    return fused
 
 
 @widths
 @pytest.mark.parametrize("discrete", [False, True])
-def test_acting_ahead_takes_the_same_actions_as_acting_when_they_are_due(
-    num_envs: int, discrete: bool
-) -> None:
-    due, ahead = (Run(num_envs=num_envs, discrete=discrete) for _ in range(2))
-    due.collect(12)
+def test_fused_actions_are_those_of_acting_separately(num_envs: int, discrete: bool) -> None:
+    separate, fused = (Run(num_envs=num_envs, discrete=discrete) for _ in range(2))
+    separate.collect(12)
     for _ in range(12):
-        acted_ahead(ahead)
-        ahead.collect(1)
-    for one, other in zip(due.replay.store, ahead.replay.store, strict=True):
+        choose_fused(fused)
+        fused.collect(1)
+    for one, other in zip(separate.replay.store, fused.replay.store, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-    assert len(due.replay.store.action[:12].unique()) > 1
+    assert len(separate.replay.store.action[:12].unique()) > 1
 
 
-def test_actions_chosen_ahead_are_saved_and_taken_by_the_run_that_goes_on() -> None:
+def test_fused_actions_are_saved_and_taken_by_the_run_that_goes_on() -> None:
     run, other = Run(discrete=False), Run(discrete=False, seed=1)
     run.collect(5)
-    action, log_prob = acted_ahead(run).chosen or ()
+    action, log_prob = choose_fused(run).chosen or ()
     other.collector.load_state_dict(run.collector.state_dict(), torch.device("cpu"), episodes_go_on=True)
     for each in (run, other):
         each.collector.env_steps = 8  # a step whose density is kept
@@ -321,12 +319,12 @@ def test_actions_chosen_ahead_are_saved_and_taken_by_the_run_that_goes_on() -> N
         row = (each.replay.added - 1) % 1000
         np.testing.assert_array_equal(each.replay.store.action[row].numpy(), action[0])
         assert float(each.replay.store.log_prob[row]) == float(log_prob[0])
-        assert each.collector.state_dict()["ahead"] is None
+        assert each.collector.state_dict()["fused_action"] is None
 
 
 def test_a_fresh_episode_forgets_an_action_for_the_old_one() -> None:
     run = Run(discrete=False)
     run.collect(2)
-    acted_ahead(run)
+    choose_fused(run)
     run.collector.restart_episodes(7)
-    assert run.collector.state_dict()["ahead"] is None
+    assert run.collector.state_dict()["fused_action"] is None

@@ -16,6 +16,7 @@ from sac_lightning.envs import EnvConfig, EnvError
 from sac_lightning.evaluation import Evaluator
 from sac_lightning.finite import LARGEST, NotFiniteError, check_weights
 from sac_lightning.metrics import MetricWindow
+from sac_lightning.replay import ReplayBuffer
 from sac_lightning.types import PackedMetrics
 from tasks import Clock, OneState, env_config, trainer_for
 
@@ -67,7 +68,15 @@ def test_an_action_that_is_not_finite_is_the_policys_fault_and_no_env_sees_it(
     data = data_of(env_config(make, autoreset=autoreset))
     module = module_of(data)
     options: dict[str, Any] = {"capacity": 40, "learning_starts": 0, "seed": 0, "overlap": overlap}
-    collection = Collection(data.env, 1, data.specs, device=torch.device("cpu"), journal_dir=None, **options)
+    collection = Collection(
+        data.env,
+        1,
+        data.specs,
+        replay=ReplayBuffer(),
+        device=torch.device("cpu"),
+        journal_dir=None,
+        **options,
+    )
     collection.collector.collect(module.policy, 1)
     spoil(module)
     with pytest.raises(NotFiniteError, match=r"^the policy's action\[0\] of env 0 is nan"):
@@ -217,7 +226,7 @@ def test_no_checkpoint_of_weights_that_are_not_finite(name: str, tmp_path: Path)
     module, trainer = module_of(data), trainer_for(data)
     trainer.fit(module, data)
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
-    weight = next(each for key, each in module.named_parameters() if key.startswith(name))
+    weight = next(each for key, each in module.named_parameters() if key.startswith(f"sac.{name}"))
     with torch.no_grad():
         weight.view(-1)[0] = INF
     with pytest.raises(NotFiniteError, match=rf"^the weights {name}\S* are not finite, at update 30 "):

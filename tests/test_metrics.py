@@ -46,31 +46,3 @@ def test_an_open_row_goes_on_after_a_restore() -> None:
     mean = other.close(10)["train/loss"]
     assert mean == uninterrupted.close(10)["train/loss"]  # to the bit
     assert mean == pytest.approx(float(values.double().mean()), abs=1e-12)
-
-
-def test_a_checkpoint_of_the_first_format_is_read() -> None:
-    window = MetricWindow(every=10)
-    window.load_state_dict(
-        {"last": 0, "updates": {"train/loss": torch.tensor([1.0, 2.0])}, "episodes": [[-1.0, 5]]}
-    )
-    window.add(PackedMetrics.of({"train/loss": torch.tensor(6.0)}))
-    row = window.close(10)
-    assert row["train/loss"] == 3.0 and row["rollout/return_mean"] == -1.0
-
-
-def test_a_checkpoint_with_one_alpha_for_each_dimension_is_read() -> None:
-    window = MetricWindow(every=10)
-    window.load_state_dict(
-        {
-            "last": 0,
-            "updates": {"train/loss": torch.tensor([5.0]), "train/alpha": torch.tensor([[1.0, 3.0]])},
-            "sums": {
-                "train/loss": torch.tensor(4.0, dtype=torch.float64),
-                "train/alpha": torch.tensor([4.0, 6.0], dtype=torch.float64),
-            },
-            "counts": {"train/loss": 2, "train/alpha": 2},
-            "episodes": [],
-        }
-    )
-    row = window.close(10)
-    assert row["train/loss"] == 3.0 and row["train/alpha"] == pytest.approx(7.0 / 3.0)

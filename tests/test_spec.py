@@ -25,6 +25,20 @@ from sac_lightning.entropy import (
     TemperatureRule,
 )
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
+from sac_lightning.networks import (
+    BatchNorm,
+    CategoricalValue,
+    Cnn,
+    Flat,
+    LayerNorm,
+    Mean,
+    Min,
+    Mlp,
+    NoTargetNetwork,
+    Polyak,
+    ScalarValue,
+)
+from sac_lightning.optim import Adam, AdamW
 from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
 from sac_lightning.spec import Described, from_spec
 
@@ -42,6 +56,9 @@ targets = st.one_of(
 )
 clipped = st.none() | unit
 schedules = st.sampled_from([None, "linear", "cosine"])
+optimizers = st.builds(Adam, max_grad_norm=clipped, lr_schedule=schedules) | st.builds(
+    AdamW, weight_decay=st.floats(0, 0.5), max_grad_norm=clipped
+)
 temperatures = st.one_of(
     st.builds(Fixed, st.floats(0, 10)),
     st.builds(
@@ -59,13 +76,24 @@ temperatures = st.one_of(
         max=st.none() | st.floats(1.0, 5.0),
         loss_form=st.sampled_from(["log_alpha", "alpha"]),
         target_entropy=targets,
-        max_grad_norm=clipped,
-        lr_schedule=schedules,
+        optimizer=optimizers,
     ),
 )
 hidden = st.lists(st.integers(1, 512), min_size=1, max_size=3).map(tuple)
-configs = st.builds(ActorConfig, lr=rate, hidden_sizes=hidden, lr_schedule=schedules) | st.builds(
-    CriticConfig, lr=rate, hidden_sizes=hidden, num_critics=st.integers(2, 9), max_grad_norm=clipped
+torsos = st.builds(Mlp, st.sampled_from(["relu", "tanh"])) | st.builds(LayerNorm) | st.builds(BatchNorm)
+configs = st.builds(
+    ActorConfig, lr=rate, hidden_sizes=hidden, torso=torsos, optimizer=optimizers
+) | st.builds(
+    CriticConfig,
+    lr=rate,
+    hidden_sizes=hidden,
+    num_critics=st.integers(2, 9),
+    torso=torsos,
+    encoder=st.builds(Flat) | st.builds(Cnn),
+    value_head=st.builds(ScalarValue) | st.builds(CategoricalValue),
+    pessimism=st.builds(Min) | st.builds(Mean),
+    target_network=st.builds(Polyak, unit) | st.builds(NoTargetNetwork),
+    optimizer=optimizers,
 )
 heads = st.builds(Categorical, st.integers(2, 99)) | st.builds(TanhNormal, st.integers(1, 9))
 bounds = st.lists(st.floats(-9, 9), min_size=1, max_size=4).map(tuple)

@@ -65,6 +65,7 @@ COMPARE = """
         for step in range(4):
             if step == 2:
                 sac._critic_step._group["lr"] = lr
+                sac._critic_step.follow_lr()
             noise = torch.stack((noise_of(head), noise_of(head)))
             rows.append(row(sac, replay, update, index_of(replay), noise))
         assert update is None or (isinstance(update._run, CompiledGraph) and update._run.works)
