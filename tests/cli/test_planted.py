@@ -13,6 +13,7 @@ import yaml
 from tests.cli.conftest import Command, Server, told
 
 from sac_lightning.callbacks import AtomicCheckpointIO
+from sac_lightning.checkpoint import FORMAT
 
 
 @pytest.fixture
@@ -73,6 +74,8 @@ PROGRAMS = {
         [{"_target_": "torch.utils.collect_env.run", "command": "touch executed"}],
     ),
     "another kind": ("alpha", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
+    "another kind of part": ("actor.torso", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
+    "part of a part": ("replay.x", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
     "foreign class": ("callbacks.x", {"_target_": "witness.Threads", "file": "executed"}),
     "allowed by itself": ("callbacks.x", {"_target_": "faulty_envs.Marker"}),
     "a server": (
@@ -287,13 +290,25 @@ def test_checkpoint_decides_no_deletion_beside_its_folder(path: str, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "changed", [{"loops": {}}, {"loops": 5}, {"sac_lightning": {"format": 1}, "state_dict": {}}]
+    "changed", [{"loops": {}}, {"loops": 5}, {"sac_lightning": {"format": FORMAT}, "state_dict": {}}]
 )
 def test_checkpoint_of_something_else_is_told(changed: dict[str, Any], run: Path, train: Command) -> None:
     file = run / "checkpoints" / "last.ckpt"
     torch.save({**torch.load(file, weights_only=True), **changed}, file)
     line = told(train(f"resume={run}", "total_env_steps=500"))
     assert line.startswith(f"{file}: is no checkpoint of a training run")
+
+
+@pytest.mark.parametrize(("written", "which"), [(2, "an earlier"), (FORMAT + 1, "a newer")])
+def test_checkpoint_of_another_format_is_refused(
+    written: int, which: str, run: Path, train: Command, evaluate: Command
+) -> None:
+    file = run / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    torch.save({**content, "sac_lightning": {**content["sac_lightning"], "format": written}}, file)
+    reason = f"was written in format {written} by {which} sac_lightning; this one reads format {FORMAT}"
+    for ended in (train(f"resume={run}", "total_env_steps=500"), evaluate(f"run={run}", "checkpoint=last")):
+        assert f"{file}: {reason}" in told(ended)
 
 
 def test_names_cannot_command_the_terminal(evaluate: Command, tmp_path: Path) -> None:
