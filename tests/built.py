@@ -57,6 +57,7 @@ def sac_of(
     actor: ActorConfig | None = None,
     critic: CriticConfig | None = None,
     bfloat16: bool = False,
+    device: str = "cpu",
     **options: Any,
 ) -> SAC:
     """A SAC whose targets lag behind its critics, as they do once it has learned something."""
@@ -65,7 +66,7 @@ def sac_of(
     action, its_head = SPACES[head]
     rule = temperature or LearnedTemperature()
     generator = torch.Generator().manual_seed(int(torch.randint(1000, ())))
-    sac = SAC(OBS, action, its_head, rule, actor, critic, generator=generator, **options)
+    sac = SAC(OBS, action, its_head, rule, actor, critic, generator=generator, **options).to(device)
     if sac.target_critic is not None:
         with torch.no_grad():
             for weight in sac.target_critic.parameters():
@@ -89,12 +90,12 @@ def batch_of(head: str, size: int = 8, gamma: float = 0.9) -> Batch:
     return Batch(obs, action, torch.randn(size), next_obs, discount, torch.ones(size), torch.arange(size))
 
 
-def replay_of(head: str, size: int = 24, gamma: float = 0.9) -> ReplayBuffer:
+def replay_of(head: str, size: int = 24, gamma: float = 0.9, device: str = "cpu") -> ReplayBuffer:
     """A buffer with random transitions of one env."""
     action = SPACES[head][0]
     rng = np.random.default_rng(torch.randint(1000, (1,)).numpy())
     replay = ReplayBuffer(gamma=gamma)
-    replay.allocate(size, OBS, action)
+    replay.allocate(size, OBS, action, device=device)
     obs, next_obs = (rng.standard_normal((size, 3)).astype("f") for _ in range(2))
     ends, reward = rng.random(size) < 0.3, rng.standard_normal(size)
     replay.add(obs, action.random(rng, size), reward, next_obs, ends, env=np.zeros(size, np.int16))

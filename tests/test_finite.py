@@ -253,4 +253,4 @@ def test_a_temperature_of_0_is_a_choice(tmp_path: Path) -> None:
     trainer.fit(module, data)
     assert module.log_alpha == -INF
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
-    check_weights(SACModule.load_from_checkpoint(tmp_path / "whole.ckpt"))
+    check_weights(SACModule.load_from_checkpoint(tmp_path / "whole.ckpt").sac)

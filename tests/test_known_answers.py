@@ -7,29 +7,36 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torch import Tensor
 
-from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule
+from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.entropy import Fixed
 from sac_lightning.heads import MultiCategorical, SampledMultiCategorical
+from sac_lightning.networks import Polyak
+from sac_lightning.optim import Adam
+from sac_lightning.replay import ReplayBuffer
 from tasks import Chain, OneState, env_config, fit
 
 ONE = torch.ones(1, 1)  # the obs of OneState
 
 
-def data_of(make: Any, env_steps: int, **options: Any) -> ReplayDataModule:
+def q_of(learner: SACModule, obs: Tensor, action: Tensor) -> Tensor:
+    return learner.sac.value_head.mean(learner.critic.features(obs, action))
+
+
+def data_of(make: Any, env_steps: int, gamma: float, **options: Any) -> ReplayDataModule:
     common = {"steps_per_epoch": 50, "learning_starts": 200, "num_envs": 10, "seed": 1}
-    return ReplayDataModule(env_config(make), total_env_steps=env_steps, **{**common, **options})
+    replay = ReplayBuffer(gamma=gamma)
+    return ReplayDataModule(
+        env_config(make), total_env_steps=env_steps, replay=replay, **{**common, **options}
+    )
 
 
-def networks(*hidden_sizes: int) -> dict[str, Any]:
+def networks(*hidden_sizes: int, tau: float = 0.005) -> dict[str, Any]:
     """Small networks whose learning rate falls, so that the noise of the last mini-batches averages out."""
-    shared: dict[str, Any] = {
-        "hidden_sizes": hidden_sizes,
-        "lr": 3e-3,
-        "lr_schedule": "linear",
-        "lr_final_ratio": 0.02,
-    }
-    return {"actor": ActorConfig(**shared), "critic": CriticConfig(**shared)}
+    falling = Adam(lr_schedule="linear", lr_final_ratio=0.02)
+    shared: dict[str, Any] = {"hidden_sizes": hidden_sizes, "lr": 3e-3, "optimizer": falling}
+    return {"actor": ActorConfig(**shared), "critic": CriticConfig(**shared, target_network=Polyak(tau))}
 
 
 def test_gaussian_bandit_finds_the_gaussian_of_its_temperature() -> None:
@@ -41,7 +48,7 @@ def test_gaussian_bandit_finds_the_gaussian_of_its_temperature() -> None:
         return OneState(unbounded, lambda a: -((float(a[0]) - centre) ** 2) / (2 * width**2))
 
     learner = fit(
-        data_of(make, 1400, batch_size=128), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32, 32)
+        data_of(make, 1400, 0.0, batch_size=128), temperature=Fixed(alpha), seed=1, **networks(32, 32)
     )
     mean, log_std = learner.head.mean_and_log_std(learner.actor(ONE))
     assert mean.item() == pytest.approx(centre, rel=0.05)
@@ -54,9 +61,7 @@ def test_discrete_bandit_finds_the_softmax_of_its_rewards() -> None:
     def make() -> OneState:
         return OneState(spaces.Discrete(4), lambda a: rewards[int(a)])
 
-    learner = fit(
-        data_of(make, 700, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32)
-    )
+    learner = fit(data_of(make, 700, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(32))
     weights = np.exp(np.array(rewards) / alpha)  # e², e¹, e⁰, e⁻²
     found = torch.softmax(learner.actor(ONE), -1)[0].detach().numpy()
     assert 0.5 * np.abs(found - weights / weights.sum()).sum() < 0.03
@@ -69,14 +74,12 @@ def test_truncation_keeps_the_value_of_going_on() -> None:
         return OneState(spaces.Box(-1, 1, (1,), np.float32), lambda a: 1.0, length=5, truncates=True)
 
     learner = fit(
-        data_of(make, 900, batch_size=32),
+        data_of(make, 900, 0.9, batch_size=32),
         temperature=Fixed(1e-4),
-        gamma=0.9,
-        tau=0.1,
         seed=1,
-        **networks(32),
+        **networks(32, tau=0.1),
     )
-    q = learner.critic.taken(ONE.expand(9, -1), torch.linspace(-0.8, 0.8, 9)[:, None])
+    q = q_of(learner, ONE.expand(9, -1), torch.linspace(-0.8, 0.8, 9)[:, None])
     assert torch.allclose(q, torch.tensor(10.0), rtol=0.04)
 
 
@@ -86,14 +89,12 @@ def test_termination_cuts_the_value() -> None:
         return OneState(spaces.Discrete(2), lambda a: 1.0, length=1, truncates=False)
 
     learner = fit(
-        data_of(make, 500, batch_size=32),
+        data_of(make, 500, 0.9, batch_size=32),
         temperature=Fixed(1e-4),
-        gamma=0.9,
-        tau=0.1,
         seed=1,
-        **networks(32),
+        **networks(32, tau=0.1),
     )
-    q = learner.critic.taken(ONE.expand(2, -1), torch.tensor([0, 1]))
+    q = q_of(learner, ONE.expand(2, -1), torch.tensor([0, 1]))
     assert torch.allclose(q, torch.tensor(1.0), rtol=0.02)
 
 
@@ -120,16 +121,14 @@ def test_a_small_mdp_is_solved_as_soft_value_iteration_solves_it() -> None:
 
     best_q, best_policy = soft_value_iteration(make(), gamma, alpha)
     learner = fit(
-        data_of(make, 1200, batch_size=64),
+        data_of(make, 1200, gamma, batch_size=64),
         temperature=Fixed(alpha),
-        gamma=gamma,
-        tau=0.03,
         seed=1,
-        **networks(32),
+        **networks(32, tau=0.03),
     )
     states = torch.eye(4)
     q = torch.stack(
-        [learner.critic.taken(states, torch.full((4,), action)) for action in (0, 1)], dim=-1
+        [q_of(learner, states, torch.full((4,), action)) for action in (0, 1)], dim=-1
     )  # [N, 4, 2]
     np.testing.assert_allclose(q.detach().numpy(), np.broadcast_to(best_q, (2, 4, 2)), atol=0.05)
     found = torch.softmax(learner.actor(states), -1).detach().numpy()
@@ -143,9 +142,7 @@ def test_each_of_several_choices_finds_the_softmax_of_its_rewards() -> None:
     def make() -> OneState:
         return OneState(spaces.MultiDiscrete([2, 3]), lambda a: rewards[0][a[0]] + rewards[1][a[1]])
 
-    learner = fit(
-        data_of(make, 900, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(32)
-    )
+    learner = fit(data_of(make, 900, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(32))
     assert isinstance(learner.head, MultiCategorical)
     for logits, each in zip(learner.actor(ONE)[0].split([2, 3]), rewards, strict=True):
         weights = np.exp(np.array(each) / alpha)
@@ -160,9 +157,7 @@ def test_choices_that_are_too_many_to_enumerate_find_the_softmax_of_their_reward
     def make() -> OneState:
         return OneState(spaces.MultiDiscrete([2] * 9), lambda a: float(rewards @ a))
 
-    learner = fit(
-        data_of(make, 1400, batch_size=64), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(64)
-    )
+    learner = fit(data_of(make, 1400, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(64))
     assert isinstance(learner.head, SampledMultiCategorical)
     found = torch.softmax(learner.actor(ONE).view(9, 2), -1)[:, 1].detach().numpy()
     assert np.abs(found - 1 / (1 + np.exp(-rewards / alpha))).max() < 0.05
@@ -177,13 +172,13 @@ def test_a_choice_with_numbers_finds_the_numbers_of_each_choice() -> None:
         return OneState(space, lambda a: bonus[a[0]] - (float(a[1][0]) - centres[a[0]]) ** 2 / (2 * width**2))
 
     learner = fit(
-        data_of(make, 2000, batch_size=128), temperature=Fixed(alpha), gamma=0.0, seed=1, **networks(64, 64)
+        data_of(make, 2000, 0.0, batch_size=128), temperature=Fixed(alpha), seed=1, **networks(64, 64)
     )
     features = learner.actor(ONE)
     weights = np.exp(np.array(bonus) / alpha)
     found = torch.softmax(features[0, :2], -1).detach().numpy()
     assert np.abs(found - weights / weights.sum()).max() < 0.05
-    numbers = learner.head.numbers
+    numbers = learner.head.continuous
     assert numbers.mode(features[:, 2:])[0].tolist() == pytest.approx(centres, abs=0.05)
     mean, log_std = (part[0].detach() for part in numbers.mean_and_log_std(features[:, 2:]))
     spread = log_std.exp() * (1 - torch.tanh(mean).square())  # of tanh(u), to first order
