@@ -45,3 +45,12 @@ def restore_global_rng(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     for device, generator in enumerate(state["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(generator.cpu(), device)
+
+
+def same_rng_state(one: Any, other: Any) -> bool:
+    """Returns whether two states of the global generators are the same: nobody drew in between."""
+    if isinstance(one, dict):
+        return all(same_rng_state(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return all(map(same_rng_state, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sac_lightning.rng import global_rng_state, restore_global_rng
+from sac_lightning.rng import global_rng_state, restore_global_rng, same_rng_state
 
 Function = Callable[..., Sequence[Tensor]]
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
@@ -28,7 +28,8 @@ class CompiledGraph:
 
     Args:
         function: reads and changes tensors of `state` in place; returns new tensors. Beside tensor
-            operations its Python runs once, while it is traced.
+            operations its Python runs once, while it is traced. Where it branches on a tensor's number or
+            draws from a global random generator, the first call raises.
         state: every lasting tensor that the function changes, and may read.
         rows: lasting tensors that it only reads. The code does not depend on their length, so a run with a
             replay buffer of another size finds it in PyTorch's cache.
@@ -94,9 +95,12 @@ class CompiledGraph:
 
     def _first(self, *tensors: Tensor) -> Sequence[Tensor]:
         self._keep()
+        rng = global_rng_state()
         program = traced(self._function, self._lasting, tensors)
         self._put_back()  # tracing ran the function once
         self._kept = []
+        if not same_rng_state(rng, global_rng_state()):
+            raise RuntimeError("it draws from a global random generator, and a graph would repeat the draw")
         if self._cuda_graph:
             return self._recorded(program, tensors)
         from torch._inductor.compile_fx import compile_fx

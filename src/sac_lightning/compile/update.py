@@ -56,13 +56,12 @@ class CompiledUpdate:
         """
         tensors = (*index, noise) if fused is None else (*index, noise, fused.obs, fused.noise)
         try:
-            outputs = self._run(*tensors)
+            return self._result(self._run(*tensors), fused)
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
             if not isinstance(self._run, CompiledGraph) or self._run.works:
                 raise
             self._give_up(error)
-            outputs = self._run(*tensors)  # if the cause was not the compiler, this raises it again
-        return self._result(outputs, fused)
+        return self._result(self._run(*tensors), fused)  # if the compiler was not the cause, it raises again
 
     def _give_up(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
