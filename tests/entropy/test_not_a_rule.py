@@ -40,7 +40,8 @@ from sac_lightning import ConfigError, SACModule
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.spaces import BoxAction, ObsSpec
 obs, action = ObsSpec((3,), "float32"), BoxAction((-1.0,), (1.0,), (1,))
-for make in (lambda: SACModule(obs, action, temperature=0.2), lambda: LearnedTemperature(target_entropy=-3.0)):
+makes = lambda: SACModule(obs, action, temperature=0.2), lambda: LearnedTemperature(target_entropy=-3.0)
+for make in makes:
     try:
         make()
     except ConfigError as error:

@@ -18,7 +18,8 @@ def histograms(module: LightningModule, kind: str) -> dict[str, Any]:
     A gradient is Adam's running mean of it (of about the last ten updates, clipped where the optimizer
     clips): updates keep no gradient of their own.
     """
-    names: dict[Tensor, str] = {parameter: name.removeprefix("sac.") for name, parameter in module.named_parameters()}
+    named = module.named_parameters()
+    names: dict[Tensor, str] = {parameter: name.removeprefix("sac.") for name, parameter in named}
     row: dict[str, Any] = {}
     if kind in ("parameters", "all"):
         row |= {f"parameters/{name}": each for each, name in names.items() if each.requires_grad}

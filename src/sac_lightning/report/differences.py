@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Config = Mapping[str, Any]
-# Group and class of a config to the option's name at the command line: ("alpha", "...LearnedTemperature") to "auto".
+# Group and class of a config to the option's name at the command line:
+# ("alpha", "...LearnedTemperature") to "auto".
 Options = Mapping[tuple[str, str], str]
 # They say where and how a run is recorded, not what it learns.
 NOT_LEARNED_FROM = frozenset(
