@@ -21,6 +21,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = _read(path)
     if not isinstance(content, dict) or not {"state_dict", "loops"} <= content.keys():
         raise DamagedFile(path, "is no checkpoint of a training run")
+    _require_format(path, content)
+    return content
+
+
+def check_format(path: Path) -> None:
+    """Raises DamagedFile for a checkpoint of another format; a file that is no checkpoint passes."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # whoever loads the file says what is wrong with it
+        return
+    if isinstance(content, dict):
+        _require_format(path, content)
+
+
+def _require_format(path: Path, content: dict[str, Any]) -> None:
     own = content.get("sac_lightning", {})
     written = own.get("format", FORMAT) if isinstance(own, dict) else None
     if not isinstance(written, int):
@@ -29,7 +44,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         which = "a newer" if written > FORMAT else "an earlier"
         reason = f"was written in format {written} by {which} sac_lightning; this one reads format {FORMAT}"
         raise DamagedFile(path, reason)
-    return content
 
 
 def journal_manifest(content: dict[str, Any]) -> list[Any]:

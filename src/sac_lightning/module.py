@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
@@ -14,7 +16,7 @@ from sac_lightning import loops
 from sac_lightning.algorithm.diagnostics import Diagnostics
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.algorithm.sac import SAC
-from sac_lightning.checkpoint import FORMAT
+from sac_lightning.checkpoint import FORMAT, check_format
 from sac_lightning.checks import check_log_every, check_trainer
 from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.entropy import EntropySetting, LearnedTemperature, TemperatureRule
@@ -185,6 +187,8 @@ class SACModule(LightningModule):
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
         """The module of a checkpoint, ready to act, without an env. Reads data, never a pickled program."""
         options = {"map_location": "cpu", "weights_only": True, **options}
+        if isinstance(checkpoint_path, str | PathLike) and Path(checkpoint_path).is_file():
+            check_format(Path(checkpoint_path))
         module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
         check_weights(module.sac)
         return module.eval()

@@ -130,7 +130,7 @@ def test_every_target_of_the_packaged_configs_may_stand_in_a_file(accepted: dict
 def test_every_object_of_a_composed_config_may_stand_in_a_file() -> None:
     choices = ("encoder=cnn", "torso=batch_norm", "optimizer=adamw", "replay=prioritized")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("train", overrides=["paths.run_dir=.", "env=gym", "env.id=X", *choices])
+        composed = compose("train", overrides=[f"paths.run_dir={HERE}", "env=gym", "env.id=X", *choices])
     config = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
     assert config.critic.torso._target_ == "sac_lightning.networks.BatchNorm"
     assert config.alpha.optimizer._target_ == "sac_lightning.optim.AdamW"

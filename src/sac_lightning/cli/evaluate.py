@@ -187,6 +187,7 @@ class Run:
 
 def load(path: Path, told: str, device: str) -> "SACModule":
     """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
+    from sac_lightning.files import DamagedFile
     from sac_lightning.finite import NotFiniteError
     from sac_lightning.hardware import resolve_device
     from sac_lightning.module import SACModule
@@ -194,6 +195,8 @@ def load(path: Path, told: str, device: str) -> "SACModule":
     place = resolve_device(device)
     try:
         return SACModule.load_from_checkpoint(path).to(place)
+    except DamagedFile:  # of another format
+        raise
     except NotFiniteError as error:
         raise ConfigError("checkpoint", path, f"{error}: its run diverged, name another one") from None
     except Exception as error:

@@ -23,7 +23,7 @@ def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
         text = _missing_extra(text) or text
         text = _plain(text)
         if conf is not None:
-            text = _of_one_network(text, conf) or text + _near_key(text, conf)
+            text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, conf)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
     # A name that comes from a file must not command the terminal.
@@ -41,9 +41,9 @@ def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:
         options = sorted(file.stem for file in (conf / key).glob("*.yaml"))
         if options and value not in options:
             return ConfigError(key, value, f"must be one of {', '.join(options)}{_meant(key, value)}")
-        inner = sorted(path.name for path in (conf / key).glob("*/"))
-        if inner and not options:
-            return ConfigError(key, value, f"is chosen by {', '.join(f'{key}/{name}=' for name in inner)}")
+        inner = _groups_in(key, conf)
+        if inner:
+            return ConfigError(key, value, inner)
     return None
 
 
@@ -101,6 +101,18 @@ def _of_one_network(text: str, conf: Path) -> str:
         f"{owner}.{part}.{inner}: stands in the group {part}: set {part}.{inner}, or for {owner} alone write "
         "it in an experiment file, as conf/experiment/cartpole.yaml does"
     )
+
+
+def _of_groups(text: str, conf: Path) -> str:
+    key = re.match(r"Could not override '(\w+)'", text)
+    inner = _groups_in(key[1], conf) if key is not None else ""
+    return f"{key[1]}: {inner}" if key is not None and inner else ""
+
+
+def _groups_in(key: str, conf: Path) -> str:
+    """What to type where `key` holds groups and has no option of its own."""
+    names = sorted(path.name for path in (conf / key).glob("*") if path.is_dir())
+    return f"is chosen by {', '.join(f'{key}/{name}=' for name in names)}" if names else ""
 
 
 def _near_key(text: str, conf: Path) -> str:
