@@ -24,7 +24,7 @@ import torch
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.callbacks import AtomicCheckpointIO, LastCheckpoint
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
-from sac_lightning.replay import Journal
+from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.replay.size import planned_bytes
 
 STEPS = 1000
@@ -69,7 +69,7 @@ def data_module(directory: Path, transitions: int, epochs: int) -> ReplayDataMod
         total_env_steps=epochs * STEPS,
         steps_per_epoch=STEPS,
         learning_starts=0,
-        capacity=transitions,
+        replay=ReplayBuffer(transitions),
         journal_dir=directory / "replay",
     )
 
@@ -130,6 +130,7 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=10)
     arguments.add_argument("--transitions", type=int, default=1_000_000)
     arguments.add_argument("--eager", action="store_true", help="no compiled gradients")
+    arguments.add_argument("--results", type=Path, default=RESULTS)
     arguments.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     torch.set_num_threads(2)
@@ -142,11 +143,11 @@ def main() -> None:
         line = [sys.executable, *sys.argv, "--resume", folder]
         told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         found |= json.loads(told.splitlines()[-1])
-    with RESULTS.open("w", newline="") as file:
+    with given.results.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["transitions", "measure", "value"])
         writer.writerows([given.transitions, key, f"{value:.4g}"] for key, value in found.items())
-    print(RESULTS.read_text())
+    print(given.results.read_text())
 
 
 if __name__ == "__main__":

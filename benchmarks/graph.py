@@ -14,8 +14,9 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import gymnasium as gym
@@ -25,17 +26,18 @@ from contestants import HERE
 from rich.console import Console
 from rich.table import Table as Screen
 from tables import Table
-from worker_update import BATCH, BATCHES, random_samples, update_of
+from worker_update import BATCH, BATCHES, mini_batches, random_replay, update_of
 
 from sac_lightning import SACModule
 from sac_lightning.compile.fused_action import FusedAction
-from sac_lightning.compile.graph import one_graph
+from sac_lightning.compile.graph import traced
 from sac_lightning.compile.rewrites import Rewrites
+from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.hardware import keep_freed_memory
 
 ENV = "HalfCheetah-v5"
-ALONE, AHEAD, AFTER = "alone", "action in the graph", "action by itself"
+ALONE, FUSED, AFTER = "alone", "action in the graph", "action by itself"
 AS_PUT, ORDINARY = "products as PyTorch puts them", "ordinary graph"
 COLUMNS = ("what", "round", "ms")
 
@@ -46,25 +48,39 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
 
     def variant(what: str) -> Callable[[int], object]:
         module = module_of()
-        update, samples = update_of(module, autocast=False), random_samples(module).mini_batches()
-        if what == ORDINARY:
-            update._run = one_graph(update._step_of_sample)
+        replay = random_replay(module)
+        update, batches = update_of(module, replay), mini_batches(replay)
         noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
+        if what == ORDINARY:
+            update._run = ordinary(update, (*batches[0], noise[0]))
         if what == AS_PUT:
             with patch.multiple(Rewrites, __call__=lambda *_: None, uuid=lambda _: "nothing"):
-                update(samples[0], noise[0])
+                update(batches[0], noise[0])
         obs, policy = np.zeros((1, *module.obs_spec.shape), np.float32), module.policy
 
         def run(g: int) -> object:
-            if what != AHEAD:
-                told = update(samples[g], noise[g])
-                return policy.sample(obs, generator) if what == AFTER else told
-            ahead = FusedAction(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
-            return update(samples[g], noise[g], ahead)
+            if what != FUSED:
+                result = update(batches[g], noise[g])
+                return policy.sample(obs, generator) if what == AFTER else result
+            fused = FusedAction(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
+            return update(batches[g], noise[g], fused)
 
         return run
 
-    return {what: variant(what) for what in (ALONE, AHEAD, AFTER, AS_PUT, ORDINARY)}
+    return {what: variant(what) for what in (ALONE, FUSED, AFTER, AS_PUT, ORDINARY)}
+
+
+def ordinary(update: CompiledUpdate, tensors: Sequence[torch.Tensor]) -> Callable[..., Any]:
+    """The same operations as a graph that PyTorch calls, checks and wraps as any other."""
+    lasting = [*update._sac.state, *update._replay.rows]
+    program = traced(update._update, lasting, tensors)
+    compiled = torch.compile(program, fullgraph=True, options={"post_grad_custom_post_pass": Rewrites()})
+
+    def run(*inputs: torch.Tensor) -> Any:
+        with torch.no_grad():
+            return compiled(*lasting, *inputs)
+
+    return run
 
 
 def measure(rounds: int, updates: int, table: Table) -> dict[str, list[float]]:
@@ -74,7 +90,7 @@ def measure(rounds: int, updates: int, table: Table) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     with gym.make(ENV) as env:
         specs = obs_spec(env.observation_space), action_spec(env.action_space)
-        runs, turns = variants(lambda: SACModule(*specs)), itertools.cycle(range(BATCHES))
+        runs, order = variants(lambda: SACModule(*specs)), itertools.cycle(range(BATCHES))
         for run in runs.values():
             for g in range(BATCHES):
                 run(g)
@@ -83,7 +99,7 @@ def measure(rounds: int, updates: int, table: Table) -> dict[str, list[float]]:
         for number in range(rounds):
             for what, run in runs.items():
                 seconds = 0.0
-                for g in itertools.islice(turns, updates):
+                for g in itertools.islice(order, updates):
                     if any(env.step(still)[2:4]):
                         env.reset()
                     began = time.perf_counter()

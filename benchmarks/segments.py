@@ -15,6 +15,7 @@ class Clocks:
 
     def __init__(self, methods: dict[str, list[tuple[Any, str]]]) -> None:
         self._methods = methods
+        self._before: list[tuple[Any, str, Any]] = []  # attributes of the objects themselves
         self.seconds: dict[str, float] = {}
 
     def start(self) -> None:
@@ -22,13 +23,16 @@ class Clocks:
         self.seconds = dict.fromkeys(self._methods, 0.0)
         for key, places in self._methods.items():
             for owner, name in places:
+                self._before.append((owner, name, vars(owner).get(name)))
                 object.__setattr__(owner, name, self._timed(key, getattr(owner, name)))
 
     def stop(self) -> None:
         """Take the clocks away."""
-        for places in self._methods.values():
-            for owner, name in places:
-                object.__delattr__(owner, name)
+        for owner, name, before in self._before:
+            object.__delattr__(owner, name)
+            if before is not None:
+                object.__setattr__(owner, name, before)
+        self._before = []
 
     def _timed(self, key: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -50,7 +54,7 @@ class Segments(pl.Callback):
         self._clocks: Clocks | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        """Called after every batch of Lightning: some turns, of one env step and its update each."""
+        """Called after every batch of Lightning: some iterations, of one env step and its update each."""
         data: Any = trainer.datamodule
         parts = self._clocks.seconds if self._clocks else None
         order = self._gate.passed(data.env_steps, trainer.global_step, parts)
@@ -65,12 +69,17 @@ class Segments(pl.Callback):
 
 
 def _clocks(data: Any, module: Any) -> Clocks:
+    collector = data.collection.collector
+    update = (module.sac, "update") if module._compiled is None else (module._compiled, "_run")
     clocks = Clocks(
         {
-            "collecting": [(data.collection.collector, "collect"), (data.collection.collector, "ahead")],
+            "collecting": [
+                (data.collection.collector, "collect"),
+                (data.collection.collector, "fuse_action"),
+            ],
             "sampling": [(data.collection.replay, "draw")],
-            "updating": [(module, "_turn")],
-            "logging": [(module, "tell"), (module._window, "close")],
+            "updating": [(module, "_noise"), update, (module, "_diagnose")],
+            "logging": [(module, "_log_row")],
         }
     )
     clocks.start()

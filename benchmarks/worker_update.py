@@ -10,35 +10,46 @@ import time
 import gymnasium as gym
 import torch
 from gate import WARM_UP_UPDATES, Channel, versions
-from sac_lightning.update import Parts, Update
 
 from sac_lightning import SACModule
+from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.hardware import keep_freed_memory
-from sac_lightning.types import Batch, Sample
+from sac_lightning.optim import OptimizerStep
+from sac_lightning.replay import BatchIndex, ReplayBuffer
 
 PACKAGES = ("sac-lightning", "torch", "numpy")
 BATCH, BATCHES = 256, 32
 
 
-def update_of(module: SACModule, autocast: bool) -> Update:
+def update_of(module: SACModule, replay: ReplayBuffer, *, bfloat16: bool = False) -> CompiledUpdate:
     """The update as a fit builds it."""
     owned = (
         (module.critic_config, module.critic.parameters()),
         (module.actor_config, module.actor.parameters()),
         (module.temperature, [module.log_alpha]),
     )
-    optimizers = [config.optimizer(parameters) for config, parameters in owned]
-    return Update(Parts.of(module), optimizers, compiled=True, autocast=autocast)
+    steps = [
+        OptimizerStep(config.optimizer, config.optimizer.build(weights, config.lr))
+        for config, weights in owned
+    ]
+    module.sac.prepare(steps, bfloat16=bfloat16)
+    return CompiledUpdate(module.sac, replay)
 
 
-def random_samples(module: SACModule) -> Sample:
-    """`[BATCHES, BATCH]` transitions; a few of them end an episode."""
+def random_replay(module: SACModule) -> ReplayBuffer:
+    """A full buffer of random transitions, of which a few end an episode."""
     rows = BATCHES * BATCH
-    obs, next_obs = (torch.randn(rows, *module.obs_spec.shape) for _ in range(2))
-    action = torch.rand(rows, module.action_spec.size) * 2 - 1
-    buffer = Batch(obs, action, torch.randn(rows), next_obs, torch.rand(rows) < 0.01)
-    return Sample(buffer, torch.randint(rows, (BATCHES, BATCH)))
+    replay = ReplayBuffer.of(rows, module.obs_spec, module.action_spec)
+    obs, next_obs = (torch.randn(rows, *module.obs_spec.shape).numpy() for _ in range(2))
+    action = torch.rand(rows, module.action_spec.size).numpy() * 2 - 1
+    replay.add(obs, action, torch.randn(rows).numpy(), next_obs, torch.rand(rows).numpy() < 0.01)
+    return replay
+
+
+def mini_batches(replay: ReplayBuffer) -> list[BatchIndex]:
+    """`BATCHES` mini-batches of `BATCH` transitions."""
+    return [BatchIndex(*each) for each in zip(*map(torch.unbind, replay.draw(BATCHES, BATCH)), strict=True)]
 
 
 def main() -> None:
@@ -54,15 +65,15 @@ def main() -> None:
     torch.manual_seed(0)
     with gym.make(arguments.env) as env:
         module = SACModule(obs_spec(env.observation_space), action_spec(env.action_space))
-    update = update_of(module, arguments.bf16)
-    samples = random_samples(module).mini_batches()
+    replay = random_replay(module)
+    update, batches = update_of(module, replay, bfloat16=arguments.bf16), mini_batches(replay)
     noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
-    turns = itertools.cycle(range(BATCHES))
+    order_of_batches = itertools.cycle(range(BATCHES))
 
     def run(updates: int) -> float:
         began = time.perf_counter()
-        for g in itertools.islice(turns, updates):
-            update(samples[g], noise[g])
+        for g in itertools.islice(order_of_batches, updates):
+            update(batches[g], noise[g])
         return time.perf_counter() - began
 
     run(WARM_UP_UPDATES)
