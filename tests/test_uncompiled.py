@@ -135,8 +135,16 @@ AFTER_IT_RAN = """
         run(*given)
         raise OSError("no space left on device")
 
+    def wrong(run_it, inputs):
+        results = run(run_it, inputs)
+        with torch.no_grad():
+            max(inputs, key=torch.numel).add_(0.01)
+        return results
+
     graph._run_and_look_inside = fails
     found["ran"] = compare()
+    graph._run_and_look_inside = wrong
+    found["wrong"] = compare()
     print(json.dumps(found))
 """
 
@@ -145,6 +153,7 @@ def test_what_a_failed_call_had_changed_is_put_back() -> None:
     found = found_by(AFTER_IT_RAN)
     assert_like_the_eager_run(found["name"], "ImportError")
     assert_like_the_eager_run(found["ran"], "OSError: no space left on device")
+    assert_like_the_eager_run(found["wrong"], "its numbers are not those of the eager update")
 
 
 def test_a_compiler_that_does_not_work_costs_no_run(tmp_path: Path) -> None:

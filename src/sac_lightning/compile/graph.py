@@ -16,6 +16,7 @@ from sac_lightning.rng import global_rng_state, restore_global_rng, same_rng_sta
 
 Function = Callable[..., Sequence[Tensor]]
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
+COMPARED_FROM = 64  # numbers of a tensor
 _FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True}
 
 
@@ -96,13 +97,19 @@ class CompiledGraph:
     def _first(self, *tensors: Tensor) -> Sequence[Tensor]:
         self._keep()
         rng = global_rng_state()
-        program = traced(self._function, self._lasting, tensors)
+        program, eager = traced(self._function, self._lasting, tensors)
+        eager += [tensor.detach().clone() for tensor in self._state]
         self._put_back()  # tracing ran the function once
         self._kept = []
         if not same_rng_state(rng, global_rng_state()):
             raise RuntimeError("it draws from a global random generator, and a graph would repeat the draw")
-        if self._cuda_graph:
-            return self._recorded(program, tensors)
+        outputs = self._recorded(program, tensors) if self._cuda_graph else self._compiled(program, tensors)
+        before = [*map(torch.zeros_like, outputs), *self._kept]
+        if not same_step([*outputs, *self._state], eager, before):
+            raise RuntimeError("its numbers are not those of the eager update")
+        return outputs
+
+    def _compiled(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         from torch._inductor.compile_fx import compile_fx
 
         from sac_lightning.compile.rewrites import Rewrites
@@ -136,21 +143,40 @@ class CompiledGraph:
         return replay([*self._lasting, *tensors])
 
 
-def traced(function: Function, lasting: Sequence[Tensor], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
-    """Returns `function(*tensors)` as a graph of ATen operations over (*lasting, *tensors).
+@torch.no_grad()
+def same_step(found: Sequence[Tensor], expected: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
+    """Returns whether no tensor is off by half of what the step changed in it, in norm.
+
+    Rounding turns some numbers (Adam's first step is ±lr however small a gradient is), a wrong kernel all.
+    Small tensors are left out, where a few numbers are many, and those that are not finite.
+    """
+    for a, b, start in zip(found, expected, before, strict=True):
+        if b.numel() >= COMPARED_FROM and b.is_floating_point() and b.isfinite().all():
+            allowed = 0.5 * (b - start).norm() + 1e-5 * b.norm()
+            if not (a - b).norm() <= allowed:
+                return False
+    return True
+
+
+def traced(
+    function: Function, lasting: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> tuple[torch.fx.GraphModule, list[Tensor]]:
+    """Returns `function(*tensors)` as a graph of ATen operations over (*lasting, *tensors), and its outputs.
 
     It runs the function once, on these tensors, and changes those that the function changes. `lasting` are
     the tensors that the function reaches by itself.
     """
+    outputs: list[Tensor] = []
 
     def with_all(*inputs: Tensor) -> list[Tensor]:
-        return list(function(*inputs[len(lasting) :]))
+        outputs[:] = function(*inputs[len(lasting) :])
+        return outputs
 
     with torch.enable_grad():
         program = make_fx(with_all)(*lasting, *tensors)
     for node in program.graph.nodes:
         node.meta.clear()
-    return program
+    return program, [output.detach() for output in outputs]
 
 
 def _one_cache() -> AbstractContextManager[object]:
