@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
+from sac_lightning.optim import Adam
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -24,7 +25,7 @@ def data_module(env: EnvConfig | str = "Pendulum-v1", **options: Any) -> ReplayD
 
 def module_for(data: ReplayDataModule, lr_schedule: str | None = None, **options: Any) -> SACModule:
     """Tiny networks; a row of metrics every 20 env steps."""
-    nets: dict[str, Any] = {"hidden_sizes": (8,), "lr_schedule": lr_schedule}
+    nets: dict[str, Any] = {"hidden_sizes": (8,), "optimizer": Adam(lr_schedule=lr_schedule)}
     described = {"actor": ActorConfig(**nets), "critic": CriticConfig(**nets)}
     return SACModule(*data.specs, **{**described, "seed": 3, "log_every_n_env_steps": 20, **options})
 

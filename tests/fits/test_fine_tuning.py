@@ -13,6 +13,7 @@ from small import data_module, module_for, trainer
 
 from sac_lightning import SACModule
 from sac_lightning.loggers import MetricsCSV, read_metrics
+from sac_lightning.replay import ReplayBuffer
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +99,13 @@ def test_nothing_random_of_the_old_run_comes_back(checkpoint: Path, tmp_path: Pa
 @MODULES
 def test_a_fit_that_resumes_has_everything(checkpoint: Path, tmp_path: Path, make: Make) -> None:
     journal = checkpoint.parent / "replay"
-    expected = data_module(total_env_steps=400, capacity=300, journal_dir=journal)
+    expected = data_module(total_env_steps=400, replay=ReplayBuffer(300), journal_dir=journal)
     whole = module_for(expected)
     trainer(tmp_path, max_epochs=4).fit(whole, expected, ckpt_path=checkpoint)
-    module, data = make(checkpoint), data_module(total_env_steps=400, capacity=300, journal_dir=journal)
+    module, data = (
+        make(checkpoint),
+        data_module(total_env_steps=400, replay=ReplayBuffer(300), journal_dir=journal),
+    )
     trainer(tmp_path, max_epochs=4).fit(module, data, ckpt_path=checkpoint)
     assert (data.env_steps, int(module.grad_steps)) == (400, 360)
     for name, value in whole.state_dict().items():

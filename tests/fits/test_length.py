@@ -12,6 +12,7 @@ from small import RaiseAt, SaveAt, data_module, module_for, trainer
 
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.callbacks import GracefulStop
+from sac_lightning.replay import ReplayBuffer
 
 
 def same_weights(one: SACModule, other: SACModule) -> bool:
@@ -196,7 +197,7 @@ def assert_transitions_join(data: ReplayDataModule) -> None:
 
 
 def test_a_run_is_made_longer_by_another_fit(tmp_path: Path) -> None:
-    data = data_module(capacity=400)
+    data = data_module(replay=ReplayBuffer(400))
     module = module_for(data)
     trainer(tmp_path).fit(module, data)
     data.total_env_steps = 400

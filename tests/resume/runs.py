@@ -18,6 +18,7 @@ from sac_lightning.callbacks import AtomicCheckpointIO, BestCheckpoint, Graceful
 from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.loggers import MetricsCSV
+from sac_lightning.optim import Adam
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.rng import seed_global_rng
 
@@ -51,10 +52,11 @@ class Run:
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
         env = EnvConfig(id=self.env, vectorization=self.vectorization, **self.env_options)
-        counts = ("total_env_steps", "steps_per_epoch", "learning_starts", "capacity", "num_envs")
+        counts = ("total_env_steps", "steps_per_epoch", "learning_starts", "num_envs")
         data = ReplayDataModule(
             env,
             **{key: getattr(self, key) for key in counts},
+            replay=ReplayBuffer(self.capacity),
             batch_size=16,
             overlap=self.overlap,
             turns_per_batch=1,  # stops are counted in batches
@@ -62,7 +64,7 @@ class Run:
             seed=3,
             journal_dir=directory / "replay",
         )
-        optim: dict[str, Any] = {"hidden_sizes": (16,), "lr_schedule": self.lr_schedule}
+        optim: dict[str, Any] = {"hidden_sizes": (16,), "optimizer": Adam(lr_schedule=self.lr_schedule)}
         module = SACModule(
             *data.specs,
             actor=ActorConfig(**optim),

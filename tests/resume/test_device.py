@@ -68,7 +68,7 @@ def test_library_resumes_and_fine_tunes_from_a_gpu_s_checkpoint(tmp_path: Path) 
     last = tmp_path / "checkpoints" / "last.ckpt"
     put_states_of_a_gpu(last)
     run.with_more(total_env_steps=120).to_the_end(tmp_path)
-    assert int(torch.load(last, weights_only=True)["state_dict"]["env_steps"]) == 120
+    assert int(torch.load(last, weights_only=True)["state_dict"]["sac.env_steps"]) == 120
     put_states_of_a_gpu(last)
     tuned = SACModule.load_from_checkpoint(last)
     _, data = run.parts(tmp_path / "tuned")
