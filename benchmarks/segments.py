@@ -73,10 +73,7 @@ def _clocks(data: Any, module: Any) -> Clocks:
     update = (module.sac, "update") if module._compiled is None else (module._compiled, "_run")
     clocks = Clocks(
         {
-            "collecting": [
-                (data.collection.collector, "collect"),
-                (data.collection.collector, "fuse_action"),
-            ],
+            "collecting": [(collector, "collect"), (collector, "fuse_action")],
             "sampling": [(data.collection.replay, "draw")],
             "updating": [(module, "_noise"), update, (module, "_diagnose")],
             "logging": [(module, "_log_row")],

@@ -40,7 +40,8 @@ class ReplayBuffer:
     """Replays uniformly. Observations keep their dtype (uint8 stays uint8) and any shape.
 
     `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
-    overwritten. To sample otherwise, subclass this and override `draw` and `report`.
+    overwritten. To sample otherwise, subclass this and override `draw`, which leaves its rows in `drawn` for
+    `info`, and `report`.
 
     Args:
         capacity: rows; None for as many as the run has env steps, at most a million.
@@ -103,7 +104,7 @@ class ReplayBuffer:
         on_cpu = self.device.type == "cpu"
         self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
         self._breaks: list[int] = []
-        self._drawn = torch.zeros(0, 0, dtype=torch.int64)
+        self.drawn = torch.zeros(0, 0, dtype=torch.int64)
         self._ones = torch.ones(0, 0)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
@@ -174,12 +175,12 @@ class ReplayBuffer:
         """
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
-        self._drawn = torch.randint(
+        self.drawn = torch.randint(
             len(self), (batches, batch_size), generator=self.generator, device=self.device
         )
-        if self._ones.shape != self._drawn.shape:
+        if self._ones.shape != self.drawn.shape:
             self._ones = torch.ones(batches, batch_size, device=self.device)
-        return BatchIndex(self._drawn, self._ones)
+        return BatchIndex(self.drawn, self._ones)
 
     @property
     def rows(self) -> list[Tensor]:
@@ -229,8 +230,8 @@ class ReplayBuffer:
 
     def info(self) -> SampleInfo:
         """Returns where the transitions of the last `draw` come from, `[G, B]`; ask before the next `add`."""
-        age = (self.added - 1 - self._drawn) % self.capacity
-        return SampleInfo(age, self.store.log_prob[self._drawn])
+        age = (self.added - 1 - self.drawn) % self.capacity
+        return SampleInfo(age, self.store.log_prob[self.drawn])
 
     # --- state ---------------------------------------------------------------------------------------
 

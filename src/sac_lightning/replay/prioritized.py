@@ -70,8 +70,8 @@ class PrioritizedReplay(ReplayBuffer):
         probability = self._tree.get(rows) / self._tree.total
         weight = (len(self) * probability) ** -beta
         weight /= weight.max(axis=1, keepdims=True)
-        self._drawn = torch.from_numpy(rows).to(self.device)
-        return BatchIndex(self._drawn, torch.from_numpy(weight.astype(np.float32)).to(self.device))
+        self.drawn = torch.from_numpy(rows).to(self.device)
+        return BatchIndex(self.drawn, torch.from_numpy(weight.astype(np.float32)).to(self.device))
 
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
         """Takes the TD errors of a mini-batch after its update as its new priorities."""

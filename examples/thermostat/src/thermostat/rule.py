@@ -26,5 +26,5 @@ class Halving(TemperatureRule):
         return self.start
 
     def alpha(self, log_alpha: Tensor, env_steps: Tensor) -> Tensor:
-        """All in tensors, so that the same lines run compiled."""
+        """Returns α now, in tensor operations alone, so that the same lines run compiled."""
         return self.start * 0.5 ** (env_steps // self.every).to(log_alpha) * log_alpha.new_ones(())
