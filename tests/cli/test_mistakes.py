@@ -70,7 +70,10 @@ MISTAKES = {
     "normalization/obs=null": ("normalization/obs=null: must be one of none, running",),
     "normalization=running": ("normalization: is chosen by normalization/obs=, normalization/reward=",),
     "normalization=5": ("normalization=5: is chosen by normalization/obs=, normalization/reward=",),
-    "value_head=categorical value_head.low=9": ("value_head.",),
+    "value_head=categorical value_head.low=9": (
+        "value_head.high=5.0: must be a number above value_head.low=9",
+    ),
+    "optimizer._target_=abc": ("optimizer._target_=abc: must lie under", "allowed_prefixes"),
     "optimizer.eps=0": ("optimizer.eps=0: must be a number in (0, 1)",),
     "optimizer=adamw optimizer.weight_decay=2": ("optimizer.weight_decay=2: must be a number in [0, 1]",),
     "actor.optimizer={_target_:sac_lightning.optim.Adam,eps:0}": ("actor.optimizer.eps=0: must be a number",),

@@ -112,6 +112,15 @@ MEANT_THERE = {
     "target_entropy.floor": {"-1", "None"},
     "target_entropy.mean_within": {"1.5"},
     "target_entropy.deviation": {"1.5"},
+    "optimizer.weight_decay": {"0"},
+    "torso.momentum": {"0"},
+    "value_head.low": {"-1", "0", "1.5"},
+    "value_head.high": {"-1", "0", "1.5"},
+    "replay.alpha": {"0"},
+    "replay.beta": {"0"},
+    "normalization.obs.clip": {"1.5"},
+    "normalization.obs.eps": {"1.5"},
+    "normalization.reward.eps": {"1.5"},
 }
 Answers = dict[str, list[tuple[str, str, str | None]]]
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
@@ -72,16 +72,25 @@ def kind_of(path: str) -> type | None:
     return KINDS.get(path)
 
 
-def check_targets(config: Any, extra: Iterable[str] = (), path: str = "") -> None:
+def check_targets(config: Any, extra: Iterable[str] = ()) -> None:
     """Raise ConfigError for a `_target_` that is no class of its kind, or of no allowed package."""
+    allowed = (*PREFIXES, *extra)
+    _check_targets(config, allowed, "", referred=False)  # a mistake is named where it was written
+    _check_targets(config, allowed, "", referred=True)
+
+
+def _check_targets(config: Any, allowed: Sequence[str], path: str, referred: bool) -> None:
+    """`referred`: what stands behind `${...}` is checked too, as the kind of object that it is there."""
     if isinstance(config, DictConfig | dict):
         for key, value in config.items():
+            if not referred and OmegaConf.is_interpolation(config, str(key)):
+                continue
             if key == "_target_":
-                check_target(path, value, (*PREFIXES, *extra))
-            check_targets(value, extra, f"{path}.{key!s}" if path else str(key))
+                check_target(path, value, allowed)
+            _check_targets(value, allowed, f"{path}.{key!s}" if path else str(key), referred)
     elif isinstance(config, ListConfig | list):
         for index, value in enumerate(config):
-            check_targets(value, extra, f"{path}[{index}]")
+            _check_targets(value, allowed, f"{path}[{index}]", referred)
 
 
 def check_target(path: str, target: Any, allowed: Sequence[str]) -> None:

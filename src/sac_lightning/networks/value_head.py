@@ -1,6 +1,5 @@
 """Value heads: what a critic's outputs mean as a value, and how they learn it."""
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,6 +13,8 @@ from sac_lightning.errors import number, require, whole
 from sac_lightning.networks.pessimism import Pessimism
 from sac_lightning.spec import Described
 from sac_lightning.types import Alpha, Scalar, WeightedActions
+
+LARGEST_RETURN = 1e9  # of a bin
 
 
 class ValueHead(Described):
@@ -97,8 +98,8 @@ class CategoricalValue(ValueHead):
     among the critics' distributions by their means.
 
     Args:
-        low: return of the first bin.
-        high: return of the last bin, above `low`.
+        low: return of the first bin, at least -1e9.
+        high: return of the last bin, above `low` and at most 1e9.
         bins: F, how many bins, at least 2.
     """
 
@@ -108,9 +109,10 @@ class CategoricalValue(ValueHead):
 
     def __post_init__(self) -> None:
         low, high = number(self.low), number(self.high)
-        require(math.isfinite(low), "value_head.low", self.low, "must be a finite number")
-        ok = low < high < math.inf
-        require(ok, "value_head.high", self.high, f"must be a number above value_head.low={self.low}")
+        allowed = f"must be a number from -{LARGEST_RETURN:g} to {LARGEST_RETURN:g}"
+        require(abs(low) <= LARGEST_RETURN, "value_head.low", self.low, allowed)
+        allowed = f"must be a number above value_head.low={self.low} and at most {LARGEST_RETURN:g}"
+        require(low < high <= LARGEST_RETURN, "value_head.high", self.high, allowed)
         require(whole(self.bins) >= 2, "value_head.bins", self.bins, "must be a whole number of at least 2")
 
     @property
