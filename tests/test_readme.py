@@ -33,7 +33,17 @@ def test_every_file_that_readme_links_to_is_there() -> None:
 
 
 def test_every_experiment_env_and_rule_that_readme_names_is_a_config() -> None:
-    named = re.findall(r"\b(env|alpha|experiment|target_entropy)=([a-z_]+)", README)
+    groups = "env|alpha|experiment|target_entropy|torso|value_head|target_network|optimizer|replay"
+    named = re.findall(rf"\b({groups})=([a-z_]+)", README)
     assert len(named) >= 5
     missing = [pair for pair in named if not (ROOT / "conf" / pair[0] / f"{pair[1]}.yaml").exists()]
     assert missing == []
+
+
+def test_the_table_of_parts_lists_every_option() -> None:
+    table = README.partition("## Swap a part")[2].partition("\n## ")[0]
+    cells = re.findall(r"\| `([\w/]+)` \| (`\w+`(?:, `\w+`)*)", table)
+    assert len(cells) == 9
+    for group, options in cells:
+        there = {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")}
+        assert set(re.findall(r"`(\w+)`", options)) == there
