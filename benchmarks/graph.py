@@ -73,7 +73,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
 def ordinary(update: CompiledUpdate, tensors: Sequence[torch.Tensor]) -> Callable[..., Any]:
     """The same operations as a graph that PyTorch calls, checks and wraps as any other."""
     lasting = [*update._sac.state, *update._replay.rows]
-    program = traced(update._update, lasting, tensors)
+    program, _ = traced(update._update, lasting, tensors)
     compiled = torch.compile(program, fullgraph=True, options={"post_grad_custom_post_pass": Rewrites()})
 
     def run(*inputs: torch.Tensor) -> Any:
