@@ -1,6 +1,7 @@
 """The order of updates, their counting, and what each optimizer is told: by real fits of a few steps."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sac_lightning.entropy import Anneal, Constant, Fixed, LearnedTemperature, M
 from sac_lightning.heads import Normal
 from sac_lightning.networks import Polyak
 from sac_lightning.optim import Adam
+from sac_lightning.replay import ReplayBuffer
 from sac_lightning.seeding import Streams, torch_generator
 from tasks import Clock, env_config, fit, trainer_for
 
@@ -285,10 +287,15 @@ def test_evaluation_is_told_against_env_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
-    [({"log_every_n_env_steps": 0}, "log_every_n")],
+    ("make", "told"),
+    [
+        (lambda specs: SACModule(*specs, log_every_n_env_steps=0), "log_every_n"),
+        (lambda specs: ReplayBuffer(gamma=1.0), "gamma=1.0"),
+        (lambda specs: CriticConfig(target_network=Polyak(0.0)), "tau=0.0"),
+    ],
 )
-def test_bad_numbers_are_refused_by_name(options: dict[str, Any], told: str) -> None:
+def test_bad_numbers_are_refused_by_name(make: Callable[[Any], object], told: str) -> None:
+    specs = clocks().specs
     with pytest.raises(ConfigError) as caught:
-        SACModule(*clocks().specs, **options)
+        make(specs)
     assert str(caught.value).startswith(told)

@@ -90,6 +90,22 @@ FAILS = """
             found[str(error)] = weight.tolist(), torch.equal(before, torch.get_rng_state())
     print(json.dumps(found))
 """
+NOT_NEW = """
+    import json
+    import torch
+    from sac_lightning.compile.graph import CompiledGraph
+
+    total, row = torch.zeros(3), torch.ones(3)
+
+    def step(shift):
+        total.add_(shift)
+        return [row + shift, row, total]
+
+    graph = CompiledGraph(step, [total, row])
+    for call in range(3):
+        sums, same_row, same_total = graph(torch.full((3,), float(call)))
+    print(json.dumps([sums.tolist(), total.tolist(), same_row is row, same_total is total]))
+"""
 LAYER = """
     import torch
     from sac_lightning.compile.graph import CompiledGraph
@@ -132,6 +148,11 @@ def test_another_length_of_the_buffer_finds_the_same_code_in_the_cache(tmp_path:
 def test_where_it_fails_its_state_and_the_random_state_are_as_before(tmp_path: Path) -> None:
     found = json.loads(ran(FAILS, cache=tmp_path))
     assert found == {"in the trace": [[0.0] * 3, True], "in the run": [[0.0] * 3, True]}
+
+
+@needs_compiler
+def test_a_result_that_is_no_new_tensor_is_the_lasting_one(tmp_path: Path) -> None:
+    assert json.loads(ran(NOT_NEW, cache=tmp_path)) == [[3.0] * 3, [3.0] * 3, True, True]
 
 
 @needs_compiler
