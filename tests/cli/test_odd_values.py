@@ -131,7 +131,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, process_env: dict[str, str
     folder = tmp_path_factory.mktemp("odd")
     command = [sys.executable, str(IMPORTABLE / "odd_values.py"), str(folder / "run"), *WALKS]
     env = {**process_env, "WANDB_MODE": "offline"}
-    ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
+    ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=590)
     assert ended.returncode == 0, ended.stderr
     assert everything(folder) == set()  # a plan writes nothing
     found: Answers = json.loads(ended.stdout)
