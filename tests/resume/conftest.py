@@ -42,7 +42,7 @@ def server() -> Iterator[Server]:
 def ended_run(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     """A run that came to its end; its best evaluation was not its last. Copy it, and do not touch it."""
     cwd = tmp_path_factory.mktemp("ended")
-    ended = server.train(*TINY, "env=cartpole", "hydra.run.dir=run", cwd=cwd)
+    ended = server.train(*TINY, "env=cartpole", "seed=4", "hydra.run.dir=run", cwd=cwd)
     assert ended.code == 0, ended.err
     checkpoints = [cwd / "run" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
     best, last = (read_checkpoint(path)["global_step"] for path in checkpoints)

@@ -41,14 +41,33 @@ def put_in_a_program(path: Path) -> None:
     torch.save({**read_checkpoint(path), "extra": Program()}, path)
 
 
-def make_newer(path: Path) -> None:
+def write_format(path: Path, number: int) -> None:
     content = read_checkpoint(path)
-    content["sac_lightning"]["format"] = 99
+    content["sac_lightning"]["format"] = number
     torch.save(content, path)
 
 
+def make_newer(path: Path) -> None:
+    write_format(path, 99)
+
+
+def make_older(path: Path) -> None:
+    write_format(path, 2)
+
+
 def make_newer_segment(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"version":"2"', b'"version":"9"'))
+    write_version(path, b"9")
+
+
+def make_older_segment(path: Path) -> None:
+    write_version(path, b"2")
+
+
+def write_version(path: Path, number: bytes) -> None:
+    before = path.read_bytes()
+    after = before.replace(b'"version":"3"', b'"version":"' + number + b'"')
+    assert after != before
+    path.write_bytes(after)
 
 
 def needed_by(run: Path, checkpoint: str) -> set[str]:
@@ -68,7 +87,8 @@ def the_way_out(line: str) -> list[str]:
         (truncate, "the checkpoint is damaged"),
         (empty, "the checkpoint is empty"),
         (put_in_a_program, "it holds a pickled program"),
-        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 2"),
+        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 3"),
+        (make_older, "was written in format 2 by an earlier sac_lightning; this one reads format 3"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_the_way_out(
@@ -95,7 +115,8 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
         (truncate, "truncated or overwritten"),
         (empty, "its header is damaged"),
         (Path.unlink, "is missing, and the checkpoint needs it"),
-        (make_newer_segment, "has format 9; this version of sac_lightning reads up to 2"),
+        (make_newer_segment, "has format 9; this version of sac_lightning reads format 3"),
+        (make_older_segment, "has format 2; this version of sac_lightning reads format 3"),
     ],
 )
 def test_a_damaged_segment_is_named_with_the_way_out(

@@ -37,7 +37,7 @@ def test_an_evaluation_that_is_stopped_is_made_again(
     fit(run, tmp_path / "parts", StopInEvaluation(number, at, kind), Judge())
     assert evaluated(tmp_path / "parts") == [60, 120][: number - 1]
     last = read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.ckpt")
-    assert int(last["state_dict"]["env_steps"]) == (60, 120, 160)[number - 1]
+    assert int(last["state_dict"]["sac.env_steps"]) == (60, 120, 160)[number - 1]
     fit(run, tmp_path / "parts", Judge())
     assert evaluated(tmp_path / "parts") == [60, 120, 160]
     expected = left_behind(tmp_path / "whole", run.capacity)
@@ -144,4 +144,4 @@ def test_a_run_from_before_the_key_keeps_its_evaluation_seeds(run: Path, server:
     assert ended.code == 0, ended.err
     from sac_lightning.seeding import Streams
 
-    assert f"eval_seed: {Streams.of(0).evaluation}" in config.read_text()
+    assert f"eval_seed: {Streams.of(4).evaluation}" in config.read_text()
