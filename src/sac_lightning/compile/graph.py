@@ -15,9 +15,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from sac_lightning.rng import global_rng_state, restore_global_rng, same_rng_state
 
 Function = Callable[..., Sequence[Tensor]]
-_UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
+# Sizes are not checked. All intermediate results lie in one block of memory, so their place does not depend on
+# what the process allocated before.
+_SETTINGS = {"size_asserts": False, "alignment_asserts": False, "memory_planning": True}
 COMPARED_FROM = 64  # numbers of a tensor
-_FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True}
+_FROM_CPP = {**_SETTINGS, "cpp_wrapper": True}
 
 
 class CompiledGraph:
@@ -114,7 +116,7 @@ class CompiledGraph:
 
         from sac_lightning.compile.rewrites import Rewrites
 
-        options = _FROM_CPP if self._from_cpp else _UNCHECKED_SIZES
+        options = _FROM_CPP if self._from_cpp else _SETTINGS
         patches = {**_known(options), "post_grad_custom_post_pass": Rewrites()}
         inputs = [*self._lasting, *tensors]
         for tensor in self._rows:
@@ -127,7 +129,7 @@ class CompiledGraph:
         return outputs
 
     def _recorded(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        options: dict[str, Any] = {**_known(_UNCHECKED_SIZES), "triton.cudagraphs": True}
+        options: dict[str, Any] = {**_known(_SETTINGS), "memory_planning": False, "triton.cudagraphs": True}
         for tensor in self._lasting:
             torch._dynamo.mark_static_address(tensor)
         compiled = torch.compile(program, fullgraph=True, dynamic=False, options=options)

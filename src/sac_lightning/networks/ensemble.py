@@ -42,11 +42,8 @@ class EnsembleLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
         """Returns the layer's output, in the dtype of the product."""
-        num, _, size_out = self.weight.shape
-        if size_out == 1:  # a product with one column is slow as a matrix product
+        if self.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
             product = (x * self.weight.mT).sum(dim=-1, keepdim=True)
-        elif num == 1:
-            product = (x.squeeze(0) @ self.weight.squeeze(0)).unsqueeze(0)
         else:
             product = torch.bmm(x, self.weight)
         return product if self.bias is None else add_bias(product, self.bias)
