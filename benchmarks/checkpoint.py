@@ -22,10 +22,10 @@ import pytorch_lightning as pl
 import torch
 
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.callbacks import AtomicCheckpointIO, LastCheckpoint
-from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.replay.size import planned_bytes
+from sac_lightning.training.callbacks import AtomicCheckpointIO, LastCheckpoint
+from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 
 STEPS = 1000
 RESULTS = Path(__file__).parent / "results" / "checkpoint.csv"

@@ -21,8 +21,8 @@ import torch
 from tables import Table
 
 from sac_lightning import ReplayDataModule, SACModule
-from sac_lightning.collector import DENSITY_EVERY
-from sac_lightning.metrics import MetricWindow
+from sac_lightning.collect.collector import DENSITY_EVERY
+from sac_lightning.training.metrics import MetricWindow
 
 RESULTS = Path(__file__).parent / "results" / "diagnostics.csv"
 ROW = 250  # env steps between two looks

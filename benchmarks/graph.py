@@ -33,8 +33,8 @@ from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.compile.graph import traced
 from sac_lightning.compile.rewrites import Rewrites
 from sac_lightning.compile.update import CompiledUpdate
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.envs import action_spec, obs_spec
-from sac_lightning.hardware import keep_freed_memory
 
 ENV = "HalfCheetah-v5"
 ALONE, FUSED, AFTER = "alone", "action in the graph", "action by itself"

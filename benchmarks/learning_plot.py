@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from tables import Row
 
-from sac_lightning.plots import STYLE
+from sac_lightning.core.plots import STYLE
 
 COLOURS = ("#2563a8", "#1b9e77", "#d9a028", "#c2410c", "#7c3aed", "#64748b")
 

@@ -13,9 +13,9 @@ import yaml
 from learning_cases import SEEDS, Run
 
 from sac_lightning import SACModule
+from sac_lightning.collect.evaluation import Evaluator
 from sac_lightning.envs import EnvConfig
-from sac_lightning.evaluation import Evaluator
-from sac_lightning.loggers import read_metrics
+from sac_lightning.training.loggers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS_PER_EPOCH = 1_000

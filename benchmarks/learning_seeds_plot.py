@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from tables import Row
 
-from sac_lightning.plots import BLUE, STYLE
+from sac_lightning.core.plots import BLUE, STYLE
 
 
 def draw_seeds(curves: list[Row], scores: list[Row], out: Path) -> None:

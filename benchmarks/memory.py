@@ -24,9 +24,9 @@ import pytorch_lightning as pl
 import torch
 
 from sac_lightning import ReplayDataModule, SACModule
-from sac_lightning.callbacks import LastCheckpoint
-from sac_lightning.loggers import MetricsCSV
 from sac_lightning.networks import ActorConfig, CriticConfig
+from sac_lightning.training.callbacks import LastCheckpoint
+from sac_lightning.training.loggers import MetricsCSV
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1e6

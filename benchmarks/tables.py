@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from sac_lightning.files import write_atomically
+from sac_lightning.core.files import write_atomically
 
 Row = dict[str, str]
 

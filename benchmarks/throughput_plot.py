@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sac_lightning.plots import BLUE, GREY, INK, MUTED, STYLE
+from sac_lightning.core.plots import BLUE, GREY, INK, MUTED, STYLE
 
 # Under a number or a name, so that a line or a bar behind it does not strike it out.
 ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}

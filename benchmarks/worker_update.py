@@ -13,8 +13,8 @@ from gate import WARM_UP_UPDATES, Channel, versions
 
 from sac_lightning import SACModule
 from sac_lightning.compile.update import CompiledUpdate
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.envs import action_spec, obs_spec
-from sac_lightning.hardware import keep_freed_memory
 from sac_lightning.optim import OptimizerStep
 from sac_lightning.replay import BatchIndex, ReplayBuffer
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from sac_lightning.hardware import has_compiler
+from sac_lightning.core.hardware import has_compiler
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "thermostat"

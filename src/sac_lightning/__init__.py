@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sac_lightning.algorithm.policy import Policy
-    from sac_lightning.datamodule import ReplayDataModule
+    from sac_lightning.core.errors import ConfigError
     from sac_lightning.envs import EnvConfig
-    from sac_lightning.errors import ConfigError
-    from sac_lightning.module import SACModule
     from sac_lightning.networks import ActorConfig, CriticConfig
+    from sac_lightning.training.datamodule import ReplayDataModule
+    from sac_lightning.training.module import SACModule
 
 __all__ = [
     "ActorConfig",
@@ -24,12 +24,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActorConfig": "networks",
-    "ConfigError": "errors",
+    "ConfigError": "core.errors",
     "CriticConfig": "networks",
     "EnvConfig": "envs",
     "Policy": "algorithm.policy",
-    "ReplayDataModule": "datamodule",
-    "SACModule": "module",
+    "ReplayDataModule": "training.datamodule",
+    "SACModule": "training.module",
 }
 
 

@@ -11,7 +11,7 @@ from built import SPACES, batch_of, noise_of, sac_of
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
-from sac_lightning.seeding import Streams, torch_generator
+from sac_lightning.core.seeding import Streams, torch_generator
 from sac_lightning.types import Batch, WeightedActions
 from tasks import Clock, env_config, fit
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from tests.cli.conftest import Command
 from tests.report.folders import config, make_run, metrics
 
-from sac_lightning import plots
-from sac_lightning.callbacks.progress import _facts
+from sac_lightning.core import plots
 from sac_lightning.report import write_report
+from sac_lightning.training.callbacks.progress import _facts
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.cli.conftest import TINY, Command, Finished, start, told
 
-from sac_lightning.hardware import has_compiler
+from sac_lightning.core.hardware import has_compiler
 
 SPIKY = ("env=gym", "env.id=Spiky-v0", "env.imports=[spiky_envs]", "env.allowed_prefixes=[spiky_envs]")
 

@@ -12,8 +12,8 @@ import torch
 import yaml
 from tests.cli.conftest import Command, Server, told
 
-from sac_lightning.callbacks import AtomicCheckpointIO
-from sac_lightning.checkpoint import FORMAT
+from sac_lightning.training.callbacks import AtomicCheckpointIO
+from sac_lightning.training.checkpoint import FORMAT
 
 
 @pytest.fixture
@@ -73,9 +73,12 @@ PROGRAMS = {
         "tags",
         [{"_target_": "torch.utils.collect_env.run", "command": "touch executed"}],
     ),
-    "another kind": ("alpha", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
-    "another kind of part": ("actor.torso", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
-    "part of a part": ("replay.x", {"_target_": "sac_lightning.callbacks.PlotCallback", "dir": "x"}),
+    "another kind": ("alpha", {"_target_": "sac_lightning.training.callbacks.PlotCallback", "dir": "x"}),
+    "another kind of part": (
+        "actor.torso",
+        {"_target_": "sac_lightning.training.callbacks.PlotCallback", "dir": "x"},
+    ),
+    "part of a part": ("replay.x", {"_target_": "sac_lightning.training.callbacks.PlotCallback", "dir": "x"}),
     "foreign class": ("callbacks.x", {"_target_": "witness.Threads", "file": "executed"}),
     "allowed by itself": ("callbacks.x", {"_target_": "faulty_envs.Marker"}),
     "a server": (
@@ -150,7 +153,11 @@ ELSEWHERE = {
     },
     "trainer.default_root_dir": "{out}",
     "callbacks.z": {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": "file://{out}"},
-    "callbacks.t": {"_target_": "sac_lightning.callbacks.TrialPruner", "journal": "{out}/j", "trial": 0},
+    "callbacks.t": {
+        "_target_": "sac_lightning.training.callbacks.TrialPruner",
+        "journal": "{out}/j",
+        "trial": 0,
+    },
     "env.wrappers": [{"name": "RecordVideo", "video_folder": "{out}"}],
 }
 

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.conftest import TINY, Command, Finished, start, told, wait_for_update
 from tests.cli.sweeps import rows, summary
 
-from sac_lightning.locking import holding
+from sac_lightning.core.locking import holding
 
 CARTPOLE = (*TINY, "env=cartpole", "callbacks.plots=null")
 

@@ -109,7 +109,7 @@ def test_trial_behind_the_median_is_pruned(train: Command, tmp_path: Path) -> No
             trial.report(-1.0, env_steps)  # no policy of Pendulum comes near it
         earlier.tell(trial, -1.0)
     number = earlier.ask().number
-    pruner = f"_target_:sac_lightning.callbacks.TrialPruner,journal:{journal},trial:{number}"
+    pruner = f"_target_:sac_lightning.training.callbacks.TrialPruner,journal:{journal},trial:{number}"
     longer = [each for each in TINY if not each.startswith("total_env_steps")]
     ended = train(*longer, "total_env_steps=120", f"+callbacks.pruner={{{pruner}}}", "hydra.run.dir=run")
     assert ended.code == 0, ended.err

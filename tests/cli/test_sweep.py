@@ -107,7 +107,7 @@ def test_wandb_runs_are_grouped_named_tagged_distinct_and_finished(
 def test_wandb_holds_what_the_csv_holds(
     job: int, sweep: tuple[Path, Finished], records: list[list[dict[str, Any]]]
 ) -> None:
-    from sac_lightning.loggers.metrics_csv import read_metrics
+    from sac_lightning.training.loggers.metrics_csv import read_metrics
 
     history = [entry["history"]["item"] for entry in records[job] if entry["type"] == "history"]
     steps = [row["env_steps"] for row in history]

@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 import sac_lightning
 from sac_lightning.cli.saved import check_saved, check_saved_target
 from sac_lightning.cli.targets import KINDS, KINDS_OF_ENTRIES, check_target, kind_of
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
 PLACES = (*KINDS, *(f"{group}.x" for group in KINDS_OF_ENTRIES), "callbacks.x.argument", "env.kwargs.x")
@@ -34,7 +34,7 @@ GADGETS = (
     *("torch.fx.graph_module._exec_with_source", "torch.utils.cpp_extension.load_inline", "builtins.exec"),
     *("gymnasium.make", "gymnasium.envs.registration.load_env_creator", "subprocess.run"),
     *("pytorch_lightning.Trainer.fit", "pytorch_lightning.callbacks.model_checkpoint.os.system"),
-    *("sac_lightning.cli.rundir.os.system", "sac_lightning.checkpoint.torch.load"),
+    *("sac_lightning.cli.rundir.os.system", "sac_lightning.training.checkpoint.torch.load"),
 )
 
 
@@ -188,8 +188,8 @@ def test_class_of_another_group_is_refused() -> None:
         ("callbacks.x", "sac_lightning.entropy.Fixed"),
         ("alpha", "sac_lightning.heads.TanhNormal"),
         ("head", "sac_lightning.entropy.Fixed"),
-        ("env", "sac_lightning.module.SACModule"),
-        ("logger.x", "sac_lightning.callbacks.PlotCallback"),
+        ("env", "sac_lightning.training.module.SACModule"),
+        ("logger.x", "sac_lightning.training.callbacks.PlotCallback"),
         ("actor.torso", "sac_lightning.networks.Flat"),
         ("critic.optimizer", "sac_lightning.networks.Mlp"),
         ("replay", "sac_lightning.replay.Journal"),

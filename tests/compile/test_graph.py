@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from built import sac_of
-from sac_lightning.hardware import has_compiler
+from sac_lightning.core.hardware import has_compiler
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 

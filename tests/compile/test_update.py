@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sac_lightning.hardware import has_compiler
+from sac_lightning.core.hardware import has_compiler
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 TESTS = Path(__file__).parents[1]

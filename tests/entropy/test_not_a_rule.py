@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sac_lightning import ConfigError
+from sac_lightning.core.spec import from_spec
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
 from sac_lightning.heads import ActionHead
-from sac_lightning.spec import from_spec
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tests.envs.test_memory import collector_of
 from tests.tasks import OneState, env_config
 
 from sac_lightning import SACModule
+from sac_lightning.collect.evaluation import Evaluator
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig, FlatActions, action_spec
-from sac_lightning.errors import ConfigError
-from sac_lightning.evaluation import Evaluator
 from sac_lightning.spaces import BoxAction, ObsSpec
 
 OBS = ObsSpec((1,), "float32")

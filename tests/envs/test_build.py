@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig, action_spec, declared_action, obs_spec
-from sac_lightning.errors import ConfigError
 from sac_lightning.spaces import BoxAction, DiscreteAction
 
 from .counter import Counter

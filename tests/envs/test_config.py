@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig
-from sac_lightning.errors import ConfigError
 
 
 def refused(**config: Any) -> ConfigError:

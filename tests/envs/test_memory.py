@@ -12,14 +12,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tests.tasks import Clock, env_config
 
 from sac_lightning import ActorConfig, Policy, SACModule
-from sac_lightning.collector import Collector
+from sac_lightning.collect.collector import Collector
+from sac_lightning.collect.evaluation import Evaluator
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.envs import action_spec, obs_spec
-from sac_lightning.evaluation import Evaluator
 from sac_lightning.export import episodes, read_rows
 from sac_lightning.heads import head_for
 from sac_lightning.networks import Actor
 from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.seeding import torch_generator
 
 MODES = pytest.mark.parametrize("autoreset", ["same_step", "next_step"])
 ENDS = pytest.mark.parametrize("truncates", [True, False], ids=["truncates", "terminates"])

@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig
-from sac_lightning.errors import ConfigError
 
 SOURCE = """
 import gymnasium as gym

@@ -12,8 +12,8 @@ from tests.envs.test_memory import collector_of
 from tests.tasks import Clock, env_config, fit
 
 from sac_lightning import ReplayDataModule, SACModule
+from sac_lightning.collect.evaluation import Evaluator
 from sac_lightning.envs import EnvConfig, action_spec, obs_spec
-from sac_lightning.evaluation import Evaluator
 
 CLIP = {"name": "ClipReward", "min_reward": 0.0, "max_reward": 1.0}
 HALVE: dict[str, Any] = {"name": "TransformReward", "func": lambda reward: 0.5 * reward}

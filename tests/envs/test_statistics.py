@@ -13,8 +13,8 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from tests.tasks import Clock, env_config
 
 from sac_lightning import ReplayDataModule
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig
-from sac_lightning.errors import ConfigError
 
 PREFIX = __name__.partition(".")[0]
 

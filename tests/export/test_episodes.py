@@ -9,11 +9,11 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tests.tasks import Clock
 
-from sac_lightning.collector import Collector
+from sac_lightning.collect.collector import Collector
 from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.export import Rows, episodes, read_rows
-from sac_lightning.module import SACModule
 from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.training.module import SACModule
 
 STEPS = 97
 

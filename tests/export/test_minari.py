@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from tests.cli.conftest import Command, everything, told
 from tests.export.conftest import RUNS
 
-from sac_lightning.module import SACModule
 from sac_lightning.spaces import Array
+from sac_lightning.training.module import SACModule
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminated")
 

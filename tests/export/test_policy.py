@@ -17,8 +17,8 @@ from tests.export.conftest import OWN, RUNS
 from sac_lightning import export
 from sac_lightning.cli.export import command
 from sac_lightning.heads.auto import PREFERRED
-from sac_lightning.module import SACModule
 from sac_lightning.spaces import Array, BoxAction
+from sac_lightning.training.module import SACModule
 
 FORMATS = {"torch": "pt2", "onnx": "onnx"}
 Outside = dict[tuple[str, str], dict[str, Array]]

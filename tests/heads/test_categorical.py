@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sac_lightning import ConfigError
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import Categorical
-from sac_lightning.seeding import torch_generator
 
 NO_NOISE = torch.zeros(1, 0)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sac_lightning import ConfigError
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import Categorical, Hybrid, TanhNormal
-from sac_lightning.seeding import torch_generator
 
 HEAD = Hybrid(3, 2)
 FEATURES = torch.randn(5, HEAD.feature_size, generator=torch_generator(0))

@@ -11,9 +11,9 @@ from scipy import stats
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import MultiCategorical, SampledMultiCategorical
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import MultiDiscreteAction
 
 SIZES = (2, 3, 2)

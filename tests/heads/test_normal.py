@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import Normal
-from sac_lightning.seeding import torch_generator
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,9 +11,9 @@ from scipy import stats
 from torch import Tensor
 
 from sac_lightning import ConfigError
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import TanhNormal
 from sac_lightning.heads.gaussian import log_one_minus_tanh_squared
-from sac_lightning.seeding import torch_generator
 
 HEAD = TanhNormal(1)
 

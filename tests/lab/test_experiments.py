@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.heads import TanhNormal
 from sac_lightning.lab import EXPERIMENTS, gradients, old_data, squashed, targets, thermostat, two_peaks
@@ -18,7 +17,8 @@ from sac_lightning.lab.agents import train
 from sac_lightning.lab.experiment import Experiment, Job
 from sac_lightning.lab.runner import JobFailed, run
 from sac_lightning.lab.table import Table
-from sac_lightning.module import SACModule
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import SACModule
 
 BY_LETTER = {each.letter: each for each in EXPERIMENTS}
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from sac_lightning import EnvConfig, SACModule
-from sac_lightning.evaluation import Evaluator
+from sac_lightning.collect.evaluation import Evaluator
 
 ROOT = Path(__file__).parents[2]
 EPISODES = range(10_000, 10_100)

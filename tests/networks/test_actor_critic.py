@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import ActionHead, Categorical, TanhNormal
 from sac_lightning.networks import Actor, Critic, Mlp, Polyak, ScalarValue
 from sac_lightning.networks.encoder import FlatObs
 from sac_lightning.optim import Adam
-from sac_lightning.seeding import torch_generator
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import WeightedActions
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.networks import (
     BatchNorm,
     CategoricalValue,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.report.folders import AUTO, FIXED, config
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.report.curves import Curves
 from sac_lightning.report.grouping import Grouping, group_runs
 from sac_lightning.report.options import option_names

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.report.folders import config, make_run, metrics
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.report.curves import ALPHA, SCORE, read_curves
 from sac_lightning.report.reading import read_runs
 

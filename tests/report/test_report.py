@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.report.folders import AUTO, FIXED, config, make_run, metrics, scored
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.report import option_names, write_report
 
 FIGURES = ("learning_curve", "final_score", "area", "improvement", "alpha", "entropy")

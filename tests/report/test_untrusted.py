@@ -8,7 +8,7 @@ import pytest
 from tests.report.folders import config, make_run, metrics, scored
 from tests.report.test_report import Reader
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.lab.page import LANGUAGES, Section, page
 from sac_lightning.lab.story import Story
 from sac_lightning.report import write_report

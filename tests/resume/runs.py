@@ -14,13 +14,13 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.callbacks import AtomicCheckpointIO, BestCheckpoint, GracefulStop, LastCheckpoint
-from sac_lightning.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.core.rng import seed_global_rng
 from sac_lightning.entropy import TemperatureRule
-from sac_lightning.loggers import MetricsCSV
 from sac_lightning.optim import Adam
 from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.rng import seed_global_rng
+from sac_lightning.training.callbacks import AtomicCheckpointIO, BestCheckpoint, GracefulStop, LastCheckpoint
+from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.training.loggers import MetricsCSV
 
 QUIET = {
     "accelerator": "cpu",

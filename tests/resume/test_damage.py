@@ -12,8 +12,8 @@ import pytest
 import torch
 from commands import Server, everything, summary, told
 
-from sac_lightning.checkpoint import journal_manifest, read_checkpoint
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.files import DamagedFile
+from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 
 
 class Program:

@@ -9,7 +9,7 @@ import pytest
 from commands import TINY, Server, everything, start, summary, told
 from runs import metric_rows
 
-from sac_lightning.checkpoint import read_checkpoint
+from sac_lightning.training.checkpoint import read_checkpoint
 
 STOP = "+callbacks.stop={_target_: stop_at.Stop, env_steps: 100}"
 ALLOWED = "allowed_prefixes=[stop_at]"  # what a run folder names is allowed on each command line

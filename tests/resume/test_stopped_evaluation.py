@@ -9,7 +9,7 @@ from commands import TINY, Fit, Server, start, summary
 from evaluating import Judge, StopInEvaluation
 from runs import Run, StopAt, differences, left_behind, metric_rows
 
-from sac_lightning.checkpoint import read_checkpoint
+from sac_lightning.training.checkpoint import read_checkpoint
 
 # Cells without a time limit; the mode of an untrained policy walks against a wall for ever.
 ENDLESS = ("env=gym", "env.id=CliffWalking-v1", "hydra.run.dir=run")
@@ -142,6 +142,6 @@ def test_a_run_from_before_the_key_keeps_its_evaluation_seeds(run: Path, server:
     config.write_text("".join(line for line in lines if not line.startswith(gone)))
     ended = server.train(f"resume={run}", "total_env_steps=180", cwd=run.parent)
     assert ended.code == 0, ended.err
-    from sac_lightning.seeding import Streams
+    from sac_lightning.core.seeding import Streams
 
     assert f"eval_seed: {Streams.of(4).evaluation}" in config.read_text()

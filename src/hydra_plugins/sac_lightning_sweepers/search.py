@@ -22,7 +22,7 @@ class OptunaSweeper(Sweeper):
         """Run the trials. Raises SweepEnded if none of them came to an end."""
         # Hydra imports this module for every command, and for other programs too.
         from sac_lightning.cli.sweep import Multirun
-        from sac_lightning.errors import ConfigError
+        from sac_lightning.core.errors import ConfigError
 
         if find_spec("optuna") is None:
             told = 'needs Optuna, which is not installed: pip install "sac-lightning[optuna]"'

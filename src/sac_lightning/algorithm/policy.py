@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.finite import check_action, first_unusable
+from sac_lightning.core.finite import check_action, first_unusable
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from sac_lightning.errors import ConfigError, as_whole, number, whole
+from sac_lightning.core.errors import ConfigError, as_whole, number, whole
 
 PLAIN = (bool, int, float, str, list, dict, type(None))
 TESTS: dict[Any, Callable[[Any], bool]] = {

@@ -9,20 +9,20 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from sac_lightning.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
-from sac_lightning.checks import PRECISIONS, check_log_every
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.targets import check_targets
 from sac_lightning.cli.values import allowed_packages, check_values, make_whole
-from sac_lightning.datamodule import ReplayDataModule
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import TemperatureRule, entropy_setting
 from sac_lightning.envs import EnvConfig, declared_action
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.hardware import resolve_compile, resolve_device, resolve_threads
-from sac_lightning.module import SACModule
 from sac_lightning.networks import ActorConfig, CriticConfig, ObsNormalization, RewardNormalization
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
+from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
+from sac_lightning.training.checks import PRECISIONS, check_log_every
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import SACModule
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError, as_whole, require, whole
-from sac_lightning.files import check_no_links
+from sac_lightning.core.errors import ConfigError, as_whole, require, whole
+from sac_lightning.core.files import check_no_links
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sac_lightning.algorithm.policy import Policy
+    from sac_lightning.collect.evaluation import Evaluation
     from sac_lightning.envs import EnvConfig
-    from sac_lightning.evaluation import Evaluation
-    from sac_lightning.module import SACModule
+    from sac_lightning.training.module import SACModule
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.core.finite import NotFiniteError
     from sac_lightning.envs import EnvError
-    from sac_lightning.finite import NotFiniteError
 
     _check(cfg)
     run = Run.at(str(cfg.run))
@@ -104,7 +104,7 @@ def _check(cfg: "DictConfig") -> None:
     for key in ("episodes", "envs"):
         require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
     require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
-    from sac_lightning.evaluation import check_max_steps
+    from sac_lightning.collect.evaluation import check_max_steps
 
     check_max_steps("max_steps", cfg.max_steps)
     for key in ("deterministic", "video"):
@@ -166,7 +166,7 @@ class Run:
     @property
     def max_steps(self) -> int | None:
         """The run's `eval_max_steps`. Raises ConfigError where its config.yaml has none that can be used."""
-        from sac_lightning.evaluation import check_max_steps
+        from sac_lightning.collect.evaluation import check_max_steps
 
         value = self.config.get("eval_max_steps")
         check_max_steps("max_steps", value)
@@ -187,10 +187,10 @@ class Run:
 
 def load(path: Path, told: str, device: str) -> "SACModule":
     """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
-    from sac_lightning.files import DamagedFile
-    from sac_lightning.finite import NotFiniteError
-    from sac_lightning.hardware import resolve_device
-    from sac_lightning.module import SACModule
+    from sac_lightning.core.files import DamagedFile
+    from sac_lightning.core.finite import NotFiniteError
+    from sac_lightning.core.hardware import resolve_device
+    from sac_lightning.training.module import SACModule
 
     place = resolve_device(device)
     try:
@@ -214,8 +214,8 @@ def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> boo
 
     Raises ConfigError unless the checkpoint was trained on spaces like those of the env.
     """
+    from sac_lightning.collect.evaluation import has_time_limit
     from sac_lightning.envs import action_spec, obs_spec
-    from sac_lightning.evaluation import has_time_limit
 
     probe = env.build()
     try:
@@ -234,7 +234,7 @@ def check_spaces(module: "SACModule", env: "EnvConfig", checkpoint: Path) -> boo
 
 
 def _warn_of_no_limit(env_id: str) -> None:
-    from sac_lightning.evaluation import NO_TIME_LIMIT
+    from sac_lightning.collect.evaluation import NO_TIME_LIMIT
 
     print(f"warning: {NO_TIME_LIMIT % (env_id, 'max_steps=1000')}", file=sys.stderr)
 
@@ -243,7 +243,7 @@ def evaluate(
     build: Callable[[], Any], policy: "Policy", seeds: range, envs: int = 10, max_steps: int | None = None
 ) -> "Evaluation":
     """One episode for each seed, `envs` at once at most; the envs are closed afterwards."""
-    from sac_lightning.evaluation import Evaluator
+    from sac_lightning.collect.evaluation import Evaluator
 
     evaluator = Evaluator(build, seeds, envs, max_steps)
     try:
@@ -256,7 +256,7 @@ def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
     if cfg.deterministic:
         return module.policy
     from sac_lightning.algorithm.policy import SampledPolicy
-    from sac_lightning.seeding import torch_generator
+    from sac_lightning.core.seeding import torch_generator
 
     policy = module.policy
     generator = torch_generator(cfg.seed, policy.device)
@@ -264,7 +264,7 @@ def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
 
 
 def _recorder(env: "EnvConfig", path: Path, max_steps: int | None) -> "Callable[[Policy, int], None]":
-    from sac_lightning.video import check_video, film
+    from sac_lightning.training.video import check_video, film
 
     check_video(env)
     return partial(film, env, path, max_steps=max_steps)
@@ -290,7 +290,7 @@ def statistics(result: "Evaluation") -> dict[str, Any]:
 
 def _write(path: Path, summary: dict[str, Any]) -> None:
     from sac_lightning.cli.rundir import versions
-    from sac_lightning.files import write_json
+    from sac_lightning.core.files import write_json
 
     write_json(path, {**summary, "versions": versions()})
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sac_lightning.cli.evaluate import Run, load
 from sac_lightning.cli.mistakes import tell_mistake
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import DamagedFile
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -71,7 +71,7 @@ def need(kind: str) -> None:
 
 def _policy(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
     from sac_lightning import export
-    from sac_lightning.files import write_atomically
+    from sac_lightning.core.files import write_atomically
 
     require(not out.is_dir(), "out", out, "is a folder: name a file")
     module = load(checkpoint, str(cfg.checkpoint), "cpu")
@@ -131,7 +131,7 @@ def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
 
 
 def _replay_state(checkpoint: Path) -> Any:
-    from sac_lightning.checkpoint import read_checkpoint
+    from sac_lightning.training.checkpoint import read_checkpoint
 
     state = read_checkpoint(checkpoint).get("ReplayDataModule")
     if not isinstance(state, dict) or not state.get("journal"):

@@ -6,7 +6,7 @@ from sac_lightning.cli.results import JobResult, tell, worst
 from sac_lightning.cli.status import DONE, SweepEnded
 from sac_lightning.cli.sweep import Multirun, combinations
 from sac_lightning.cli.sweepfolder import told_apart
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 
 def run_grid(multirun: Multirun, arguments: list[str]) -> list[dict[str, Any]]:

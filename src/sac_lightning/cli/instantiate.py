@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.annotations import check_annotations
 from sac_lightning.cli.targets import kind_of
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.core.errors import ConfigError, require
 
 # Groups and keys that others refer to: their own constructors name them in full.
 PARTS = ("encoder", "torso", "optimizer", "value_head", "pessimism", "target_network")

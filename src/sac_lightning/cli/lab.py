@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.status import INTERRUPTED, MISTAKE
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

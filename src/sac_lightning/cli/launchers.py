@@ -5,7 +5,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 SLURM = "SlurmLauncher"
 POOLS = ("JoblibLauncher", "RayLauncher")

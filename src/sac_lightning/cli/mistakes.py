@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sac_lightning.cli.status import MISTAKE
-from sac_lightning.errors import ConfigError, did_you_mean
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.errors import ConfigError, did_you_mean
+from sac_lightning.core.files import DamagedFile
 
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import config_dir, hydra_command
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -10,16 +10,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from sac_lightning.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.saved import check_saved, read_saved
 from sac_lightning.cli.values import allowed_packages
-from sac_lightning.datamodule import ReplayDataModule
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import DamagedFile, check_no_links
-from sac_lightning.module import CHECKPOINT_KEY
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import DamagedFile, check_no_links
+from sac_lightning.core.seeding import Streams
 from sac_lightning.replay import Journal
-from sac_lightning.seeding import Streams
+from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import CHECKPOINT_KEY
 
 # What may differ: how far to go, where, and how the run is watched.
 FREE = ("resume", "total_env_steps", "eval_max_steps", "device", "logger", "callbacks", "trainer")

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sac_lightning.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.cli.assemble import Plan
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
 from sac_lightning.cli.tracking import hyperparameters
-from sac_lightning.files import DamagedFile
-from sac_lightning.loggers import EnvStepWandbLogger, MetricsCSV
-from sac_lightning.module import SACModule
-from sac_lightning.rng import seed_global_rng
-from sac_lightning.seeding import Streams
+from sac_lightning.core.files import DamagedFile
+from sac_lightning.core.rng import seed_global_rng
+from sac_lightning.core.seeding import Streams
+from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
+from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
+from sac_lightning.training.module import SACModule
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from rich.logging import RichHandler
 from typing_extensions import override
 
 from sac_lightning.cli.status import ENDED
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import no_link, write_atomically, write_json
-from sac_lightning.locking import NAME as LOCK
-from sac_lightning.locking import FolderInUse, FolderLock
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import no_link, write_atomically, write_json
+from sac_lightning.core.locking import NAME as LOCK
+from sac_lightning.core.locking import FolderInUse, FolderLock
 
 TOLD_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
 LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")

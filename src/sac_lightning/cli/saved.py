@@ -13,9 +13,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.targets import check_target, is_under, kind_of
-from sac_lightning.errors import ConfigError
-from sac_lightning.files import DamagedFile
-from sac_lightning.yaml_text import LOADER, read_yaml_text
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.files import DamagedFile
+from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 
 OURS = "sac_lightning"
 # Of Lightning's loggers those that write files; the others send to a server that the file would name.

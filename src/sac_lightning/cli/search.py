@@ -13,8 +13,8 @@ from sac_lightning.cli.status import DONE, FAILED, SweepEnded
 from sac_lightning.cli.study import Study
 from sac_lightning.cli.sweep import Multirun
 from sac_lightning.cli.sweepfolder import SweepFolder, told_apart
-from sac_lightning.errors import as_whole, did_you_mean, require, whole
-from sac_lightning.files import write_json
+from sac_lightning.core.errors import as_whole, did_you_mean, require, whole
+from sac_lightning.core.files import write_json
 
 # The numbers of summary.json.
 MEASURES = (

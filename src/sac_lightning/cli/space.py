@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.core.errors import ConfigError, require
 
 
 @dataclass(frozen=True)

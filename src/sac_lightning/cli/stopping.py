@@ -15,7 +15,7 @@ from types import FrameType
 
 import psutil
 
-from sac_lightning.files import no_link
+from sac_lightning.core.files import no_link
 
 NAME = ".interrupted"
 SECONDS_BETWEEN_LOOKS = 0.2

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sac_lightning.cli.paths import quoted
 from sac_lightning.cli.space import Space
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.files import DamagedFile
 
 NAME = "search"
 STATES = {"done": TrialState.COMPLETE, "failed": TrialState.FAIL, "pruned": TrialState.PRUNED}
@@ -58,7 +58,7 @@ class Study:
 
     def pruning(self, number: int) -> list[str]:
         """The arguments that let a trial compare itself with the others."""
-        target = "_target_:sac_lightning.callbacks.TrialPruner"
+        target = "_target_:sac_lightning.training.callbacks.TrialPruner"
         return [f"+callbacks.pruner={{{target},journal:{quoted(str(self.journal))},trial:{number}}}"]
 
     def tell(self, number: int, how: str, value: float | None) -> None:

@@ -21,9 +21,9 @@ from sac_lightning.cli.paths import quoted
 from sac_lightning.cli.status import DONE, FAILED, MISTAKE
 from sac_lightning.cli.stopping import Interruption
 from sac_lightning.cli.sweepfolder import SweepFolder, told_apart
-from sac_lightning.errors import ConfigError, as_whole, require, whole
-from sac_lightning.files import write_atomically
-from sac_lightning.hardware import resolve_threads
+from sac_lightning.core.errors import ConfigError, as_whole, require, whole
+from sac_lightning.core.files import write_atomically
+from sac_lightning.core.hardware import resolve_threads
 
 Jobs = Sequence[Sequence[str]]
 # Overrides that a sweep adds to its jobs.

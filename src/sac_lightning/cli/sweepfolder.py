@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import write_json
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import write_json
 
 # How jobs are run and watched does not make them another sweep.
 ASIDE = ("sweep.", "launcher=", "threads=", "logger", "callbacks", "trainer", "hydra")

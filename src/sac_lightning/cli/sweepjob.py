@@ -18,8 +18,8 @@ from sac_lightning.cli.rundir import RunDirectory, portable
 from sac_lightning.cli.saved import read_saved
 from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED, MISTAKE
 from sac_lightning.cli.stopping import told_to_stop
-from sac_lightning.errors import ConfigError
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.files import DamagedFile
 
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
 ASIDE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads", "allowed_prefixes"}

@@ -14,9 +14,9 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
 from sac_lightning.envs import EnvConfig
-from sac_lightning.errors import ConfigError
 from sac_lightning.heads import ActionHead
 from sac_lightning.networks import (
     ActorConfig,

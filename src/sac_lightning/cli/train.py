@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.mistakes import no_option, tell_mistake
 from sac_lightning.cli.status import INTERRUPTED, SweepEnded
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import DamagedFile
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

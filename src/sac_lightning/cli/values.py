@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sac_lightning.errors import as_whole, names_path, number, require, whole
+from sac_lightning.core.errors import as_whole, names_path, number, require, whole
 
 
 class Rule(NamedTuple):

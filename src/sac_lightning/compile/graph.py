@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sac_lightning.rng import global_rng_state, restore_global_rng, same_rng_state
+from sac_lightning.core.rng import global_rng_state, restore_global_rng, same_rng_state
 
 Function = Callable[..., Sequence[Tensor]]
-# Sizes are not checked. All intermediate results lie in one block of memory, so their place does not depend on
-# what the process allocated before.
+# Sizes are not checked. All intermediate results lie in one block of memory, so their place does not depend
+# on what the process allocated before.
 _SETTINGS = {"size_asserts": False, "alignment_asserts": False, "memory_planning": True}
 COMPARED_FROM = 64  # numbers of a tensor
 _FROM_CPP = {**_SETTINGS, "cpp_wrapper": True}

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule, dims
-from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
 

@@ -2,8 +2,8 @@
 
 import math
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule
-from sac_lightning.errors import ConfigError
 from sac_lightning.heads.base import ActionHead
 
 NEAR = 0.02  # of the interval's width: where α is still finite but far larger or smaller than usual

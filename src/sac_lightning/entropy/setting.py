@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sac_lightning.core.errors import require
 from sac_lightning.entropy.reachable import check_rule
 from sac_lightning.entropy.target_entropy import TargetEntropyRule
 from sac_lightning.entropy.temperature import TemperatureRule
-from sac_lightning.errors import require
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.spaces import ActionSpec
 

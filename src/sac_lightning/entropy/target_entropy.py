@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from sac_lightning.errors import ConfigError, number, require
+from sac_lightning.core.errors import ConfigError, number, require
+from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
-from sac_lightning.spec import Described
 from sac_lightning.types import Scalar
 
 KEY = "target_entropy"

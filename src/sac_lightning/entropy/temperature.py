@@ -16,12 +16,12 @@ from typing_extensions import override
 
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.losses import LossForm
+from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.spec import Described
 from sac_lightning.entropy.shape import SHAPES, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
-from sac_lightning.errors import ConfigError, as_whole, number, require, whole
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.optim import Adam, check_lr
-from sac_lightning.spec import Described
 from sac_lightning.types import Alpha, Scalar
 
 CriticAlpha = Literal["same", "fixed", "none"]

@@ -14,7 +14,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id
 from gymnasium.error import DependencyNotInstalled
 
-from sac_lightning.errors import ConfigError, did_you_mean, require
+from sac_lightning.core.errors import ConfigError, did_you_mean, require
 
 logger = logging.getLogger(__name__)
 

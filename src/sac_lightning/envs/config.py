@@ -8,6 +8,7 @@ import gymnasium as gym
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import TimeLimit
 
+from sac_lightning.core.errors import ConfigError, as_whole, did_you_mean, require, whole
 from sac_lightning.envs.catalogue import (
     check_id,
     check_installed,
@@ -27,7 +28,6 @@ from sac_lightning.envs.spaces import check_declared, declared_action
 from sac_lightning.envs.statistics import refuse_statistics
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
 from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
-from sac_lightning.errors import ConfigError, as_whole, did_you_mean, require, whole
 
 Env = gym.Env[Any, Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs.config import EnvConfig
-from sac_lightning.errors import ConfigError
 
 
 def env_config(env: Any) -> EnvConfig:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
-from sac_lightning.finite import first_unusable
+from sac_lightning.core.finite import first_unusable
 
 Array = npt.NDArray[Any]
 Step = tuple[Array, Array, Array, Array, dict[str, Any]]

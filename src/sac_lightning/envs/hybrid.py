@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 Env = gym.Env[Any, Any]
 Array = npt.NDArray[Any]

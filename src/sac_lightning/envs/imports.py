@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 ALWAYS = ("gymnasium", "sac_lightning")
 

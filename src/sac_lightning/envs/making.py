@@ -5,8 +5,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs.guard import EnvError
-from sac_lightning.errors import ConfigError
 
 Env = gym.Env[Any, Any]
 

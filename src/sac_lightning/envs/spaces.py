@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from sac_lightning.core.errors import ConfigError, as_whole, require
 from sac_lightning.envs.hybrid import WIDEST, ChoiceAndNumbers
-from sac_lightning.errors import ConfigError, as_whole, require
 from sac_lightning.spaces import (
     ActionSpec,
     BoxAction,

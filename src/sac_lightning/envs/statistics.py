@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, vector
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 NORMALIZING = (
     NormalizeObservation,

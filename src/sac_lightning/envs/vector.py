@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError, GuardEnv
 from sac_lightning.envs.making import made
 from sac_lightning.envs.same_process import SameProcessEnvs
-from sac_lightning.envs.state_worker import ResumableEnv
+from sac_lightning.envs.snapshot.worker import ResumableEnv
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
 VECTORIZATION = ("sync", "async")

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import FlattenObservation
 
+from sac_lightning.core.errors import ConfigError, did_you_mean
 from sac_lightning.envs.imports import allowed_import
 from sac_lightning.envs.statistics import refuse_normalization, refuse_statistics
-from sac_lightning.errors import ConfigError, did_you_mean
 
 KEY = "env.wrappers"
 Env = gym.Env[Any, Any]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sac_lightning.errors import ConfigError, require
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import DamagedFile, sync_directory
 from sac_lightning.export.episodes import Episode, Rows
-from sac_lightning.files import DamagedFile, sync_directory
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.spaces import (
     ActionSpec,

@@ -12,7 +12,7 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.export.check import Run
 from sac_lightning.export.graph import PolicyGraph
 from sac_lightning.spaces import Array

@@ -1,6 +1,6 @@
 """The head that an action space asks for."""
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.discrete import Categorical, MultiCategorical, SampledMultiCategorical
 from sac_lightning.heads.gaussian import Normal, TanhNormal

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ActionSpec
-from sac_lightning.spec import Described
 from sac_lightning.types import Scalar, WeightedActions
 
 

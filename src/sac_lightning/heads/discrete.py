@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.spaces import ActionSpec, DiscreteAction, MultiDiscreteAction
 from sac_lightning.types import WeightedActions

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
 from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.spaces import ActionSpec, BoxAction
 from sac_lightning.types import Scalar, WeightedActions

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.heads.base import ActionHead, Interval
 from sac_lightning.heads.discrete import gumbel_argmax, one_hot
 from sac_lightning.heads.gaussian import LOG_2, LOG_STD_MAX, LOG_STD_MIN, TanhNormal

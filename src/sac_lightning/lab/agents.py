@@ -11,13 +11,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
-from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import ActionHead
-from sac_lightning.module import SACModule
 from sac_lightning.networks import ActorConfig, CriticConfig, Polyak
 from sac_lightning.replay import ReplayBuffer
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import SACModule
 
 EVALUATIONS = 10
 

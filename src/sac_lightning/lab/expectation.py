@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.envs import EnvConfig
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, Trained, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
-from sac_lightning.seeding import torch_generator
 
 TOTAL = 2_500
 STATES, BATCH = 2_048, 128

@@ -8,11 +8,11 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import TanhNormal
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
-from sac_lightning.seeding import torch_generator
 
 MEAN, STD, BEST = 0.2, 0.5, 0.6
 SIZES = (1, 2, 4, 8, 16, 32)

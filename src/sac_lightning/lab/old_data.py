@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.recipes import pendulum
 from sac_lightning.lab.table import Table
-from sac_lightning.module import SACModule
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import SACModule
 
 SEEDS = 3
 NEWEST = 250

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from sac_lightning.files import write_atomically
+from sac_lightning.core.files import write_atomically
 from sac_lightning.lab.experiment import Experiment
 from sac_lightning.lab.page import LANGUAGES, Section, page
 from sac_lightning.lab.quoted import Known, fill_document, fill_story, read_numbers, write_numbers

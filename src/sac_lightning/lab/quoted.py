@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sac_lightning.errors import ConfigError
-from sac_lightning.files import write_atomically
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.files import write_atomically
 from sac_lightning.lab.table import Table
 
 Known = Mapping[str, float]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_lightning.files import write_atomically
+from sac_lightning.core.files import write_atomically
 
 Row = Mapping[str, float | str]
 Column = NDArray[np.float64]

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
-from sac_lightning.datamodule import ReplayDataModule
 from sac_lightning.entropy import LearnedTemperature, MaxRatio
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import Categorical
@@ -14,7 +13,8 @@ from sac_lightning.lab import canvas as c
 from sac_lightning.lab.agents import Recipe, train
 from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
 from sac_lightning.lab.table import Table
-from sac_lightning.module import SACModule
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.module import SACModule
 from sac_lightning.types import WeightedActions
 
 TOTAL = 8_000

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.errors import as_whole, require, whole
+from sac_lightning.core.errors import as_whole, require, whole
+from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks.encoder import Encoder, Flat
 from sac_lightning.networks.ensemble import EnsembleLinear, add_bias
@@ -18,7 +19,6 @@ from sac_lightning.networks.torso import Mlp, Torso
 from sac_lightning.networks.value_head import ScalarValue, ValueHead
 from sac_lightning.optim import Adam, check_lr
 from sac_lightning.spaces import ObsSpec
-from sac_lightning.spec import Described
 from sac_lightning.types import WeightedActions
 
 

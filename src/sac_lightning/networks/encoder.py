@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.errors import ConfigError, require, whole
+from sac_lightning.core.errors import ConfigError, require, whole
+from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ObsSpec
-from sac_lightning.spec import Described
 
 
 class Encoder(Described):

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
+from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ObsSpec
-from sac_lightning.spec import Described
 
 
 class RunningStatistics(nn.Module):

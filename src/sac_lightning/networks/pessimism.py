@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from sac_lightning.spec import Described
+from sac_lightning.core.spec import Described
 
 
 class Pessimism(Described):

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.errors import number, require
-from sac_lightning.spec import Described
+from sac_lightning.core.errors import number, require
+from sac_lightning.core.spec import Described
 
 
 class TargetNetwork(Described):

@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
+from sac_lightning.core.spec import Described
 from sac_lightning.networks.ensemble import (
     ACTIVATIONS,
     EnsembleBatchNorm,
     EnsembleLayerNorm,
     EnsembleLinear,
 )
-from sac_lightning.spec import Described
 
 
 class Torso(Described):

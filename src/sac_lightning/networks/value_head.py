@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
-from sac_lightning.errors import number, require, whole
+from sac_lightning.core.errors import number, require, whole
+from sac_lightning.core.spec import Described
 from sac_lightning.networks.pessimism import Pessimism
-from sac_lightning.spec import Described
 from sac_lightning.types import Alpha, Scalar, WeightedActions
 
 LARGEST_RETURN = 1e9  # of a bin

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from sac_lightning.errors import ConfigError, number, require
-from sac_lightning.spec import Described
+from sac_lightning.core.errors import ConfigError, number, require
+from sac_lightning.core.spec import Described
 
 LARGEST_NORM = 1e9  # a clip that no gradient reaches
 SCHEDULES = ("linear", "cosine")

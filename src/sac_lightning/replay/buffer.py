@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.errors import ConfigError, as_whole, number, require, whole
-from sac_lightning.seeding import continue_generator
+from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.seeding import continue_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 

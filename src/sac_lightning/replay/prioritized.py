@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.errors import number, require, whole
+from sac_lightning.core.errors import number, require, whole
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
 from sac_lightning.spaces import Array
 

@@ -5,7 +5,7 @@ import math
 import psutil
 import torch
 
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 GIB = 1024**3

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from sac_lightning.plots import INK, MUTED, log_axis
+from sac_lightning.core.plots import INK, MUTED, log_axis
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET
 from sac_lightning.report.look import MARKERS, SERIES, drawn, legend, panel
 from sac_lightning.report.results import EnvResult, GroupResult

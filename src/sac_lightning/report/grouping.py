@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_lightning.errors import ConfigError, did_you_mean
+from sac_lightning.core.errors import ConfigError, did_you_mean
 from sac_lightning.report.differences import (
     ABSENT,
     Difference,

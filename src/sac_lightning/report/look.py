@@ -15,8 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sac_lightning.files import write_atomically
-from sac_lightning.plots import GRID, INK, MUTED, STYLE
+from sac_lightning.core.files import write_atomically
+from sac_lightning.core.plots import GRID, INK, MUTED, STYLE
 
 # Okabe and Ito's, without the yellow that is lost on white, and one violet; for dark pages, lighter ones.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b4c9a")

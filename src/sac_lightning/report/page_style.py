@@ -1,6 +1,6 @@
 """The page's style sheet: light and dark by the reader's own setting, one column on a phone."""
 
-from sac_lightning.plots import GRID, INK
+from sac_lightning.core.plots import GRID, INK
 from sac_lightning.report.look import EDGE, SERIES, SERIES_ON_DARK
 
 

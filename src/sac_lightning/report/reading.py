@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from sac_lightning.errors import ConfigError
-from sac_lightning.files import DamagedFile
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.files import DamagedFile
+from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 from sac_lightning.report.curves import NO_CURVES, Curves, read_curves
-from sac_lightning.yaml_text import LOADER, read_yaml_text
 
 MARKS = frozenset({"config.yaml", "summary.json", "metrics.csv", "train.log"})
 DONE, FAILED, PRUNED, UNFINISHED = "done", "failed", "pruned", "unfinished"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sac_lightning.errors import ConfigError
-from sac_lightning.plots import episodes
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.plots import episodes
 from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
 from sac_lightning.report.differences import Options
 from sac_lightning.report.grouping import Group, Grouping, group_runs

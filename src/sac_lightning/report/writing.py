@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sac_lightning.errors import ConfigError, require
-from sac_lightning.files import write_atomically
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.files import write_atomically
 from sac_lightning.report.differences import Options
 from sac_lightning.report.figures import figures
 from sac_lightning.report.look import drawn, save_png, svg

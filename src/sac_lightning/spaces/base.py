@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sac_lightning.spec import Described
+from sac_lightning.core.spec import Described
 
 Array = npt.NDArray[Any]
 

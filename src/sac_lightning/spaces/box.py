@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.spaces.base import ActionSpec, Array
 
 LOW, HIGH = np.float32(-1.0), np.float32(1.0)

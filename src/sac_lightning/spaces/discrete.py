@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.spaces.base import ActionSpec, Array
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.spaces.base import ActionSpec, Array
 from sac_lightning.spaces.box import BoxAction
 from sac_lightning.spaces.multi_discrete import one_hot

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sac_lightning.errors import require
+from sac_lightning.core.errors import require
 from sac_lightning.spaces.base import ActionSpec, Array
 
 ENUMERABLE = 256  # a critic of more values than a hidden layer has numbers would do more work, not less

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.run import trainer_of
 from sac_lightning.cli.train import config_dir
-from sac_lightning.errors import ConfigError
+from sac_lightning.core.errors import ConfigError
 
 ODD: tuple[Any, ...] = (
     *(-1, 0, 1.5, 1e30, math.nan, math.inf),

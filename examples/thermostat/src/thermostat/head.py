@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
 from sac_lightning.heads import TanhNormal
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from sac_lightning.errors import require, whole
+from sac_lightning.core.errors import require, whole
 from sac_lightning.optim import Adam
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
 from sac_lightning.networks import Mean, Min, Pessimism
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sac_lightning.errors import require, whole
+from sac_lightning.core.errors import require, whole
 from sac_lightning.replay import BatchIndex, ReplayBuffer
 
 

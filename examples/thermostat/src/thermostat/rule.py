@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sac_lightning.core.errors import number, require, whole
 from sac_lightning.entropy import TemperatureRule
-from sac_lightning.errors import number, require, whole
 
 
 @dataclass(frozen=True)

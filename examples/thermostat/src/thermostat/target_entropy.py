@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from sac_lightning.core.errors import ConfigError, number, require
 from sac_lightning.entropy import TargetEntropyRule
-from sac_lightning.errors import ConfigError, number, require
 from sac_lightning.heads import ActionHead
 
 

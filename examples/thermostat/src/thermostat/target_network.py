@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sac_lightning.errors import number, require
+from sac_lightning.core.errors import number, require
 from sac_lightning.networks import TargetNetwork
 
 

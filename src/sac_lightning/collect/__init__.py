@@ -1,0 +1,1 @@
+"""Collecting transitions from envs, and evaluating policies in them."""

@@ -1,0 +1,162 @@
+"""Envs, collector and replay buffer as one thing that can be saved and continued."""
+
+import logging
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sac_lightning.collect.collector import Collector
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.locking import FolderInUse, FolderLock
+from sac_lightning.core.seeding import Streams
+from sac_lightning.envs import EnvConfig
+from sac_lightning.envs.guard import CheckedVectorEnv
+from sac_lightning.envs.snapshot.state import Guarantee, capture, guarantee, obstacle, restore
+from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.spaces import ActionSpec, ObsSpec
+
+log = logging.getLogger(__name__)
+
+
+class Collection:
+    """What a run has gathered, and what gathers it.
+
+    With `journal_dir`, every `state_dict` first writes the new transitions there, so a state costs what
+    is new; without one a state holds no transitions and a run continued from it starts with an empty buffer.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig,
+        num_envs: int,
+        specs: tuple[ObsSpec, ActionSpec],
+        *,
+        replay: ReplayBuffer,
+        capacity: int,
+        learning_starts: int,
+        seed: int,
+        device: torch.device,
+        journal_dir: Path | None,
+        overlap: bool = False,
+    ) -> None:
+        obs, action = specs
+        streams = Streams.of(seed)
+        self._streams, self._device = streams, device
+        self._build_envs = partial(env.build_vector, num_envs)
+        self._lock = None if journal_dir is None else _locked(journal_dir)
+        self._open = True
+        self._left_at: dict[str, Any] | None = None  # the state in which `close` left the envs
+        self.envs: CheckedVectorEnv = self._build_envs()
+        # What resuming promises for these envs; asked now, for workers that have ended do not answer.
+        self.guarantee: Guarantee = guarantee(self.envs)
+        self.replay = replay
+        replay.allocate(capacity, obs, action, num_envs=num_envs, seed=streams.replay, device=device)
+        self.collector = Collector(
+            self.envs,
+            action,
+            self.replay,
+            env_seed=streams.env,
+            action_seed=streams.action,
+            learning_starts=learning_starts,
+            next_step_autoreset=env.autoreset == "next_step",
+            overlap=overlap,
+        )
+        self.journal = Journal(journal_dir) if journal_dir is not None else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data from which `load_state_dict` continues."""
+        return {
+            "collector": self.collector.state_dict(),  # first: it waits for a step that is under way
+            "envs": capture(self.envs),
+            "replay": self.replay.state_dict(),
+            "journal": None if self.journal is None else list(self.journal.save(self.replay)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`. Raises DamagedFile when the journal cannot be trusted."""
+        collector, envs = state["collector"], state["envs"]
+        if envs is not None:
+            restore(self.envs, envs)
+        else:
+            self._restart_episodes(collector["env_steps"])
+            log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
+        self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
+        self._load_replay(state["replay"], state["journal"])
+        if envs is None:
+            self.replay.end_episodes()
+
+    def _load_replay(self, replay: dict[str, Any], manifest: list[Any] | None) -> None:
+        if self.journal is None or manifest is None:
+            log.warning("the checkpoint has no replay journal: the buffer starts empty")
+            replay = self.replay.empty_state(replay)
+        else:
+            self.journal.load(self.replay, manifest, replay["added"])
+        self.replay.load_state_dict(replay)
+
+    def prune(self, kept: list[list[Any]]) -> None:
+        """Remove what no kept checkpoint needs: `kept` holds their journals' manifests."""
+        if self.journal is not None:
+            self.journal.prune(kept)
+
+    def close(self) -> None:
+        """Close the envs; `reopen` continues their episodes where their state can be saved."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self.collector.settle()
+            self._left_at = capture(self.envs)
+        except Exception as error:
+            log.warning("the envs' state could not be kept (%s): a later fit begins new episodes", error)
+        self.collector.close()
+        self.envs.close()
+        self._unlock()
+
+    def abandon(self) -> None:
+        """Give the envs up after an exception, which may have come in the middle of a step."""
+        if self._open:
+            self._open, self._left_at = False, None
+            self.collector.close(wait=False)
+            with suppress(Exception):
+                self.envs.abandon()
+            self._unlock()
+
+    def reopen(self) -> None:
+        """Make the envs anew for a later fit, unless they are still open."""
+        if self._open:
+            return
+        if self.journal is not None:
+            self._lock = _locked(self.journal.directory)
+        self.envs = self._build_envs()
+        self.collector.reopen(self.envs)
+        if self._left_at is not None:
+            self.envs.reset(seed=self._streams.env)
+            restore(self.envs, self._left_at)
+        else:
+            self._restart_episodes(self.collector.env_steps)
+            self.replay.end_episodes()
+        self._open, self._left_at = True, None
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _restart_episodes(self, env_steps: int) -> None:
+        # The first reset would play the run's first episode again; this seed belongs to this moment.
+        self.collector.restart_episodes(self._streams.env + env_steps)
+        self.envs.env_steps = env_steps
+
+
+def _locked(journal_dir: Path) -> FolderLock:
+    """The lock of a journal, while envs are open: two fits would prune each other's transitions."""
+    journal_dir.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(journal_dir)
+    try:
+        lock.acquire()
+    except FolderInUse:
+        told = "is in use by another fit: wait until it has ended, or name another folder"
+        raise ConfigError("journal_dir", journal_dir, told) from None
+    return lock

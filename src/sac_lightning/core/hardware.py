@@ -1,0 +1,77 @@
+"""What the machine has: devices, CPU threads, a compiler, an allocator."""
+
+import ctypes
+import logging
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from sac_lightning.core.errors import ConfigError, as_whole
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+# Of malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# Compiling takes 7 to 25 s and saves about 3 ms an update: a run must be long enough to win that back.
+WORTH_COMPILING = 8_000
+
+
+def resolve_device(device: str) -> "torch.device":
+    """`auto` is a GPU where there is one. Raises ConfigError for a device that is not here."""
+    import torch  # here, since a sweep counts its CPUs without it
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            "device", device, f"this machine has {torch.cuda.device_count()} CUDA devices; use cpu"
+        )
+    return chosen
+
+
+def resolve_threads(threads: int | str) -> int:
+    """`auto` is every CPU that this process may use."""
+    if threads == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = as_whole(threads)
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ConfigError("threads", threads, "must be auto or a whole number of at least 1")
+    return threads
+
+
+def resolve_compile(setting: bool | str, gradient_updates: int) -> bool:
+    """Whether to compile; without a compiler, one line says so and the answer is no."""
+    if not (isinstance(setting, bool) or setting == "auto"):
+        raise ConfigError("compile", setting, "must be auto, true or false")
+    if setting == "auto" and gradient_updates < WORTH_COMPILING:
+        return False
+    if setting and not has_compiler():
+        log.warning("compile=%s: no C++ compiler (g++ or clang++) was found, so the run is eager", setting)
+        return False
+    return bool(setting)
+
+
+def has_compiler() -> bool:
+    """Whether a C++ compiler is on the PATH, or named by CXX."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep blocks that it frees instead of handing them back to the system.
+
+    An eager update frees and allocates some dozen blocks of 100 kB to 1 MB. glibc returns those at once, and
+    the 900 page faults of getting them back cost 2 of 10 ms. Without glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(M_TRIM_THRESHOLD, 1 << 30)

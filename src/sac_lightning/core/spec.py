@@ -1,0 +1,84 @@
+"""Objects as plain data, so that a checkpoint holds numbers and names and never a program.
+
+`to_spec` writes a frozen dataclass as a dict with its class's bare name; `from_spec` looks that name up
+among the subclasses of a given base that are *already imported*. Nothing in a file can cause an import.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+from sac_lightning.core.errors import ConfigError, did_you_mean, require
+
+KIND = "kind"
+PlainSpec = dict[str, Any]
+
+
+class Described:
+    """Mixin of the frozen dataclasses that a checkpoint describes."""
+
+    @classmethod
+    def advice(cls, value: Any) -> str:
+        """What to write for `value`, which is no object of this class."""
+        return ", ".join(sorted(each.__name__ for each in _family(cls) if each is not cls)) or cls.__name__
+
+    @classmethod
+    def check(cls, key: str, value: Any) -> None:
+        """Raises ConfigError unless `value`, the argument `key`, is an object of this class."""
+        require(
+            isinstance(value, cls), key, value, f"must be an object of {cls.__name__}: {cls.advice(value)}"
+        )
+
+    def to_spec(self) -> PlainSpec:
+        """This object as a plain dict of numbers, strings, lists and dicts."""
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(cast(Any, self))}
+        return {KIND: type(self).__name__, **values}
+
+
+T = TypeVar("T", bound=Described)
+
+
+def from_spec(base: type[T], spec: "PlainSpec | T") -> T:
+    """The object that `spec` describes: an imported subclass of `base` (an object passes through).
+
+    Raises ConfigError when no imported class has that name: import your own class before loading.
+    """
+    if isinstance(spec, base):
+        return spec
+    if not isinstance(spec, Mapping):
+        told = f"is a {type(spec).__name__}; must be an object of {base.__name__}: {base.advice(spec)}"
+        raise ConfigError(base.__name__, spec, told)
+    plain: PlainSpec = dict(spec)
+    name = plain.pop(KIND, base.__name__)
+    known = {cls.__name__: cls for cls in _family(base)}
+    if name not in known:
+        raise ConfigError(
+            base.__name__,
+            name,
+            f"no such class is imported; known: {', '.join(sorted(known))}."
+            f"{did_you_mean(name, known)} Import the module that defines your own class first",
+        )
+    return known[name](**{key: _object(value) for key, value in plain.items()})
+
+
+def _family(base: type[T]) -> list[type[T]]:
+    children = [grandchild for child in base.__subclasses__() for grandchild in _family(child)]
+    return [base, *children]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Described):
+        return value.to_spec()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, dict) and KIND in value:
+        return from_spec(Described, value)
+    if isinstance(value, list):
+        return tuple(_object(item) for item in value)
+    return value

@@ -1,0 +1,51 @@
+"""The YAML of a run's folder, which may come from anybody: small, and without what makes it grow."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sac_lightning.core.files import DamagedFile
+
+MOST_BYTES = 1 << 20  # a config has some 4 kB
+MOST_LEVELS = 50
+LOADER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # ten times faster, where PyYAML was built with it
+
+
+def read_yaml_text(path: Path) -> str:
+    """The text of a YAML file that is safe to parse. Raises DamagedFile, or OSError where it cannot be read.
+
+    A few aliases (`*name`) of aliases stand for billions of values, and a loader that resolves values
+    walks through all of them; the configs that we write have none.
+    """
+    text = _read(path)
+    levels = 0
+    try:
+        for event in yaml.parse(text, LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                raise DamagedFile(path, f"holds the YAML alias *{event.anchor}: write its value out")
+            levels += isinstance(event, yaml.CollectionStartEvent)
+            levels -= isinstance(event, yaml.CollectionEndEvent)
+            if levels > MOST_LEVELS:
+                raise DamagedFile(path, f"is nested deeper than {MOST_LEVELS} levels")
+    except yaml.YAMLError as error:
+        raise DamagedFile(path, f"is no YAML: {' '.join(str(error).split())}") from None
+    return text
+
+
+def _read(path: Path) -> str:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise DamagedFile(path, "is no file")
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DamagedFile(path, f"is larger than the {MOST_BYTES:,} bytes that a config may have")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, f"is no text: {error.reason}") from None

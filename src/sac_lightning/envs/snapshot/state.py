@@ -1,0 +1,159 @@
+"""Saving a vector env in the middle of its episodes, and going on from there bit for bit.
+
+`capture` and `restore` cover the simulator, every wrapper, the random generators and the vector env's own
+memory, where all of these are known: Gymnasium's classic control, toy text and MuJoCo (v4, v5) envs under
+its standard wrappers. An env or wrapper of your own takes part with two methods,
+
+    def capture_state(self) -> dict: ...        # plain data: numbers, strings, NumPy arrays, lists, dicts
+    def restore_state(self, state: dict) -> None: ...
+
+which need not deal with `np_random` or the spaces. Any other env cannot be captured: a run that is resumed
+restarts its episodes, and `guarantee` says so beforehand.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import create_empty_array, iterate
+
+from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError
+from sac_lightning.envs.same_process import SameProcessEnvs
+from sac_lightning.envs.snapshot import chain
+from sac_lightning.envs.snapshot.plain import from_checkpoint, plain, to_checkpoint
+from sac_lightning.envs.snapshot.random import restore_spaces, spaces_state
+
+VERSION = 1
+
+Guarantee = Literal["exact", "episode-restart"]
+State = dict[str, Any]
+
+
+def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
+    """What resuming a run with these envs can promise."""
+    return "exact" if supports(vector_env) else "episode-restart"
+
+
+def supports(vector_env: CheckedVectorEnv) -> bool:
+    """Whether the state of these envs can be captured."""
+    return obstacle(vector_env) is None
+
+
+def obstacle(vector_env: CheckedVectorEnv) -> str | None:
+    """What stands in the way of capturing: a class whose state nobody knows. None when nothing does."""
+    envs: Any = vector_env.env
+    if type(envs) in (SyncVectorEnv, SameProcessEnvs):
+        return next(filter(None, map(chain.obstacle, envs.envs)), None)
+    if type(envs) is AsyncVectorEnv:
+        if not all(_call(vector_env, "has_wrapper_attr", "resume_obstacle")):
+            return "a worker process without ResumableEnv"
+        if _next_step(envs) and not envs.shared_memory:
+            return "AsyncVectorEnv(shared_memory=False) with next_step autoreset"
+        return next(filter(None, _call(vector_env, "resume_obstacle")), None)
+    return f"{type(envs).__module__}.{type(envs).__qualname__}"
+
+
+def capture(vector_env: CheckedVectorEnv) -> State | None:
+    """The state of the envs, for a checkpoint; None when they cannot be captured.
+
+    Tensors, numbers, strings, lists, tuples and dicts. Does not disturb the envs. Raises EnvError when
+    an env's own `capture_state` fails, or answers with what is no plain data.
+    """
+    if obstacle(vector_env) is not None:
+        return None
+    envs: Any = vector_env.env
+    if isinstance(envs, SyncVectorEnv):
+        states = [chain.capture_env(env) for env in envs.envs]
+        resetting, observations = [bool(over) for over in envs._autoreset_envs], envs._observations
+    else:
+        answers = _told(vector_env, _call(vector_env, "resume_state"))
+        states, resetting = [answer["env"] for answer in answers], [answer["over"] for answer in answers]
+        observations = envs.observations
+    # A sync vector env's rewards, terminations and truncations are overwritten before they are read.
+    state = {
+        "version": VERSION,
+        "autoreset": envs.autoreset_mode.value,
+        "env_steps": vector_env.env_steps,
+        "envs": states,
+        "resetting": resetting,
+        "observations": plain(observations, "observations"),
+        "spaces": spaces_state(envs),
+    }
+    result: State = to_checkpoint(state)
+    return result
+
+
+def restore(vector_env: CheckedVectorEnv, state: State) -> None:
+    """Make fresh envs of the same configuration go on where `capture` was called; no reset is needed.
+
+    A state may move between sync and async. Raises EnvError when the envs are not the ones that were
+    captured; they must then be reset.
+    """
+    found: State = from_checkpoint(state)
+    _check_same(vector_env, found)
+    envs: Any = vector_env.env
+    rows = list(iterate(envs.observation_space, found["observations"]))
+    if isinstance(envs, SyncVectorEnv):
+        for env, env_state in zip(envs.envs, found["envs"], strict=True):
+            chain.restore_env(env, env_state)
+        envs._autoreset_envs = np.array(found["resetting"], dtype=np.bool_)
+        envs._observations, envs._env_obs = found["observations"], rows
+    else:
+        each = zip(found["envs"], found["resetting"], rows, strict=True)
+        _send(vector_env, [{"env": env, "over": over, "obs": obs} for env, over, obs in each])
+        if isinstance(envs.observations, np.ndarray):
+            envs.observations[...] = found["observations"]
+    restore_spaces(envs, found["spaces"])
+    vector_env.env_steps = found["env_steps"]
+
+
+def _check_same(vector_env: CheckedVectorEnv, state: State) -> None:
+    why = obstacle(vector_env)
+    if why is not None:
+        raise EnvError(f"{vector_env.name}: the state of {why} cannot be restored")
+    if state["version"] > VERSION:
+        raise EnvError(f"{vector_env.name}: the state has format {state['version']}; this reads {VERSION}")
+    envs: Any = vector_env.env
+    for what, saved, present in (
+        ("num_envs", len(state["envs"]), vector_env.num_envs),
+        ("autoreset", state["autoreset"], envs.autoreset_mode.value),
+    ):
+        if saved != present:
+            raise EnvError(
+                f"{vector_env.name}: the state is of {what}={saved}; this run has {what}={present}"
+            )
+
+
+def _send(vector_env: CheckedVectorEnv, states: list[State]) -> None:
+    """Restore the envs of the workers, and with `next_step` what each worker remembers of the last step."""
+    envs: Any = vector_env.env
+    remembers = _next_step(envs)
+    try:
+        envs.set_attr("received", states)
+        _told(vector_env, _call(vector_env, "resume_received", remembers))
+        if remembers:
+            envs.reset()
+            envs.step(create_empty_array(envs.single_action_space, n=envs.num_envs, fn=np.zeros))
+    except LOST_WORKER as error:
+        raise EnvError(f"{vector_env.name}: a worker process ended unexpectedly") from error
+
+
+def _next_step(envs: Any) -> bool:
+    # Not of the metadata: before Gymnasium 1.4 all vector envs of one env class share them.
+    return bool(envs.autoreset_mode is AutoresetMode.NEXT_STEP)
+
+
+def _call(vector_env: CheckedVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
+    envs: Any = vector_env.env
+    try:
+        answers: tuple[Any, ...] = envs.call(name, *arguments)
+    except LOST_WORKER as error:
+        raise EnvError(f"{vector_env.name}: a worker process ended unexpectedly") from error
+    return answers
+
+
+def _told(vector_env: CheckedVectorEnv, answers: tuple[Any, ...]) -> tuple[Any, ...]:
+    for answer in answers:
+        if isinstance(answer, str):
+            raise EnvError(f"{vector_env.name}: {answer}")
+    return answers

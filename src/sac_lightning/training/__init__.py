@@ -1,0 +1,1 @@
+"""The glue to PyTorch Lightning: module, data module, callbacks and loggers."""

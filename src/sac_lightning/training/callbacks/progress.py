@@ -1,0 +1,247 @@
+"""One bar for the whole run, counted in env steps."""
+
+import logging
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar as Bar
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from sac_lightning.core.errors import number, require
+from sac_lightning.training.datamodule import data_of
+
+SHORTEST_BAR = 12
+# The speed is that of the last minute: the random warm-up is far faster than what follows.
+SPEED_WINDOW_S = 60.0
+
+
+class RunProgress(ProgressBar):
+    """Env steps, returns, α, entropy and speed on one line; it replaces Lightning's own bars.
+
+    In a terminal one line is redrawn at most `refresh_per_second` times a second. Elsewhere (a file, a
+    pipe, a cluster's log), and with live=False, every epoch leaves one plain line. The numbers come from
+    `trainer.datamodule.env_steps` and `total_env_steps`, and from `trainer.lightning_module.latest`.
+    """
+
+    def __init__(
+        self, refresh_per_second: float = 4.0, live: bool = True, console: Console | None = None
+    ) -> None:
+        super().__init__()
+        require(
+            0 < number(refresh_per_second) <= 4,
+            "refresh_per_second",
+            refresh_per_second,
+            "above 0 and at most 4",
+        )
+        require(isinstance(live, bool), "live", live, "must be true or false")
+        self._console = console if console is not None else Console(stderr=True)
+        self._every_s = 1.0 / refresh_per_second
+        self._enabled, self._may_redraw = True, live
+        self._live: Live | None = None
+        self._open = ExitStack()
+        self._next_s = math.inf
+        self._started_s = 0.0
+        self._seen: deque[tuple[float, int]] = deque()
+        self._told_steps = -1
+
+    @override
+    def disable(self) -> None:
+        """Show nothing from now on."""
+        self._enabled = False
+        self._stop()
+
+    @override
+    def enable(self) -> None:
+        """Show progress, from the next fit on if none is running."""
+        self._enabled = True
+
+    @override
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print above the bar."""
+        known = {key: kwargs[key] for key in ("sep", "end") if key in kwargs}
+        self._console.print(*args, markup=False, highlight=False, **known)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin at the env steps that the run has already made."""
+        self._started_s = time.monotonic()
+        self._seen = deque([(self._started_s, self._env_steps)])
+        self._told_steps = self._env_steps
+        if self._enabled and self._may_redraw and self._console.is_terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._render,
+                auto_refresh=False,
+                redirect_stdout=sys.stdout.isatty(),
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._open.enter_context(self._live)
+            self._open.enter_context(_log_lines_above())
+            self._refresh()
+
+    @override
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Redraw if it is time; otherwise this is one look at the clock."""
+        if time.monotonic() >= self._next_s:
+            self._refresh()
+
+    @override
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Redraw if it is time."""
+        if time.monotonic() >= self._next_s:
+            self._refresh()
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the epoch and its evaluation, which has just ended."""
+        if self._live is not None:
+            self._refresh()
+        elif self._enabled:
+            self._tell()
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the finished bar."""
+        if self._live is None and self._enabled and self._told_steps != self._env_steps:
+            self._tell()
+        self._stop()
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the bar where it stopped."""
+        self._stop()
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the terminal back."""
+        self._stop()
+
+    @property
+    def _env_steps(self) -> int:
+        return data_of(self.trainer).env_steps
+
+    @property
+    def _total(self) -> int:
+        return data_of(self.trainer).total_env_steps
+
+    @property
+    def _latest(self) -> Mapping[str, float]:
+        latest: Mapping[str, float] = getattr(self.trainer.lightning_module, "latest", {})
+        return {key: value for key, value in latest.items() if math.isfinite(value)}
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            self._live.refresh()
+            self._next_s = time.monotonic() + self._every_s
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._refresh()
+            self._open.close()
+            self._live, self._next_s = None, math.inf
+
+    def _tell(self) -> None:
+        self._told_steps = self._env_steps
+        facts = _facts(self._latest, ascii_only=True)
+        speed, left_s = self._pace()
+        percent = 100 * self._env_steps / max(self._total, 1)
+        parts = [
+            f"env_steps {self._env_steps:,}/{self._total:,} ({percent:.0f} %)",
+            *facts,
+            f"{speed:,.0f} steps/s",
+        ]
+        times = f"{_clock(time.monotonic() - self._started_s)} elapsed, {_clock(left_s)} left"
+        # One line in a log stays one line, however narrow the console believes itself to be.
+        self._console.print(", ".join([*parts, times]), markup=False, highlight=False, soft_wrap=True)
+
+    def _pace(self) -> tuple[float, float]:
+        """Env steps per second of late, and the seconds left at that speed."""
+        now, steps = time.monotonic(), self._env_steps
+        self._seen.append((now, steps))
+        while len(self._seen) > 2 and now - self._seen[1][0] > SPEED_WINDOW_S:
+            self._seen.popleft()
+        since_s, since_steps = self._seen[0]
+        speed = (steps - since_steps) / max(now - since_s, 1e-9)
+        return speed, max(self._total - steps, 0) / speed if speed > 0 else math.nan
+
+    def _render(self) -> Table:
+        """The bar takes the room that is left; the last facts go first where there is little of it."""
+        ascii_only = self._console.options.ascii_only
+        speed, left_s = self._pace()
+        times = f"{_clock(time.monotonic() - self._started_s)}<{_clock(left_s)}"
+        count = f"{self._env_steps:,}/{self._total:,}"
+        facts = [*_facts(self._latest, ascii_only), f"{speed:,.0f}/s"]
+        while facts and _width(count, *facts, times) + SHORTEST_BAR > self._console.width:
+            facts.pop()
+        texts = [count, *facts, times]
+        room = max(self._console.width - _width(*texts) - 1, 1)
+        line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        styles = ["bold", *["none"] * len(facts), "dim"]
+        bar = Bar(total=max(self._total, 1), completed=min(self._env_steps, self._total), width=room)
+        line.add_column(no_wrap=True)
+        for _ in texts:
+            line.add_column(no_wrap=True)
+        line.add_row(bar, *(Text(text, style) for text, style in zip(texts, styles, strict=True)))
+        return line
+
+
+def _facts(latest: Mapping[str, float], ascii_only: bool = False) -> list[str]:
+    """Return, temperature and entropy in the order of their weight, each only where it is known."""
+    alpha, entropy, arrow = ("alpha", "entropy", "->") if ascii_only else ("α", "H", "→")
+    facts = []
+    rollout = f"{latest['rollout/return_mean']:.1f}" if "rollout/return_mean" in latest else ""
+    if "eval/return_mean" in latest:
+        number = latest.get("eval/episodes", 0.0)
+        episodes = f"{number:.0f} episode{'' if number == 1.0 else 's'}" if number else ""
+        beside = ", ".join(each for each in (episodes, f"rollout {rollout}" if rollout else "") if each)
+        facts.append(f"return {latest['eval/return_mean']:.1f}" + (f" ({beside})" if beside else ""))
+    elif rollout:
+        facts.append(f"rollout {rollout}")
+    if "train/alpha" in latest:
+        facts.append(f"{alpha} {latest['train/alpha']:.3g}")
+    if "train/entropy" in latest:
+        target = f"{arrow}{latest['train/target_entropy']:.2f}" if "train/target_entropy" in latest else ""
+        facts.append(f"{entropy} {latest['train/entropy']:.2f}{target}")
+    return facts
+
+
+def _width(*texts: str) -> int:
+    return sum(len(text) + 2 for text in texts)
+
+
+def _clock(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "-:--:--"
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
+
+
+@contextmanager
+def _log_lines_above() -> Iterator[None]:
+    """Let log handlers made before the bar write above it: they hold the streams that it has replaced."""
+    replaced = {id(sys.__stdout__): sys.stdout, id(sys.__stderr__): sys.stderr}
+    names = ("", "pytorch_lightning", "lightning", "sac_lightning")
+    handlers = [
+        h for name in names for h in logging.getLogger(name).handlers if isinstance(h, logging.StreamHandler)
+    ]
+    before = [(handler, handler.stream) for handler in handlers if id(handler.stream) in replaced]
+    for handler, stream in before:
+        handler.setStream(replaced[id(stream)])
+    try:
+        yield
+    finally:
+        for handler, stream in before:
+            handler.setStream(stream)

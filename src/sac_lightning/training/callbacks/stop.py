@@ -1,0 +1,91 @@
+"""Stopping in good order: Ctrl-C, SIGTERM and a wall-clock limit end in a checkpoint that can be resumed."""
+
+import logging
+import math
+import signal
+import time
+from types import FrameType
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from typing_extensions import override
+
+from sac_lightning.training.datamodule import data_of
+
+log = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class GracefulStop(Callback):
+    """Ends the epoch after the present turn, or step of an evaluation; a checkpoint is written as usual.
+
+    A resumed run completes the epoch and makes its evaluation, from the first episode on, so it is
+    bit-identical to one that was never stopped. A second signal ends the process at once; the last checkpoint
+    stays whole. `reason` says afterwards what stopped the run.
+    """
+
+    def __init__(self, max_seconds: float | None = None) -> None:
+        self.reason: Literal["interrupted", "paused"] | None = None
+        self._max_seconds = math.inf if max_seconds is None else max_seconds
+        self._ends_at = math.inf
+        self._before: dict[int, Any] = {}
+        self._trainer: Trainer | None = None
+        self._between_epochs = False
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.reason, self._between_epochs = None, False
+        self._ends_at = time.monotonic() + self._max_seconds
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not earlier: Lightning then puts its own SIGTERM handler over ours, and ends the epoch unsaved.
+        self._trainer = trainer
+        data_of(trainer).stop_requested = self._requested
+        for each in SIGNALS:
+            self._before[each] = signal.signal(each, self._signalled)
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._between_epochs = False
+        if self.reason is not None:  # it came while Lightning was on its way here
+            trainer.should_stop = False
+            self._end(self.reason)
+
+    @override
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self._requested()
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only here: `should_stop` within an epoch would make Lightning run an evaluation that an
+        # uninterrupted run does not have.
+        self._between_epochs = True
+        if self.reason is not None:
+            trainer.should_stop = True
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+        self._before.clear()
+
+    def _requested(self) -> bool:
+        """Whether the run is to stop: a signal came, or its time is over."""
+        if self.reason is None and time.monotonic() >= self._ends_at:
+            log.warning("max_time is over: saving a checkpoint, then stopping")
+            self._end("paused")
+        return self.reason is not None
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self.reason is not None:
+            raise KeyboardInterrupt
+        log.warning("%s: saving a checkpoint, then stopping (again: at once)", signal.Signals(number).name)
+        self._end("interrupted")
+
+    def _end(self, reason: Literal["interrupted", "paused"]) -> None:
+        self.reason = reason
+        assert self._trainer is not None
+        if self._between_epochs:  # the checkpoint is being written
+            self._trainer.should_stop = True
+        data_of(self._trainer).end_epoch_early()

@@ -1,0 +1,43 @@
+"""What a module refuses before anything runs: numbers out of range, trainers it does not fit."""
+
+from typing import Any
+
+from sac_lightning.collect.evaluation import check_max_steps
+from sac_lightning.core.errors import as_whole, require, whole
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def check_log_every(log_every_n_env_steps: float) -> int:
+    """Returns `log_every_n_env_steps` as an int. Raises ConfigError unless it is a count."""
+    every: int = as_whole(log_every_n_env_steps)
+    allowed = "must be a whole number of at least 1"
+    require(whole(every) >= 1, "log_every_n_env_steps", every, allowed)
+    return every
+
+
+def check_trainer(precision: Any, world_size: int) -> None:
+    """Raise ConfigError for a Trainer's precision or device count that this module does not support."""
+    require(precision in PRECISIONS, "precision", precision, f"must be one of {', '.join(PRECISIONS)}")
+    require(world_size == 1, "devices", world_size, "must be one device; several are not supported")
+
+
+def check_overlap(overlap: Any, collect_steps: int) -> None:
+    """Raise ConfigError unless the collector's envs may step while updates run."""
+    require(isinstance(overlap, bool), "collector.overlap", overlap, "must be true or false")
+    require(
+        not overlap or collect_steps == 1,
+        "collector.collect_steps",
+        collect_steps,
+        "must be 1 with overlap: one step of the envs is under way while the updates of a turn run",
+    )
+
+
+def check_counts(data: Any) -> None:
+    """Raise ConfigError unless what a data module counts is a whole number that is large enough."""
+    counts = ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_envs")
+    for least, keys in ((1, counts), (0, ("eval_episodes", "eval_seed", "learning_starts", "seed"))):
+        for key in keys:
+            value = getattr(data, key)
+            require(whole(value) >= least, key, value, f"must be a whole number of at least {least}")
+    check_max_steps("eval_max_steps", data.eval_max_steps)

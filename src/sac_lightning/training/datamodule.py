@@ -1,0 +1,347 @@
+"""ReplayDataModule: an env-backed replay buffer as a LightningDataModule."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+
+from sac_lightning.algorithm.policy import Policy
+from sac_lightning.collect.collection import Collection
+from sac_lightning.collect.evaluation import (
+    EVAL_SEED,
+    NO_TIME_LIMIT,
+    Evaluation,
+    EvaluationStopped,
+    Evaluator,
+    has_time_limit,
+)
+from sac_lightning.collect.loaders import Iteration, SizedLoader
+from sac_lightning.core.errors import as_whole, number, require, whole
+from sac_lightning.envs import EnvConfig, action_spec, obs_spec
+from sac_lightning.envs.config import Env
+from sac_lightning.envs.given import env_config
+from sac_lightning.replay import ReplayBuffer, check_fits
+from sac_lightning.replay.size import GIB
+from sac_lightning.spaces import ActionSpec, ObsSpec
+from sac_lightning.training.checks import check_counts, check_overlap
+from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run, settle_epochs
+from sac_lightning.training.stepping import StepOptions, fast_dev_run_sizes
+
+log = logging.getLogger(__name__)
+UPDATES_PER_BATCH = 32
+MOST_UPDATES = 1000  # per env step; published work stays below a hundred
+
+
+class ReplayDataModule(LightningDataModule):
+    """Collects with the module's newest policy and yields the mini-batches that are due.
+
+    One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
+    is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
+    works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
+    millisecond a batch, does not count, and fewer where a step-based option of Lightning's asks for it.
+    The run ends with `total_env_steps`, even where the Trainer's `max_epochs` is larger; a fit that begins
+    within an epoch completes it first. A later fit continues with the same replay buffer.
+
+    With `overlap` the envs step in a thread while the updates of the turn before run; the actions are then
+    those of the policy before these updates. That pays for envs that take long.
+
+    Evaluation has envs of its own, `eval_envs` at most. Where only one env can exist, `eval_episodes=0` turns
+    evaluation off; then no more than `num_envs` exist at any time. Episode i starts from
+    `reset(seed=eval_seed + i)`, whatever `seed` is, and ends after at most `eval_max_steps` steps (None:
+    where its env ends it). An evaluation that a stop interrupts is made again by the fit that continues.
+    """
+
+    total_env_steps: int
+    steps_per_epoch: int
+    learning_starts: int
+
+    def __init__(
+        self,
+        env: EnvConfig | str | Env | Callable[..., Env],
+        *,
+        total_env_steps: int = 10_000,
+        steps_per_epoch: int = 1_000,
+        learning_starts: int = 1_000,
+        num_envs: int = 1,
+        collect_steps: int = 1,
+        turns_per_batch: int | None = None,
+        overlap: bool = False,
+        utd_ratio: float = 1.0,
+        batch_size: int = 256,
+        replay: ReplayBuffer | None = None,
+        eval_episodes: int = 10,
+        eval_envs: int = 10,
+        eval_seed: int = EVAL_SEED,
+        eval_max_steps: int | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        journal_dir: Path | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.env = env_config(env)
+        self.total_env_steps, self.steps_per_epoch = as_whole(total_env_steps), as_whole(steps_per_epoch)
+        self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
+        self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
+        self.turns_per_batch, self.overlap = as_whole(turns_per_batch), overlap
+        self.eval_episodes, self.eval_envs = as_whole(eval_episodes), as_whole(eval_envs)
+        self.eval_seed, self.eval_max_steps = as_whole(eval_seed), as_whole(eval_max_steps)
+        self.seed, self.utd_ratio = as_whole(seed), utd_ratio
+        self.device = torch.device(device)
+        self.journal_dir = None if journal_dir is None else Path(journal_dir)
+        check_counts(self)
+        self.replay = ReplayBuffer() if replay is None else replay
+        asked = self.replay.requested_capacity
+        self.capacity = min(1_000_000, self.total_env_steps) if asked is None else asked
+        self._check()
+        self._specs: tuple[ObsSpec, ActionSpec] | None = None
+        self.collection: Collection | None = None
+        self.evaluator: Evaluator | None = None
+        self._loader: SizedLoader[Iteration] | None = None
+        self._options: StepOptions | None = None
+        self._ending, self._has_time_limit = False, True
+        self.stop_requested: Callable[[], bool] = lambda: False  # asked at every step of an evaluation
+        self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
+        self._warm_up = self.learning_starts  # of the present fit
+
+    def _check(self) -> None:
+        told = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
+        require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, told)
+        turn = self._steps_per_turn
+        require(
+            turn <= self.steps_per_epoch,
+            "steps_per_epoch",
+            self.steps_per_epoch,
+            f"must be at least num_envs · collect_steps = {turn}",
+        )
+        require(
+            whole(self.capacity) >= self.num_envs,
+            "replay.capacity",
+            self.capacity,
+            f"must be a whole number of at least num_envs={self.num_envs}",
+        )
+        require(
+            self.total_env_steps >= self.learning_starts,
+            "total_env_steps",
+            self.total_env_steps,
+            f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
+        )
+        if self.turns_per_batch is None:
+            self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * turn)))
+        told = "must be a whole number of at least 1, or null"
+        turns = whole(self.turns_per_batch)
+        require(turns >= 1, "collector.turns_per_batch", self.turns_per_batch, told)
+        check_overlap(self.overlap, self.collect_steps)
+        self.env.check()
+
+    # --- what a module needs to know -----------------------------------------------------------------
+
+    @property
+    def specs(self) -> tuple[ObsSpec, ActionSpec]:
+        """Sizes of obs and action, read once from an env that is closed again."""
+        if self._specs is None:
+            probe = self.env.build()
+            try:
+                self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
+                self._has_time_limit = has_time_limit(probe)
+            finally:
+                probe.close()
+        return self._specs
+
+    @property
+    def max_epochs(self) -> int:
+        """The epochs of the whole run: give it to the Trainer."""
+        return math.ceil(self.total_env_steps / self.steps_per_epoch)
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps taken so far."""
+        return self.collection.collector.env_steps if self.collection else 0
+
+    def updates_due(self, env_steps: int) -> int:
+        """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
+        return math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
+
+    # --- Lightning's hooks ---------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
+        obs, action = self.specs
+        tries = fast_dev_run(self.trainer)
+        self.teardown("validate")
+        if self.eval_episodes:
+            episodes = min(tries or self.eval_episodes, self.eval_episodes)
+            seeds = range(self.eval_seed, self.eval_seed + episodes)
+            self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs, self.eval_max_steps)
+            if self.eval_max_steps is None and not self._has_time_limit:
+                log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
+        if stage != "fit":
+            return
+        self._ending, self._options = False, None
+        if self.trainer is not None:  # a program may load a buffer without one
+            allow_uneven_epochs(self.trainer)
+        self._warm_up = min(self.learning_starts, self._steps_per_turn) if tries else self.learning_starts
+        if self.collection is None:
+            planned = check_fits(self.capacity, obs, action, self.device)
+            log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
+            self.collection = Collection(
+                self.env,
+                self.num_envs,
+                self.specs,
+                replay=self.replay,
+                capacity=self.capacity,
+                learning_starts=self.learning_starts,
+                seed=self.seed,
+                device=self.device,
+                journal_dir=self.journal_dir,
+                overlap=self.overlap,
+            )
+            log.info("resume: %s", self.collection.guarantee)
+        else:
+            self.collection.reopen()
+        if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
+            self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
+        self.collection.collector.learning_starts = self._warm_up
+
+    def train_dataloader(self) -> SizedLoader[Iteration]:
+        """The rest of the present epoch: collect, update, … or one empty batch before its evaluation."""
+        if self._options is None:
+            assert self.trainer is not None
+            settle_epochs(self.trainer)
+            self._options = StepOptions.of(self.trainer)
+            if self.utd_ratio * self._steps_per_turn > 1.0:
+                self._options.check(self._global_steps(self.total_env_steps))
+        done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
+        epoch_ends = self.env_steps - done + self.steps_per_epoch
+        steps = self._global_steps(min(epoch_ends, self.total_env_steps))
+        sizes = self._options.batch_sizes(self.turns_per_batch or 1, steps)
+        if tries := fast_dev_run(self.trainer):
+            sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_turn)
+        assert self.trainer is not None
+        if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
+            sizes = [0]
+        self._loader = SizedLoader(sizes, self._turn)
+        if self._ending:
+            self._loader.stop()
+        return self._loader
+
+    def _global_steps(self, end: int) -> Iterator[int]:
+        """`trainer.global_step` now and after each turn until `end` env steps."""
+        assert self.trainer is not None
+        begin = self.trainer.global_step - self.updates_due(self.env_steps)
+        every = self._steps_per_turn
+        return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
+
+    def end_epoch_early(self) -> None:
+        """Let the present epoch end after the turn that is running, and any later one before its first."""
+        self._ending = True
+        if self._loader is not None:
+            self._loader.stop()
+
+    @property
+    def epoch_cut_short(self) -> bool:
+        """Whether a stop left env steps of the present epoch, or its evaluation, undone."""
+        return self.evaluation_due or (self._loader is not None and self._loader.cut_short)
+
+    def val_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
+        """One item: an evaluation of the present policy, or None; no loader where evaluation is off."""
+        return SizedLoader([1], self._evaluate) if self.eval_episodes else []
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Nothing to move: the buffer lies where the networks are."""
+        return batch
+
+    def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
+        """Close all envs."""
+        if self.evaluator is not None:
+            self.evaluator.close()
+        if stage == "fit" and self.collection is not None:
+            self.collection.close()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Give up all envs: one may be in the middle of a step. A later fit makes new ones."""
+        with contextlib.suppress(Exception):
+            self.teardown("validate")
+        if self.collection is not None:
+            self.collection.abandon()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything gathered, for a checkpoint: Lightning calls this."""
+        if self.collection is None:
+            return {}
+        return {**self.collection.state_dict(), "evaluation_due": self.evaluation_due}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
+        if self.collection is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
+            self.collection.load_state_dict(state)
+            self.evaluation_due = state.get("evaluation_due", False)
+
+    # --- one turn ------------------------------------------------------------------------------------
+
+    def _turn(self) -> Iteration:
+        assert self.collection is not None
+        collector = self.collection.collector
+        replay = self.collection.replay
+        before, stored = collector.env_steps, replay.added
+        policy = self._policy
+        finished = collector.collect(policy, self.collect_steps)
+        env_steps = collector.env_steps
+        updates = self.updates_due(env_steps) - self.updates_due(before)
+        return Iteration(
+            env_steps=env_steps,
+            finished=finished,
+            stored=replay.added - stored,
+            discounted_returns=np.concatenate(collector.discounted_returns),
+            replay=replay,
+            updates=updates,
+            index=replay.draw(updates, self.batch_size) if updates else None,
+            fused_action=collector.fuse_action(policy) if updates and self._fuses_action else None,
+        )
+
+    def _evaluate(self) -> Evaluation | None:
+        """None where a stop interrupted it."""
+        assert self.evaluator is not None
+        try:
+            evaluation = self.evaluator.run(self._policy, self._stops)
+        except EvaluationStopped:
+            self.evaluation_due = True
+            return None
+        self.evaluation_due = False
+        return evaluation
+
+    def _stops(self) -> bool:
+        assert self.trainer is not None
+        return self.trainer.state.fn == "fit" and (self._ending or self.stop_requested())
+
+    @property
+    def _fuses_action(self) -> bool:
+        """Whether updates choose the next action: one a turn at most, or all but the last would in vain."""
+        assert self.trainer is not None
+        one = self.utd_ratio * self._steps_per_turn <= 1.0 and not self.overlap
+        return one and getattr(self.trainer.lightning_module, "can_fuse_action", False)
+
+    @property
+    def _policy(self) -> Policy:
+        assert self.trainer is not None
+        return cast(Policy, cast(Any, self.trainer.lightning_module).policy)
+
+    @property
+    def _steps_per_turn(self) -> int:
+        return int(self.num_envs * self.collect_steps)
+
+
+class _Trains(Protocol):
+    """A trainer in a fit; Lightning does not declare the attribute."""
+
+    datamodule: ReplayDataModule
+
+
+def data_of(trainer: Trainer) -> ReplayDataModule:
+    """The data module of a trainer that is in `fit`."""
+    return cast(_Trains, trainer).datamodule

@@ -1,0 +1,258 @@
+"""Weights & Biases, counted in env steps, that never asks a question."""
+
+import logging
+import os
+import secrets
+import shlex
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+from torch import nn
+from typing_extensions import override
+
+from sac_lightning.core.errors import as_whole, names_path, require, whole
+from sac_lightning.training.loggers.artifacts import ModelArtifacts
+from sac_lightning.training.loggers.histograms import HISTOGRAMS, histograms
+from sac_lightning.training.loggers.wandb_mode import choose_mode
+
+if TYPE_CHECKING:
+    import wandb
+    from pytorch_lightning import LightningModule
+
+log = logging.getLogger(__name__)
+
+STEP = "env_steps"
+TRAINING_ROW = "train/critic_loss"  # a metric that rows of training have, and no others
+FORBIDDEN_IN_PROJECT = "/\\#?%:"
+# W&B refuses longer ones, and a run named after its overrides can be long.
+LONGEST_NAME, LONGEST_TAG = 128, 64
+INIT_TIMEOUT_S, FINISH_TIMEOUT_S = 60.0, 120.0
+
+
+class EnvStepWandbLogger(WandbLogger):
+    """A `WandbLogger` whose x-axis is `env_steps`, online only where that can work.
+
+    The mode is chosen when the logger is made: `auto` is online with an API key and offline without one.
+    Nothing is asked, no code is saved and the environment variables stay as they are. `run_id` is known from
+    the start; give it back as `id` to continue the same run.
+
+    entity: the team or user that owns the run; None is the account's own.
+    notes: text about the run, shown beside it.
+    log_model: send best.ckpt and last.ckpt as versions of the artifact `model-RUN_ID` when a fit ends, with
+        the aliases `best` or `last`, and `env_steps-N`.
+    video_every: film an episode after every so many epochs (`EvaluationVideo`); None makes no film.
+    histograms: "gradients", "parameters" or "all" with each row of training metrics, or None (`watch`).
+    """
+
+    def __init__(
+        self,
+        project: str = "sac_lightning",
+        dir: str | os.PathLike[str] = ".",
+        *,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Iterable[str] = (),
+        id: str | None = None,
+        mode: str = "auto",
+        entity: str | None = None,
+        notes: str | None = None,
+        log_model: bool = False,
+        video_every: int | None = None,
+        histograms: str | None = None,
+    ) -> None:
+        texts = {
+            "name": name,
+            "group": group,
+            "job_type": job_type,
+            "id": id,
+            "entity": entity,
+            "notes": notes,
+        }
+        for key, text in texts.items():
+            ok = text is None or (isinstance(text, str) and bool(text.strip()))
+            require(ok, key, text, "must be text, or null")
+        require(names_path(dir), "dir", dir, "must be the name of a folder")
+        listed = isinstance(tags, Iterable) and not isinstance(tags, str | Mapping)
+        require(listed, "tags", tags, "must be a list of words")
+        ok = isinstance(project, str) and bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
+        require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
+        require(isinstance(log_model, bool), "log_model", log_model, "must be true or false")
+        require(
+            histograms in (None, *HISTOGRAMS),
+            "histograms",
+            histograms,
+            f"must be {', '.join(HISTOGRAMS)} or null",
+        )
+        self.video_every = as_whole(video_every)
+        told = "must be a whole number of epochs of at least 1, or null"
+        require(video_every is None or whole(self.video_every) >= 1, "video_every", video_every, told)
+        self.histograms = histograms
+        self._watched: tuple[LightningModule, str] | None = None
+        self._artifacts = ModelArtifacts() if log_model else None
+        self.mode = choose_mode(mode)
+        super().__init__(
+            project=project,
+            save_dir=Path(dir).absolute(),
+            name=_short(name),
+            group=_short(group),
+            job_type=_short(job_type, LONGEST_TAG),
+            tags=[tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
+            entity=entity,
+            notes=notes,
+            version=id or _id_from_agent() or _new_id(),
+        )
+        self._asked = mode
+        self._env_steps = 0
+
+    @property
+    def version(self) -> str:
+        """The run's id at W&B, the same before, while and after it runs."""
+        return str(self._id)
+
+    @property
+    def run_id(self) -> str:
+        """`version` under its W&B name."""
+        return self.version
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "wandb.Run":
+        """The W&B run, begun on first use."""
+        if self._experiment is None:
+            self._experiment = self._begin()
+            self._experiment.define_metric(STEP)
+            self._experiment.define_metric("*", step_metric=STEP)
+            if self.mode == "offline":
+                log.info("W&B: this run is kept offline; send it with: %s", self.sync_command)
+        return cast("wandb.Run", self._experiment)
+
+    @property
+    def sync_dir(self) -> str:
+        """The directory that `wandb sync` takes, empty while nothing is recorded."""
+        run = self._experiment
+        return "" if run is None or self.mode == "disabled" else str(Path(run.dir).parent)
+
+    @property
+    def sync_command(self) -> str:
+        """The command that sends what was recorded here, under `run_id`."""
+        moved = self._experiment is not None and self._experiment.id != self.run_id
+        return f"wandb sync {f'--id {self.run_id} ' if moved else ''}{shlex.quote(self.sync_dir)}"
+
+    @override
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log one row at `step` env steps; without a step, at the last one logged."""
+        self._env_steps = int(metrics.get(STEP, self._env_steps if step is None else step))
+        row = {key: value for key, value in metrics.items() if key != "epoch"}
+        if self._watched is not None and TRAINING_ROW in row:
+            row |= histograms(*self._watched)
+        if row:
+            self.experiment.log({**row, STEP: self._env_steps})
+
+    @override
+    def watch(
+        self, model: nn.Module, log: str | None = "gradients", log_freq: int = 0, log_graph: bool = False
+    ) -> None:
+        """Add histograms to each row of training metrics: "gradients", "parameters", "all"; None for none.
+
+        W&B's own hooks wait for `backward()`, which updates here do not call; `log_freq` and `log_graph` have
+        no meaning.
+        """
+        require(log in (None, *HISTOGRAMS), "log", log, f"must be {', '.join(HISTOGRAMS)} or None")
+        self._watched = None if log is None else (cast("LightningModule", model), log)
+
+    @override
+    @rank_zero_only
+    def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
+        """Watch `model` as `histograms` asks for: Lightning calls this when a fit begins."""
+        if self.histograms is not None:
+            self.watch(model, self.histograms)
+        callbacks = vars(cast("LightningModule", model).trainer).get("callbacks", ())
+        if self.video_every is not None and not any(hasattr(each, "films") for each in callbacks):
+            log.warning("video_every=%s: give the Trainer the callback EvaluationVideo", self.video_every)
+
+    @override
+    @rank_zero_only
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Checkpoints stay in the run directory; with `log_model` they are logged when the fit ends."""
+        if self._artifacts is not None:
+            self._artifacts.remember(checkpoint_callback)
+
+    @override
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """The fit has ended: log the checkpoints, if asked for."""
+        if self._artifacts is not None and self.mode != "disabled":
+            self._artifacts.log_to(self.experiment)
+
+    @rank_zero_only
+    def finish(self, exit_code: int = 0) -> None:
+        """Close the run, as failed unless `exit_code` is 0. Its rows are on disk whatever the network."""
+        if self._experiment is None:
+            return
+        try:
+            self._experiment.finish(exit_code=exit_code)
+        except Exception as error:  # a run's result must not depend on its record
+            log.warning("W&B: the run could not be closed (%s); send it with: %s", error, self.sync_command)
+
+    def _begin(self) -> "wandb.Run":
+        import wandb
+
+        Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
+        try:
+            return self._init()
+        except wandb.errors.CommError as error:
+            if self._asked == "online":
+                raise
+            log.warning("W&B: the server does not answer (%s)", str(error).partition("\n")[0])
+            self.mode = "offline"
+            # W&B still holds the id for the attempt that failed.
+            return self._init(id=_new_id())
+
+    def _init(self, **changed: str) -> "wandb.Run":
+        import wandb
+
+        arguments = {**self._wandb_init, **changed, "mode": self.mode, "settings": _settings()}
+        arguments.pop("anonymous", None)  # deprecated by W&B
+        if self.mode != "online":
+            arguments.pop("resume", None)  # means nothing there, and W&B says so each time
+        return wandb.init(**arguments)
+
+
+def _settings() -> "wandb.Settings":
+    import wandb
+
+    wanted: dict[str, Any] = {
+        "silent": True,
+        "console": "off",
+        "save_code": False,
+        "disable_git": True,
+        "disable_job_creation": True,
+        # Neither joins nor ends a run that the calling program holds.
+        "reinit": "create_new",
+        "init_timeout": INIT_TIMEOUT_S,
+        "finish_timeout": FINISH_TIMEOUT_S,
+    }
+    known = wandb.Settings.model_fields
+    return wandb.Settings(**{key: value for key, value in wanted.items() if key in known})
+
+
+def _id_from_agent() -> str | None:
+    """The id that a W&B sweep has chosen for this process; its controller knows the run by it alone."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+
+
+def _new_id() -> str:
+    # As W&B makes its own; `secrets` leaves the seeded generators alone.
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+
+
+def _short(text: str | None, longest: int = LONGEST_NAME) -> str | None:
+    return text if text is None or len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,146 @@
+"""Numbers gathered without waiting for the device, averaged when they are due."""
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sac_lightning.algorithm.diagnostics import PREFIX
+from sac_lightning.collect.collector import Episode
+from sac_lightning.core.finite import NotFiniteError, check_updates
+from sac_lightning.types import PackedMetrics
+
+Metrics = dict[str, float]
+Names = tuple[str, ...]
+# Updates whose tensors are kept before they are added up; one by one would take longer than keeping them.
+KEPT = 32
+ENTROPIES = (
+    *("train/entropy", "train/target_entropy"),
+    *(f"{PREFIX}entropy_squashed", f"{PREFIX}entropy_gaussian"),
+)
+
+
+class MetricWindow:
+    """What happened since the last row of the log.
+
+    `add` never waits for the device; the one wait is in `close`. Only the tensors of the last few updates are
+    kept: small ones that lived until the next row would come to lie where an update's large ones have just
+    been freed, so that the next update needs new memory.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._last = 0
+        self._recent: dict[Names, list[Tensor]] = {}
+        self._sums: dict[Names, Tensor] = {}
+        self._counts: dict[Names, int] = {}
+        self._episodes: list[Episode] = []
+        self._since: float | None = None
+        self._steps_at_since = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered since the last row, as plain data."""
+        return {
+            "last": self._last,
+            "updates": _by_name({names: torch.stack(kept, dim=1) for names, kept in self._recent.items()}),
+            "sums": _by_name(self._sums),
+            "counts": {name: count for names, count in self._counts.items() for name in names},
+            "episodes": [list(episode) for episode in self._episodes],
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave."""
+        self._last = state["last"]
+        updates, sums = state["updates"], state["sums"]
+        self._recent = {
+            names: list(torch.stack([updates[name].to(device) for name in names], dim=1).unbind())
+            for names in _apart(updates)
+        }
+        self._sums = {names: torch.stack([sums[name].to(device) for name in names]) for names in _apart(sums)}
+        self._counts = {names: state["counts"][names[0]] for names in self._sums}
+        self._episodes = [Episode(*episode) for episode in state["episodes"]]
+
+    def start_clock(self, env_steps: int) -> None:
+        """(Re)start timing here: called where evaluations and pauses end."""
+        self._since, self._steps_at_since = time.perf_counter(), env_steps
+
+    def add(self, metrics: PackedMetrics) -> None:
+        """What one update told; the row has the mean over all of them."""
+        kept = self._recent.setdefault(metrics.names, [])
+        kept.append(metrics.numbers)
+        if len(kept) >= KEPT:
+            self._add_up()
+
+    def check(self) -> None:
+        """Raise NotFiniteError for the first update not yet added up that has a metric of NaN or inf.
+
+        Diagnostics are left out: one that is not known is NaN.
+        """
+        for names, kept in self._recent.items():
+            if not names[0].startswith(PREFIX):
+                check_updates(names, torch.stack(kept))
+
+    def _add_up(self) -> None:
+        self.check()
+        for names, kept in self._recent.items():
+            total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
+            self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
+            self._counts[names] = self._counts.get(names, 0) + len(kept)
+        self._recent = {}
+
+    @property
+    def diagnosed(self) -> bool:
+        """Whether this row has its diagnostics: one look a row is enough."""
+        return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
+
+    def add_episodes(self, episodes: list[Episode]) -> None:
+        """Training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
+        for episode in episodes:
+            if not math.isfinite(episode.ret):  # the rewards that are learned from may be a wrapper's
+                raise NotFiniteError(f"the return of a training episode is {episode.ret}")
+        self._episodes += episodes
+
+    def due(self, env_steps: int) -> bool:
+        """Whether a row should be written at `env_steps`."""
+        return env_steps // self.every > self._last // self.every
+
+    def close(self, env_steps: int) -> Metrics:
+        """Means over the window, which begins anew."""
+        row: Metrics = {}
+        self._add_up()
+        if self._sums:
+            means = torch.cat([total / self._counts[names] for names, total in self._sums.items()])
+            row.update(zip(itertools.chain(*self._sums), means.tolist(), strict=True))
+        if self._episodes:
+            row["rollout/return_mean"] = math.fsum(e.ret for e in self._episodes) / len(self._episodes)
+            row["rollout/length_mean"] = math.fsum(e.length for e in self._episodes) / len(self._episodes)
+        if self._since is not None and env_steps > self._steps_at_since:
+            elapsed = max(time.perf_counter() - self._since, 1e-9)
+            row["time/env_steps_per_s"] = (env_steps - self._steps_at_since) / elapsed
+        self._last = env_steps
+        self._sums, self._counts, self._episodes = {}, {}, []
+        self.start_clock(env_steps)
+        return row
+
+
+def _by_name(numbers: Mapping[Names, Tensor]) -> dict[str, Tensor]:
+    """A clone of each metric's."""
+    return {
+        name: each.clone() for names, many in numbers.items() for name, each in zip(names, many, strict=True)
+    }
+
+
+def _apart(names: Iterable[str]) -> list[Names]:
+    """An update's metrics and those of a look, which are gathered at other times."""
+    looks = [name for name in names if name.startswith(PREFIX)]
+    updates = [name for name in names if not name.startswith(PREFIX)]
+    return [tuple(each) for each in (updates, looks) if each]
+
+
+def in_units(row: Metrics, offset: float) -> Metrics:
+    """`row` with its entropies raised by `offset`: from the unit action box to the units of a config."""
+    return {key: value + offset if key in ENTROPIES else value for key, value in row.items()}

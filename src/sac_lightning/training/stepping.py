@@ -1,0 +1,105 @@
+"""Where a batch has to end, so that Lightning's step-based options mean what they say.
+
+Lightning looks at `trainer.global_step` once a batch. A batch of many updates would jump over the step that
+an option names.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from sac_lightning.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What a Trainer and its callbacks count in steps.
+
+    every: gradient updates between two checkpoints, of each ModelCheckpoint(every_n_train_steps=...).
+    max_steps, min_steps: gradient updates; None without such a limit.
+    limits_epochs: whether limit_train_batches, overfit_batches or fast_dev_run count the batches of an epoch.
+    counts_batches: whether batches themselves are counted, by these or by val_check_interval.
+    """
+
+    every: tuple[int, ...] = ()
+    max_steps: int | None = None
+    min_steps: int | None = None
+    limits_epochs: bool = False
+    counts_batches: bool = False
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "StepOptions":
+        """The options that `trainer` was given. Raises ConfigError for one that Lightning would ignore."""
+        callbacks = [each for each in vars(trainer)["callbacks"] if isinstance(each, ModelCheckpoint)]
+        for each in callbacks:
+            if getattr(each, "_train_time_interval", None) is not None:
+                told = "does nothing under manual optimization; use every_n_epochs or every_n_train_steps"
+                raise ConfigError("ModelCheckpoint.train_time_interval", each._train_time_interval, told)
+        every = {int(getattr(each, "_every_n_train_steps", 0) or 0) for each in callbacks}
+        limits_epochs = _limits(trainer.limit_train_batches)
+        return cls(
+            every=tuple(sorted(every - {0})),
+            max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
+            min_steps=trainer.min_steps,
+            limits_epochs=limits_epochs,
+            counts_batches=limits_epochs or _limits(getattr(trainer, "val_check_interval", 1.0)),
+        )
+
+    def check(self, global_steps: Iterable[int]) -> None:
+        """Raise ConfigError where `global_steps`, now and after each iteration, jump over a step of these."""
+        if not self.every and self.max_steps is None:
+            return
+        for before, after in itertools.pairwise(global_steps):
+            for each in self.every:
+                met = (before // each + 1) * each
+                if met < after:
+                    raise _jump("ModelCheckpoint.every_n_train_steps", each, met, before, after)
+            if self.max_steps is not None and before < self.max_steps <= after:
+                if after > self.max_steps:
+                    raise _jump("Trainer.max_steps", self.max_steps, self.max_steps, before, after)
+                return
+
+    def batch_sizes(self, limit: int, global_steps: Iterable[int]) -> list[int]:
+        """How many iterations each batch has: `limit`, or fewer where an option needs a batch to end.
+
+        `global_steps` are those now and after each iteration.
+        """
+        limit = 1 if self.counts_batches else limit
+        sizes, size = [], 0
+        for before, after in itertools.pairwise(global_steps):
+            size += 1
+            if size == limit or self._ends_at(before, after):
+                sizes.append(size)
+                size = 0
+        return [*sizes, size] if size else sizes
+
+    def _ends_at(self, before: int, after: int) -> bool:
+        """Whether a batch has to end with the updates that bring `global_step` from `before` to `after`."""
+        if after == before:
+            return False
+        return after in (self.max_steps, self.min_steps) or any(after % each == 0 for each in self.every)
+
+
+def fast_dev_run_sizes(batches: int, updates_per_iteration: float) -> list[int]:
+    """Iterations in each of `batches` batches: enough for an update, in the first after the warm-up's."""
+    iterations = math.ceil(1.0 / min(1.0, updates_per_iteration))
+    return [iterations + 1, *[iterations] * (batches - 1)]
+
+
+def _limits(batches: Any) -> bool:
+    """Whether a limit of Lightning's was given: the float 1.0 is all batches, the int 1 a single one."""
+    return not (isinstance(batches, float) and batches == 1.0)
+
+
+def _jump(key: str, value: int, step: int, before: int, after: int) -> ConfigError:
+    return ConfigError(
+        key,
+        value,
+        f"is counted in gradient updates, which come {after - before} at a time here (utd_ratio · num_envs · "
+        f"collect_steps): they go from {before} to {after} and never stop at {step}",
+    )

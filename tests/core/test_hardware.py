@@ -1,0 +1,66 @@
+"""What a run asks of the machine."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from built import index_of, noise_of, replay_of, sac_of
+from sac_lightning.compile.update import CompiledUpdate
+from sac_lightning.core.hardware import has_compiler
+from sac_lightning.replay import BatchIndex
+
+# In a process of its own, for the allocator's setting lasts as long as its process.
+FAULTS = """
+    import resource, sys
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    from built import batch_of, sac_of
+    from sac_lightning.core.hardware import keep_freed_memory
+    from sac_lightning.networks import ActorConfig, CriticConfig
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    sac = sac_of("tanh_normal", actor=ActorConfig(), critic=CriticConfig())
+
+    def faults(updates):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(updates):
+            sac.update(batch_of("tanh_normal", 256), torch.randn(2, 256, 2))
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / updates
+
+    faults(10)
+    print(faults(20))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc's allocator, which is Linux's")
+def test_an_update_takes_no_page_faults() -> None:
+    line = [sys.executable, "-c", textwrap.dedent(FAULTS), str(Path(__file__).parents[1])]
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) < 20  # 900 where freed blocks go back to the system
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+@pytest.mark.parametrize("head", ["tanh_normal", "categorical"])
+def test_a_replayed_cuda_graph_does_what_the_eager_update_does(head: str) -> None:
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        sac, replay = sac_of(head, device="cuda"), replay_of(head, device="cuda")
+        run = CompiledUpdate(sac, replay) if compiled else None
+        rows = []
+        for _ in range(6):
+            index, noise = index_of(replay), torch.stack((noise_of(head), noise_of(head))).cuda()
+            index = BatchIndex(*(each.cuda() for each in index))
+            result = run(index, noise) if run else sac.update(replay.gather(index), noise)
+            rows.append(result.metrics.numbers)
+        found.append([torch.stack(rows), *sac.state])
+    for eager, graph in zip(*found, strict=True):
+        torch.testing.assert_close(graph, eager, rtol=1e-3, atol=1e-4)

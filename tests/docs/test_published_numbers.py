@@ -1,0 +1,138 @@
+"""Numbers and pictures of README and docs/speed.md come from the committed CSVs, from the same rows."""
+
+import csv
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from throughput_results import csv_of, pooled, ratio, read_runs, speed  # noqa: E402
+
+README = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
+SPEED = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").replace("−", "-")
+SB3, SBX = "stable-baselines3 fp32", "sbx (JAX) fp32"
+ENVS = ("Pendulum-v1", "HalfCheetah-v5")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (RESULTS / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def line(text: str, begins: str) -> str:
+    """The one row of a table that begins so."""
+    (found,) = (each for each in text.splitlines() if each.startswith(f"| {begins}"))
+    return found
+
+
+def test_pendulum_s_returns_are_those_of_the_csv() -> None:
+    table = {int(row["seed"]): float(row["return_mean"]) for row in rows("learning_pendulum_fast.csv")}
+    returns = [table[seed] for seed in range(5)]
+    told = f"{', '.join(f'{value:.1f}' for value in returns)}: mean {statistics.mean(returns):.1f}"
+    assert told in line(README, "Pendulum-v1, 5,000 env steps, seeds 0 to 4")
+    assert {row["episodes"] for row in rows("learning_pendulum_fast.csv")} == {"100"}
+
+
+def test_the_first_picture_ends_where_the_table_does() -> None:
+    curves = rows("learning_pendulum_fast_curves.csv")
+    for row in rows("learning_pendulum_fast.csv"):
+        (last,) = (
+            each for each in curves if (each["seed"], each["env_steps"]) == (row["seed"], row["env_steps"])
+        )
+        assert float(last["return_mean"]) == pytest.approx(float(row["return_mean"]), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("env_steps", "row"), [(10_000, "CartPole-v1, 10,000"), (25_000, "CartPole-v1, 25,000")]
+)
+def test_cartpole_s_returns_are_those_of_the_csv(env_steps: int, row: str) -> None:
+    own = [each for each in rows("learning_cartpole.csv") if int(each["env_steps"]) == env_steps]
+    returns = [float(each["return_mean"]) for each in sorted(own, key=lambda each: int(each["seed"]))]
+    assert f"| {', '.join(f'{value:.0f}' for value in returns)} of 500 |" in line(README, row)
+
+
+@pytest.mark.parametrize("env", ENVS)
+@pytest.mark.parametrize("name", ["eager fp32", "compiled fp32", "compiled bf16"])
+def test_speeds_of_docs_are_those_of_all_runs(env: str, name: str) -> None:
+    runs, ours = read_runs(RESULTS, env), f"sac_lightning {name}"
+    begins = f"**sac_lightning** {name.removesuffix(' fp32').replace(' bf16', ', bf16')} |"
+    cell = line(SPEED, begins).split("|")[2 + ENVS.index(env)]
+    beside = ratio(runs, ours, SB3)
+    told = f"{speed(runs, ours).median:.0f}: {beside.median:.2f} ({beside.low:.2f} to {beside.high:.2f}), "
+    assert f"{told}{ratio(runs, ours, SBX).median:.2f}" in cell
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        (SB3, "Stable-Baselines3 2.9.2"),
+        (SBX, "sbx 0.28.0"),
+        ("torchrl fp32", "TorchRL"),
+        ("tianshou fp32", "Tianshou"),
+        ("skrl fp32", "skrl"),
+        ("cleanrl-style eager fp32", "a plain PyTorch loop"),
+    ],
+)
+def test_speeds_of_others_are_those_of_all_runs(name: str, begins: str) -> None:
+    cells = line(SPEED, begins).split("|")[2:4]
+    for env, cell in zip(ENVS, cells, strict=True):
+        runs = read_runs(RESULTS, env)
+        if name in pooled(runs):
+            beside = "" if name == SB3 else f": {ratio(runs, name, SB3).median:.2f}"
+            assert cell.strip() == f"{speed(runs, name).median:.0f}{beside}"
+
+
+def test_readme_s_speeds_are_those_of_docs() -> None:
+    for env, begins in zip(ENVS, ("whole loop on Pendulum-v1", "whole loop on HalfCheetah-v5"), strict=True):
+        runs, text = read_runs(RESULTS, env), line(README, begins)
+        for name, shown in (
+            ("eager fp32", "eager"),
+            ("compiled fp32", "compiled"),
+            ("compiled bf16", "compiled bf16"),
+        ):
+            ours = f"sac_lightning {name}"
+            told = f"{shown} {speed(runs, ours).median:.0f}: {ratio(runs, ours, SB3).median:.2f}"
+            assert told in text
+        assert re.search(rf"at {speed(runs, SB3).median:.0f}\b", text)
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_speed_s_picture_is_drawn_from_the_rows_of_the_table(env: str, tmp_path: Path) -> None:
+    from contestants import LIMIT
+    from throughput_plot import draw
+
+    runs = read_runs(RESULTS, env)
+    assert len(runs) > 1
+    draw(pooled(runs), env, LIMIT, tmp_path / "all.png", len(runs))
+    committed = csv_of(RESULTS, env).with_suffix(".png")
+    assert looks_like(tmp_path / "all.png", committed)
+    draw(runs[0], env, LIMIT, tmp_path / "one.png", 1)  # as the pictures were before
+    assert not looks_like(tmp_path / "one.png", committed)
+
+
+def test_the_first_picture_is_drawn_from_the_committed_rows(tmp_path: Path) -> None:
+    from learning_seeds_plot import draw_seeds
+
+    curves, scores = rows("learning_pendulum_fast_curves.csv"), rows("learning_pendulum_fast.csv")
+    draw_seeds(curves, scores, tmp_path / "pendulum.png")
+    committed = ROOT / "docs" / "figures" / "pendulum.png"
+    assert looks_like(tmp_path / "pendulum.png", committed)
+    draw_seeds([row for row in curves if row["seed"] != "0"], scores, tmp_path / "other.png")
+    assert not looks_like(tmp_path / "other.png", committed)
+
+
+def looks_like(one: Path, other: Path) -> bool:
+    """Of the same size, and nearly all pixels equal: fonts may be rendered a little differently."""
+    with Image.open(one) as first, Image.open(other) as second:
+        if first.size != second.size:
+            return False
+        pixels = [np.asarray(each.convert("L"), dtype=float) for each in (first, second)]
+    return float((np.abs(pixels[0] - pixels[1]) > 64).mean()) < 0.001
