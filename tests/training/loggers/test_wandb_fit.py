@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-from tests.loggers.test_wandb import of_type, records
+from tests.training.loggers.test_wandb import of_type, records
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.core.errors import ConfigError

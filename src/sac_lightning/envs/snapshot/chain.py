@@ -18,7 +18,7 @@ OURS = tuple(
         "memory.CopyObservation",
         "raw_reward.RewardMeter",
         "raw_reward.ShowRawReward",
-        "state_worker.ResumableEnv",
+        "snapshot.worker.ResumableEnv",
     )
 )
 
