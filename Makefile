@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check lint format versions versions-lowest versions-newest bench clean
+.PHONY: help install train test check lint format docs versions versions-lowest versions-newest bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ lint: install ## ruff, mypy --strict, import-linter
 format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install ## write the tables of entropy rules from their docstrings
+	$(BIN)/python docs/tables.py
 
 versions: versions-lowest versions-newest ## the smoke suite with the lowest and the newest versions that pyproject.toml allows
 

@@ -1,6 +1,7 @@
 """docs/entropy.md and `--help` against the rules that there are and the CSVs that were measured."""
 
 import csv
+import importlib.util
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -43,22 +44,30 @@ def test_every_rule_has_a_full_row_with_all_its_keys(group: str, path: Path) -> 
 
 
 def test_no_row_is_left_of_a_rule_that_is_gone() -> None:
-    told = [
-        f"{group}={row[0].strip('`')}"
-        for group in ("alpha", "target_entropy")
-        for row in table(f"`{group}=`")
-    ]
-    assert sorted(told) == sorted(NAMES)
+    groups = ("alpha", "target_entropy")
+    rows = [f"{group}={row[0].strip('`')}" for group in groups for row in table(f"`{group}=`")]
+    assert sorted(rows) == sorted(NAMES)
+
+
+def test_tables_help_and_first_lines_of_configs_are_those_of_the_docstrings() -> None:
+    spec = importlib.util.spec_from_file_location("tables_of_docs", ROOT / "docs/tables.py")
+    assert spec and spec.loader
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    documents = tables.documents()
+    assert {path.name for path in documents} >= {"README.md", "entropy.md", "default.yaml", "tes.yaml"}
+    changed = [path.name for path, text in documents.items() if path.read_text(encoding="utf-8") != text]
+    assert changed == [], "run `make docs`"
 
 
 @pytest.mark.parametrize(("group", "path"), RULES, ids=NAMES)
 def test_help_has_formula_source_interval_defaults_and_use(group: str, path: Path) -> None:
     config = yaml.safe_load((ROOT / "conf/hydra/default.yaml").read_text(encoding="utf-8"))
     text = config["help"]["template"]
-    entry = rf"^{group}={path.stem} +(\S.*) \[([^\]]+)\]\n +(in \S[^;]*|[^;]+); ([^;]+); (.+)$"
+    entry = rf"^{group}={path.stem} +(\S.*) \[([^\]]+)\]\n +([^;]+);\s+([^;]+);\s+(\S.*)$"
     found = re.findall(entry, text, re.MULTILINE)
     assert len(found) == 1
-    defaults = found[0][3]
+    defaults = " ".join(found[0][3].split())
     for key, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         if isinstance(value, float) and key in (
             "value",
@@ -79,9 +88,9 @@ def test_discrete_table_is_the_csv() -> None:
     for row in sorted(results("discrete_targets.csv"), key=lambda row: int(row["seed"])):
         task, _, rule = row["variant"].partition("_")
         measured[task, rule].append(row)
-    told = table("task")
-    assert len(told) == len(measured) == 6
-    for task, rule, _, returns, area, alphas in told:
+    published = table("task")
+    assert len(published) == len(measured) == 6
+    for task, rule, _, returns, area, alphas in published:
         name = task.removesuffix("-v1").lower(), rule.replace("`", "").replace(" ", "-")
         rows = measured[name]
         assert [row["seed"] for row in rows] == list("01234")
@@ -103,6 +112,6 @@ def test_costs_of_the_diagnostics_are_the_csvs_and_under_one_percent() -> None:
     density = (times["action_and_density_ms"] - times["action_ms"]) / DENSITY_EVERY
     step = times["update_ms"] + times["action_ms"] + density + look
     for name, cost in (("looks_percent", look), ("density_percent", density)):
-        (told,) = re.findall(rf"(\d+\.\d\d) % \(`{name}`\)", TEXT)
-        assert float(told) == pytest.approx(100 * cost / step, abs=0.006)
-        assert float(told) < 0.5
+        (published,) = re.findall(rf"(\d+\.\d\d) % \(`{name}`\)", TEXT)
+        assert float(published) == pytest.approx(100 * cost / step, abs=0.006)
+        assert float(published) < 0.5

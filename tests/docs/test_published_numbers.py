@@ -36,8 +36,8 @@ def line(text: str, begins: str) -> str:
 def test_pendulum_s_returns_are_those_of_the_csv() -> None:
     table = {int(row["seed"]): float(row["return_mean"]) for row in rows("learning_pendulum_fast.csv")}
     returns = [table[seed] for seed in range(5)]
-    told = f"{', '.join(f'{value:.1f}' for value in returns)}: mean {statistics.mean(returns):.1f}"
-    assert told in line(README, "Pendulum-v1, 5,000 env steps, seeds 0 to 4")
+    published = f"{', '.join(f'{value:.1f}' for value in returns)}: mean {statistics.mean(returns):.1f}"
+    assert published in line(README, "Pendulum-v1, 5,000 env steps, seeds 0 to 4")
     assert {row["episodes"] for row in rows("learning_pendulum_fast.csv")} == {"100"}
 
 
@@ -66,8 +66,10 @@ def test_speeds_of_docs_are_those_of_all_runs(env: str, name: str) -> None:
     begins = f"**sac_lightning** {name.removesuffix(' fp32').replace(' bf16', ', bf16')} |"
     cell = line(SPEED, begins).split("|")[2 + ENVS.index(env)]
     beside = ratio(runs, ours, SB3)
-    told = f"{speed(runs, ours).median:.0f}: {beside.median:.2f} ({beside.low:.2f} to {beside.high:.2f}), "
-    assert f"{told}{ratio(runs, ours, SBX).median:.2f}" in cell
+    published = (
+        f"{speed(runs, ours).median:.0f}: {beside.median:.2f} ({beside.low:.2f} to {beside.high:.2f}), "
+    )
+    assert f"{published}{ratio(runs, ours, SBX).median:.2f}" in cell
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,8 @@ def test_readme_s_speeds_are_those_of_docs() -> None:
             ("compiled bf16", "compiled bf16"),
         ):
             ours = f"sac_lightning {name}"
-            told = f"{shown} {speed(runs, ours).median:.0f}: {ratio(runs, ours, SB3).median:.2f}"
-            assert told in text
+            published = f"{shown} {speed(runs, ours).median:.0f}: {ratio(runs, ours, SB3).median:.2f}"
+            assert published in text
         assert re.search(rf"at {speed(runs, SB3).median:.0f}\b", text)
 
 

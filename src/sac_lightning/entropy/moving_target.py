@@ -19,9 +19,12 @@ WIDEST = 1e6  # nats; a wider window would only mean that every entropy counts a
 
 @dataclass(frozen=True)
 class Schedule(TargetEntropyRule):
-    """H̄ = end + (start − end) · w(f), f = min(1, env_steps / steps), w by `shape`: `shape.remainder`.
+    """Aims at end + (start − end) · w(env_steps / steps) [this project]: explores first, by the clock.
 
-    All shapes are differences of nats, so they cross zero and keep their course in other units.
+    Actions: all. Interval: between `start` and `end`.
+
+    `shape` chooses w, which falls from 1 to 0: linear, cosine or exponential (`remainder`). All shapes are
+    differences of nats, so they cross zero and keep their course in other units.
     """
 
     is_dynamic: ClassVar[bool] = True
@@ -62,11 +65,13 @@ class Schedule(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class Tes(TargetEntropyRule):
-    """H̄ ← factor · H̄ whenever the entropy has settled on H̄     (2112.02852, TES-SAC)
+    """Aims at `start`, times `factor` once the entropy has settled [2112.02852]: explores as long as needed.
+
+    Actions: all. Interval: from `floor` (null: 0, continuous −A) to `start` (null: discrete 0.98 · log n).
 
     Settled: the running mean of the policy's entropy is within `mean_within` nats of H̄, its running
     deviation at most `deviation`, and both have seen at least `patience` updates of this H̄. They are means
-    with weight max(1 − decay, 1/t) for the t-th update and begin anew with each H̄.
+    with weight max(1 − decay, 1/t) for the t-th update and start again with each H̄.
 
     Deviations: entropies are means over a mini-batch, not of single states. For continuous actions, where
     a product would raise a negative target, H̄ ← H̄ + A·log factor: each dimension keeps that

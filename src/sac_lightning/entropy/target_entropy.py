@@ -1,6 +1,9 @@
 """Rules for the target entropy H̄, in nats, measured in the unit action box.
 
-Each rule is a frozen dataclass and a YAML file of conf/target_entropy. docs/entropy.md compares them.
+Each rule is a frozen dataclass and a YAML file of conf/target_entropy. Its docstring has a fixed form, "Aims
+at FORMULA [SOURCE]: USE.", then "Actions: ... Interval: ...": docs/tables.py writes the tables of README.md,
+docs/entropy.md and `--help` from it. A is the number of continuous dimensions, n the number of discrete
+choices (of joint ones, if there are several), H_max the largest entropy: log n, A log 2, or their sum.
 """
 
 import math
@@ -66,7 +69,10 @@ class TargetEntropyRule(Described):
 
 @dataclass(frozen=True)
 class NegDim(TargetEntropyRule):
-    """H̄ = −dim(A)     (1812.05905 appendix D): the classic rule of continuous control."""
+    """Aims at −A [1812.05905, appendix D]: the usual choice of continuous control.
+
+    Actions: continuous. Interval: one value.
+    """
 
     def value(self, head: ActionHead) -> float:
         return -float(dims(head))
@@ -74,7 +80,10 @@ class NegDim(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class NegHalfDim(TargetEntropyRule):
-    """H̄ = −dim(A)/2: a softer policy than NegDim."""
+    """Aims at −A/2 [jaxrl's default]: a policy that may stay softer.
+
+    Actions: continuous. Interval: one value.
+    """
 
     def value(self, head: ActionHead) -> float:
         return -0.5 * dims(head)
@@ -82,7 +91,10 @@ class NegHalfDim(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class Sigma(TargetEntropyRule):
-    """H̄ = Σ ½ log(2πe σ²): the entropy of a Gaussian of that standard deviation in every dimension."""
+    """Aims at A · ½ log(2πe σ²) [entropy of a Gaussian]: sets how much noise an action may have.
+
+    Actions: continuous. Interval: the head's, σ above 0.
+    """
 
     sigma: float = 0.15
 
@@ -96,7 +108,9 @@ class Sigma(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class MaxRatio(TargetEntropyRule):
-    """H̄ = ratio · H_max, with H_max = log n for n actions (ratio 0.98: 1910.07207), A·log 2 for a unit box.
+    """Aims at ratio · H_max [1910.07207]: for discrete actions, with ratio 0.5.
+
+    Actions: all. Interval: (0, H_max].
 
     The classic 0.98 leaves the best of two actions a probability of 0.58: docs/entropy.md shows where
     that drives α up without end.
@@ -113,7 +127,10 @@ class MaxRatio(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class MaxEntropy(TargetEntropyRule):
-    """H̄ = H_max: the upper bound itself. Only the uniform policy has it, so α grows without end."""
+    """Aims at H_max [the upper bound]: only the uniform policy has it, so that α grows without end.
+
+    Actions: all. Interval: one value.
+    """
 
     def value(self, head: ActionHead) -> float:
         return head.entropy_interval.high
@@ -121,10 +138,9 @@ class MaxEntropy(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class EpsPeaked(TargetEntropyRule):
-    """H̄ = entropy of the policy that is greedy with probability 1 − ε and uniform with probability ε.
+    """Aims at −p log p − (n−1)(ε/n) log(ε/n), p = 1 − ε + ε/n [ε-greedy]: explores as ε-greedy does.
 
-    The most likely of n actions has p = 1 − ε + ε/n, the others ε/n each: the exploration of an
-    ε-greedy agent, said in nats.
+    Actions: discrete. Interval: (0, log n].
     """
 
     eps: float = 0.1
@@ -145,7 +161,10 @@ class EpsPeaked(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class PerPart(TargetEntropyRule):
-    """H̄ = ratio · log n − A: MaxRatio for the choice of n and NegDim for the A numbers that come with it."""
+    """Aims at ratio · log n − A [max_ratio and neg_dim, added]: for the hybrid head.
+
+    Actions: hybrid. Interval: [−A, log n − A].
+    """
 
     ratio: float = 0.5
 
@@ -158,7 +177,10 @@ class PerPart(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class Constant(TargetEntropyRule):
-    """H̄ = nats, whatever the action space."""
+    """Aims at `nats` [definition]: a value known from another run.
+
+    Actions: all. Interval: the head's.
+    """
 
     nats: float
 
@@ -174,9 +196,12 @@ class Constant(TargetEntropyRule):
 
 @dataclass(frozen=True)
 class HeadDefault(TargetEntropyRule):
-    """The rule that fits the head: NegDim for numbers, MaxRatio(0.5) for choices, PerPart(0.5) for both.
+    """Aims at the target of neg_dim, max_ratio 0.5 or per_part 0.5, by the head [this project]: start here.
 
-    The discrete choice was measured against others: docs/entropy.md has the table.
+    Actions: all. Interval: one value.
+
+    NegDim is for boxes, MaxRatio for discrete actions, PerPart for both at once. The discrete default was
+    measured against others: docs/entropy.md has the table.
     """
 
     def rule(self, head: ActionHead) -> TargetEntropyRule:

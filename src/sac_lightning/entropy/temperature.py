@@ -1,6 +1,8 @@
 """Rules for the temperature α: how much one nat of entropy is worth in units of reward.
 
-Each rule is a frozen dataclass and a YAML file of conf/alpha. A rule owns no tensor: the module keeps
+Each rule is a frozen dataclass and a YAML file of conf/alpha. Its docstring has a fixed form, "Sets α to
+FORMULA [SOURCE]: USE.", then "Interval: ...": docs/tables.py writes the tables of README.md, docs/entropy.md
+and `--help` from it. A rule owns no tensor: the module keeps
 `log_alpha`, so that a rule stays a pure function and its state is saved with everything else.
 """
 
@@ -98,7 +100,10 @@ class TemperatureRule(Described):
 
 @dataclass(frozen=True)
 class Fixed(TemperatureRule):
-    """α = value. With value 0 nothing is left of "soft": a plain stochastic actor-critic."""
+    """Sets α to `value` [1801.01290]: for a known reward scale, or to study the effect of α.
+
+    Interval: one value, at least 0. With 0 the algorithm is a plain stochastic actor-critic, no longer soft.
+    """
 
     value: float = 0.2
 
@@ -118,7 +123,9 @@ class Fixed(TemperatureRule):
 
 @dataclass(frozen=True)
 class Anneal(TemperatureRule):
-    """α from `start` to `end` over the first `steps` env steps, then constant.
+    """Sets α from `start` to `end` over `steps` env steps [common practice]: explores first, needs no target.
+
+    Interval: between `start` and `end`.
 
     With f = min(1, env_steps / steps):
     exponential start·(end/start)^f, linear end + (start − end)·(1 − f),
@@ -163,7 +170,9 @@ class Anneal(TemperatureRule):
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedTemperature(TemperatureRule):
-    """α = exp(log_alpha), learned so that the policy's entropy settles on H̄     (1812.05905 section 5).
+    """Sets α to exp(log_alpha), learned [1812.05905, eq. 18]: the default, settles the entropy on its target.
+
+    Interval: [`min`, `max`].
 
     Entropy below target raises α, above it lowers α: `losses.alpha_loss`. To learn α by another loss,
     subclass this and override `loss`.
