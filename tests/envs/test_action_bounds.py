@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from tests.envs.test_memory import collector_of
+from tests.envs.test_wrappers_copy import collector_of
 from tests.tasks import OneState, env_config
 
 from sac_lightning import SACModule

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig, EnvError, check_finite
-from sac_lightning.envs.raw_reward import KEY
+from sac_lightning.envs.wrappers import RAW_REWARD
 
 from .counter import Counter
 
@@ -81,7 +81,7 @@ def test_infos_that_nobody_reads_are_left_in_the_env(
     assert envs.reset(seed=0)[1] == {}
     for _ in range(7):
         info = act(envs)[4]
-        read = {KEY, f"_{KEY}"} if wrappers else set()
+        read = {RAW_REWARD, f"_{RAW_REWARD}"} if wrappers else set()
         assert set(info) <= {"final_obs", "_final_obs", "final_info", "_final_info"} | read
         assert set(info.get("final_info", {})) <= read
     envs.close()

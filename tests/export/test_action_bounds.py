@@ -10,7 +10,7 @@ from gymnasium import spaces
 from tests.envs.test_action_bounds import CHOICE, at_a_bound
 
 from sac_lightning import export
-from sac_lightning.envs.hybrid import ChoiceAndNumbers
+from sac_lightning.envs.spaces import FlatHybrid
 from sac_lightning.export.dataset import action_space
 
 SPACES: dict[str, gym.Space[Any]] = {
@@ -18,7 +18,7 @@ SPACES: dict[str, gym.Space[Any]] = {
     "±π": spaces.Box(-math.pi, math.pi, (1,), np.float64),
     "float16": spaces.Box(np.float16([-0.1, 0.0]), np.float16([0.1, 9.0]), dtype=np.float16),
     "multi_discrete": spaces.MultiDiscrete([3, 2], dtype=np.int32),
-    "hybrid": ChoiceAndNumbers(spaces.Tuple((CHOICE, spaces.Box(-0.1, 0.1, (1,), np.float64)))),
+    "hybrid": FlatHybrid(spaces.Tuple((CHOICE, spaces.Box(-0.1, 0.1, (1,), np.float64)))),
 }
 
 

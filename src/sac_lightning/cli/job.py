@@ -20,7 +20,7 @@ from sac_lightning.cli.sweepjob import run_sweep_job
 from sac_lightning.cli.values import check_values, make_whole
 from sac_lightning.core.errors import ConfigError, require, whole
 from sac_lightning.core.files import DamagedFile
-from sac_lightning.envs.catalogue import split_id
+from sac_lightning.envs.registry import split_id
 
 
 def run_job(cfg: DictConfig) -> tuple[int, float]:

@@ -14,7 +14,7 @@ from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.core.errors import require
 from sac_lightning.core.finite import check_action
 from sac_lightning.core.seeding import continue_generator, torch_generator
-from sac_lightning.envs.raw_reward import raw_rewards
+from sac_lightning.envs.wrappers import raw_rewards
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.spaces import ActionSpec, Array
 

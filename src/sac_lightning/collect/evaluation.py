@@ -14,7 +14,7 @@ from sac_lightning.core.errors import require, whole
 from sac_lightning.core.finite import check_action
 from sac_lightning.core.rng import global_rng_state, restore_global_rng
 from sac_lightning.envs.guard import EnvError
-from sac_lightning.envs.raw_reward import raw_reward
+from sac_lightning.envs.wrappers import raw_reward
 
 # What to do where a further env cannot be made.
 FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 turns evaluation off"

@@ -1,7 +1,9 @@
-"""`EnvConfig`: everything that says which env is made and how."""
+"""`EnvConfig`: which env is made, and how."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -9,32 +11,33 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import TimeLimit
 
 from sac_lightning.core.errors import ConfigError, as_whole, did_you_mean, require, whole
-from sac_lightning.envs.catalogue import (
+from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv, Env, log_mujoco_warnings, make_named
+from sac_lightning.envs.registry import (
+    allowed_import,
     check_id,
     check_installed,
     check_kwargs,
     check_render_mode,
-    hear_mujoco,
     missing_dependency,
     split_id,
 )
-from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv
-from sac_lightning.envs.hybrid import flatten_actions
-from sac_lightning.envs.imports import allowed_import
-from sac_lightning.envs.making import made
-from sac_lightning.envs.memory import CopyObservation
-from sac_lightning.envs.raw_reward import ShowRawReward, metered
 from sac_lightning.envs.spaces import check_declared, declared_action
-from sac_lightning.envs.statistics import refuse_statistics
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
-from sac_lightning.envs.wrapping import check_wrapper, flatten_observations, wrap
-
-Env = gym.Env[Any, Any]
+from sac_lightning.envs.wrappers import (
+    CopyObservation,
+    ShowRawReward,
+    add_reward_meter,
+    check_wrapper,
+    flatten_actions,
+    flatten_observations,
+    refuse_statistics,
+    wrap,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvConfig:
-    """Which env, with which arguments and wrappers, and how many of them step together.
+    """Says which env to make, with which arguments and wrappers, and how envs step together.
 
     id: a Gymnasium id such as "Pendulum-v1", or "my_package:MyEnv-v0", whose module is imported first (with
         `make`, only the name that messages show).
@@ -75,9 +78,9 @@ class EnvConfig:
         object.__setattr__(self, "max_episode_steps", as_whole(self.max_episode_steps))
 
     def check(self) -> None:
-        """Raise ConfigError for whatever cannot work, without making an env.
+        """Raises ConfigError for whatever cannot work, without making an env.
 
-        Imports `imports` and the module that defines the env; makes nothing.
+        Imports `imports` and the module that defines the env.
         """
         self._check_options()
         self._import()
@@ -90,18 +93,17 @@ class EnvConfig:
         declared_action(self.action)
 
     def build(self, render_mode: str | None = None) -> Env:
-        """One env with its wrappers, flat Box observations, and errors that name it (EnvError).
+        """Returns one env with its wrappers, flat Box observations, and errors that name it (EnvError).
 
-        `render_mode` is put in the place of the configuration's. Raises EnvError when making it fails, and
-        ConfigError when the env cannot be made from this configuration, or when its action
-        space is not the declared one.
+        `render_mode` replaces the configuration's. Raises EnvError when making it fails, and ConfigError
+        when the env cannot be made from this configuration, or when its action space is not the declared one.
         """
         self.check()
-        env = made(lambda: self._build(self.render_mode if render_mode is None else render_mode), self.id)
-        return CheckedEnv(env, self.id)
+        mode = self.render_mode if render_mode is None else render_mode
+        return CheckedEnv(make_named(lambda: self._build(mode), self.id), self.id)
 
     def build_vector(self, num_envs: int) -> CheckedVectorEnv:
-        """`num_envs` envs as one, which raises EnvError naming the env and the step.
+        """Returns `num_envs` envs as one, which raises EnvError naming the env and the step.
 
         Raises ConfigError as `build` does, and for `num_envs` below 1.
         """
@@ -117,21 +119,12 @@ class EnvConfig:
         own = "is for use as a library: a function that makes an env"
         require(self.make is None or callable(self.make), "env.make", self.make, own)
         steps = self.max_episode_steps
-        require(
-            steps is None or whole(steps) >= 1,
-            "env.max_episode_steps",
-            steps,
-            "null or a whole number of at least 1",
-        )
-        for key, kind in (
-            ("kwargs", dict),
-            ("wrappers", list),
-            ("imports", list),
-            ("allowed_prefixes", list),
-        ):
+        ok = steps is None or whole(steps) >= 1
+        require(ok, "env.max_episode_steps", steps, "null or a whole number of at least 1")
+        require(isinstance(self.kwargs, dict), "env.kwargs", self.kwargs, "must be a mapping")
+        for key in ("wrappers", "imports", "allowed_prefixes"):
             value = getattr(self, key)
-            shape = "a mapping" if kind is dict else "a list"
-            require(isinstance(value, kind), f"env.{key}", value, f"must be {shape}")
+            require(isinstance(value, list), f"env.{key}", value, "must be a list")
 
     @property
     def _registered_id(self) -> str:
@@ -151,17 +144,18 @@ class EnvConfig:
         return self._build(self.render_mode)
 
     def _build(self, render_mode: str | None) -> Env:
-        hear_mujoco()
-        env = self._own(render_mode) if self.make is not None else self._registered(render_mode)
+        log_mujoco_warnings()
+        rendered = {} if render_mode is None else {"render_mode": render_mode}
+        env = self._make_own(rendered) if self.make is not None else self._make_registered(rendered)
         refuse_statistics(env, "env.id", self.id)
         bare = env
-        env, meter = metered(env)
-        changed = bool(self.wrappers) or env is bare
+        env, meter = add_reward_meter(env)
+        rewards_change = bool(self.wrappers) or env is bare
         env = CopyObservation(env)
         for wrapper in self.wrappers:
             env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
         env = flatten_observations(flatten_actions(env))
-        env = ShowRawReward(env, meter) if changed else env
+        env = ShowRawReward(env, meter) if rewards_change else env
         check_declared(self.action, env.action_space)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that
         # does should be the same run each time.
@@ -169,16 +163,12 @@ class EnvConfig:
         env.observation_space.seed(0)
         return env
 
-    def _registered(self, render_mode: str | None) -> Env:
-        rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    def _make_registered(self, rendered: Mapping[str, Any]) -> Env:
+        env_id = self._registered_id
         try:
-            return gym.make(
-                self._registered_id, max_episode_steps=self.max_episode_steps, **rendered, **self.kwargs
-            )
+            return gym.make(env_id, max_episode_steps=self.max_episode_steps, **rendered, **self.kwargs)
         except (ImportError, DependencyNotInstalled) as error:
-            raise missing_dependency(
-                self.id, str(gym.registry[self._registered_id].entry_point), error
-            ) from error
+            raise missing_dependency(self.id, str(gym.registry[env_id].entry_point), error) from error
         except (TypeError, ValueError, AssertionError) as error:
             # Without arguments of ours it is the env's own bug, and its traceback should be seen.
             if not self.kwargs:
@@ -186,11 +176,36 @@ class EnvConfig:
             reason = error.__cause__ or error
             raise ConfigError("env.kwargs", self.kwargs, f"{self.id} refuses them: {reason}") from error
 
-    def _own(self, render_mode: str | None) -> Env:
+    def _make_own(self, rendered: Mapping[str, Any]) -> Env:
         assert self.make is not None
-        rendered: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         env = self.make(**rendered, **self.kwargs)
         return env if self.max_episode_steps is None else TimeLimit(env, self.max_episode_steps)
+
+
+def env_config(env: Any) -> EnvConfig:
+    """Returns the EnvConfig of an id, an env class, a function that makes an env, or an env itself.
+
+    An env itself is never stepped: each env of a run, those of evaluations too, is a deep copy of it. Raises
+    ConfigError for one that cannot be copied, and for anything else.
+    """
+    if isinstance(env, EnvConfig):
+        return env
+    if isinstance(env, str):
+        return EnvConfig(id=env)
+    if isinstance(env, gym.Env):
+        name = type(env.unwrapped).__name__ if env.spec is None else env.spec.id
+        try:
+            deepcopy(env).close()
+        except Exception as error:
+            reason = (
+                f"cannot be copied ({error}), and a run needs more than one: give its class or a function"
+            )
+            raise ConfigError("env", name, reason) from error
+        return EnvConfig(id=name, make=partial(deepcopy, env))
+    if callable(env):
+        return EnvConfig(id=getattr(env, "__name__", type(env).__name__).strip("<>"), make=env)
+    allowed = "must be an EnvConfig, an id, an env class, a function that makes an env, or an env"
+    raise ConfigError("env", env, allowed)
 
 
 def _plain(value: Any) -> Any:

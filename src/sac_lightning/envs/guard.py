@@ -1,6 +1,9 @@
 """Environments that fail in one sentence: which env, which step, what happened."""
 
+import logging
+import sys
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gymnasium as gym
@@ -8,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.finite import first_unusable
 
+Env = gym.Env[Any, Any]
 Array = npt.NDArray[Any]
-Step = tuple[Array, Array, Array, Array, dict[str, Any]]
+EnvStep = tuple[Any, Any, bool, bool, dict[str, Any]]  # of one env
+Step = tuple[Array, Array, Array, Array, dict[str, Any]]  # of a vector env
 
 # Before Gymnasium 1.4 the vector wrapper and the two vector envs are no generic classes.
 if TYPE_CHECKING:
@@ -22,9 +28,11 @@ else:
 # What a pipe raises when the process at its other end is gone.
 LOST_WORKER = (EOFError, BrokenPipeError, ConnectionResetError)
 
+logger = logging.getLogger(__name__)
+
 
 class EnvError(RuntimeError):
-    """An env raised, or gave numbers that cannot be used; the message names the env and the step."""
+    """Says that an env raised, or returned numbers that cannot be used; names the env and the step."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A cause is lost between processes, so its text travels as a note.
@@ -34,35 +42,62 @@ class EnvError(RuntimeError):
         return type(self), self.args, {"__notes__": notes}
 
 
+def make_named(make: Callable[[], Env], name: str) -> Env:
+    """Returns `make()`. Raises EnvError that starts with `name` when it fails; a ConfigError passes."""
+    try:
+        return make()
+    except (ConfigError, EnvError):
+        raise
+    except Exception as error:
+        raise EnvError(f"{name} could not be made: {type(error).__name__}: {error}") from error
+
+
+def log_mujoco_warnings() -> None:
+    """Sends MuJoCo's warnings to `logging`; by default it prints them and writes MUJOCO_LOG.TXT."""
+    mujoco = sys.modules.get("mujoco")
+    handler = getattr(mujoco, "get_mju_user_warning", None)
+    if mujoco is not None and handler is not None and handler() is None:
+        mujoco.set_mju_user_warning(_log_mujoco)
+
+
+def _log_mujoco(message: str) -> None:
+    # Deprecated words in Gymnasium's own model files are nothing a user can change.
+    level = logging.DEBUG if "deprecated" in message else logging.WARNING
+    logger.log(level, "MuJoCo: %s", message)
+
+
 class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
     """Turns whatever the env raises in `step` or `reset` into an EnvError that names it.
 
-    It sits inside the worker of an async vector env: a worker that raises something which
+    It runs inside the worker of an async vector env: a worker that raises something which
     cannot be pickled would leave the parent waiting for ever.
+
+    Args:
+        env: the env.
+        name: what messages call it.
+        index: its number in a vector env; None for a single env.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], name: str, index: int | None = None) -> None:
+    def __init__(self, env: Env, name: str, index: int | None = None) -> None:
         super().__init__(env)
-        self._who = name if index is None else f"{name} (env {index})"
+        self._name = name if index is None else f"{name} (env {index})"
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One step of the env. Raises EnvError."""
+    def step(self, action: Any) -> EnvStep:
+        """Steps the env. Raises EnvError."""
         try:
             return self.env.step(action)
         except Exception as error:
-            raise self._told(error, "step") from error
+            raise self._error(error, "step") from error
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """A new episode. Raises EnvError."""
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode. Raises EnvError."""
         try:
-            return self.env.reset(seed=seed, options=options)
+            return self.env.reset(**kwargs)
         except Exception as error:
-            raise self._told(error, "reset") from error
+            raise self._error(error, "reset") from error
 
-    def _told(self, error: Exception, where: str) -> EnvError:
-        return EnvError(f"{self._who} raised {type(error).__name__} in {where}: {error}")
+    def _error(self, error: Exception, method: str) -> EnvError:
+        return EnvError(f"{self._name} raised {type(error).__name__} in {method}: {error}")
 
 
 class CheckedEnv(GuardEnv):
@@ -70,45 +105,46 @@ class CheckedEnv(GuardEnv):
 
     _steps = 0
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One step of the env. Raises EnvError."""
+    def step(self, action: Any) -> EnvStep:
+        """Steps the env. Raises EnvError."""
         self._steps += 1
         result = super().step(action)
         self._refuse(check_finite(np.asarray(result[0])[None], np.atleast_1d(result[1])))
         return result
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """A new episode. Raises EnvError."""
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode. Raises EnvError."""
         self._steps = 0
-        obs, info = super().reset(seed=seed, options=options)
+        obs, info = super().reset(**kwargs)
         self._refuse(check_finite(np.asarray(obs)[None]))
         return obs, info
 
     def _refuse(self, problem: str | None) -> None:
         if problem is not None:
-            one = problem.replace(" of env 0", "", 1)
-            raise EnvError(f"{self._who}: {one}, at step {self._steps} of its episode")
+            problem = problem.replace(" of env 0", "", 1)
+            raise EnvError(f"{self._name}: {problem}, at step {self._steps} of its episode")
 
 
 def check_finite(obs: Array, reward: Array | None = None) -> str | None:
-    """What of `obs` [B, ...] or `reward` [B] float32 networks cannot use, in words; None without any.
+    """Returns what of `obs` [B, ...] or `reward` [B] float32 networks cannot use, in words; None if nothing.
 
     That is NaN, infinite, or so large that its square overflows in float32 (above 1.8e19).
     """
-    problem = first_unusable(obs)
-    if problem is not None:
-        return f"the observation{problem}"
-    problem = None if reward is None else first_unusable(reward)
-    return None if problem is None else f"the reward{problem}"
+    for name, values in (("observation", obs), ("reward", reward)):
+        problem = None if values is None else first_unusable(values)
+        if problem is not None:
+            return f"the {name}{problem}"
+    return None
 
 
 class CheckedVectorEnv(ArrayWrapper):
     """A vector env that counts its steps and names the one at which an env fails.
 
-    `env_steps` counts single-env steps (`num_envs` for each call of `step`, the reset steps of
-    `next_step` included); set it after a resume so that messages go on counting.
+    Args:
+        env: the vector env.
+        name: what messages call it.
+        env_steps: env steps so far, `num_envs` for each call of `step` (the reset steps of `next_step`
+            included); set it after a resume so that messages continue the count.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], name: str, env_steps: int = 0) -> None:
@@ -118,22 +154,17 @@ class CheckedVectorEnv(ArrayWrapper):
         self._per_call = env.num_envs
         self._broken = False
 
-    def reset(
-        self,
-        *,
-        seed: Any = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[Array, dict[str, Any]]:
-        """First observations [B, ...] and infos of new episodes. Raises EnvError."""
+    def reset(self, **kwargs: Any) -> tuple[Array, dict[str, Any]]:
+        """Returns the first observations [B, ...] and infos of new episodes. Raises EnvError."""
         try:
-            obs, info = self.env.reset(seed=seed, options=options)
+            obs, info = self.env.reset(**kwargs)
         except BaseException as error:
             self._fail(error)
         self._refuse(check_finite(obs))
         return obs, info
 
     def step(self, actions: Array) -> Step:
-        """obs [B, ...], reward [B], terminated [B], truncated [B], info. Raises EnvError."""
+        """Returns obs [B, ...], reward [B], terminated [B], truncated [B] and info. Raises EnvError."""
         self.env_steps += self._per_call
         try:
             result = self.env.step(actions)
@@ -149,7 +180,7 @@ class CheckedVectorEnv(ArrayWrapper):
         return result
 
     def close(self, **kwargs: Any) -> None:
-        """Close every env and end every worker, also after a failure. Safe to call twice."""
+        """Closes every env and ends every worker, also after a failure. Safe to call twice."""
         if self.env.closed:
             return
         # A worker that failed in the middle of a call never answers a polite request.
@@ -159,7 +190,7 @@ class CheckedVectorEnv(ArrayWrapper):
             self.env.close(**kwargs)
 
     def abandon(self) -> None:
-        """Close without waiting for an env that may be in the middle of a step."""
+        """Closes without waiting for an env that may be in the middle of a step."""
         self._broken = True
         self.close()
 
@@ -178,8 +209,8 @@ class CheckedVectorEnv(ArrayWrapper):
             raise EnvError(f"{self.name}: a worker process ended unexpectedly{self._when()}") from error
         if isinstance(error, EnvError):
             # Gymnasium wraps the worker's exception in another of its class.
-            told = error.args[0] if error.args and isinstance(error.args[0], EnvError) else error
-            raise EnvError(f"{told}{self._when()}") from told
+            original = error.args[0] if error.args and isinstance(error.args[0], EnvError) else error
+            raise EnvError(f"{original}{self._when()}") from original
         raise EnvError(f"{self.name} raised {type(error).__name__}: {error}{self._when()}") from error
 
     @staticmethod

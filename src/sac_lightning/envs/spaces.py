@@ -1,7 +1,7 @@
-"""From Gymnasium's spaces to the plain sizes that networks need."""
+"""From Gymnasium's spaces to the plain sizes that networks need, and the flat form of hybrid actions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +9,6 @@ import numpy as np
 from gymnasium import spaces
 
 from sac_lightning.core.errors import ConfigError, as_whole, require
-from sac_lightning.envs.hybrid import WIDEST, ChoiceAndNumbers
 from sac_lightning.spaces import (
     ActionSpec,
     BoxAction,
@@ -20,6 +19,8 @@ from sac_lightning.spaces import (
 )
 
 ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
+HYBRID = "a Tuple or Dict of actions must hold one Discrete and at least one bounded Box of floats"
+WIDEST = 8  # bytes of a number: float64
 MOST = 1_000_000  # numbers or choices of one action
 DECLARED = (
     "write {box: A} for A numbers, {discrete: n} for n choices (n at least 2), {multi_discrete: [n, m]} "
@@ -27,8 +28,33 @@ DECLARED = (
 )
 
 
+class FlatHybrid(spaces.Box):
+    """The flat form `[1 + A]` of a Tuple or Dict: the choice of `n` from 0 on, then the boxes' numbers.
+
+    Raises ConfigError on `env.id` unless `space` has one Discrete and at least one bounded Box of floats.
+    """
+
+    def __init__(self, space: "spaces.Tuple[Any] | spaces.Dict") -> None:
+        leaves = list(_leaves(space))
+        choices = [leaf for leaf in leaves if isinstance(leaf, spaces.Discrete)]
+        boxes = [leaf for leaf in leaves if isinstance(leaf, spaces.Box)]
+        if len(choices) != 1 or not boxes or len(leaves) != 1 + len(boxes) or choices[0].n < 2:
+            raise ConfigError("env.id", space, f"these actions are not supported; {HYBRID}")
+        low, high = (
+            np.concatenate([np.ravel(getattr(box, end)) for box in boxes]) for end in ("low", "high")
+        )
+        floats = all(_floats(box.dtype) for box in boxes)
+        if not (floats and np.isfinite((low, high)).all() and (low < high).all()):
+            raise ConfigError("env.id", space, f"every number needs finite bounds, low < high; {HYBRID}")
+        self.n = int(choices[0].n)
+        # Wide enough for the bounds of each box: float32 has no 0.1, and its next number lies outside.
+        dtype = np.result_type(np.float32, *(box.dtype for box in boxes))
+        ends = np.array([[0, *low], [self.n - 1, *high]], dtype)
+        super().__init__(ends[0], ends[1], dtype=dtype.type)
+
+
 def obs_spec(space: gym.Space[Any]) -> ObsSpec:
-    """Shape and stored dtype of one observation: floats are stored as float32, integers as they are.
+    """Returns shape and stored dtype of one observation: floats are stored as float32, integers as they are.
 
     Raises ConfigError unless the space is a Box (`EnvConfig.build` flattens what can be flattened).
     """
@@ -39,11 +65,11 @@ def obs_spec(space: gym.Space[Any]) -> ObsSpec:
 
 
 def action_spec(space: gym.Space[Any]) -> ActionSpec:
-    """What one action is made of, of an env whose actions are flat (`EnvConfig.build` sees to that).
+    """Returns what one action is made of; the env's actions must be flat (`EnvConfig.build` flattens them).
 
     Raises ConfigError naming any space that is not supported.
     """
-    if isinstance(space, ChoiceAndNumbers):
+    if isinstance(space, FlatHybrid):
         low, high = (tuple(float(bound) for bound in ends[1:]) for ends in (space.low, space.high))
         return HybridAction(space.n, BoxAction(low, high, (len(low),), str(space.dtype)))
     if isinstance(space, spaces.Discrete) and space.n >= 2:
@@ -60,7 +86,7 @@ def action_spec(space: gym.Space[Any]) -> ActionSpec:
 
 
 def declared_action(action: Mapping[str, Any] | None) -> ActionSpec | None:
-    """The action space that a config declares, known before any env is made; None when it declares none.
+    """Returns the action space that a config declares, before any env is made; None when it declares none.
 
     Numbers get the bounds -1 and 1 in place of the env's own. Raises ConfigError for what is no
     declaration.
@@ -83,27 +109,33 @@ def declared_action(action: Mapping[str, Any] | None) -> ActionSpec | None:
 
 
 def check_declared(action: Mapping[str, Any] | None, space: gym.Space[Any]) -> None:
-    """Raise ConfigError unless the declared action agrees with the env's `space` in kind and size."""
+    """Raises ConfigError unless the declared action agrees with the env's `space` in kind and size."""
     declared = declared_action(action)
     if declared is None:
         return
-    real = _declaration(action_spec(space))
-    if _declaration(declared) != real:
-        (kind, size), *_ = real.items()
-        raise ConfigError(
-            "env.action", action, f"the env's action space is {space}; declare {{{kind}: {size}}} or null"
-        )
+    kind, size = _declaration(action_spec(space))
+    same = _declaration(declared) == (kind, size)
+    allowed = f"the env's action space is {space}; declare {{{kind}: {size}}} or null"
+    require(same, "env.action", action, allowed)
 
 
-def _declaration(spec: ActionSpec) -> dict[str, Any]:
+def _declaration(spec: ActionSpec) -> tuple[str, Any]:
     if isinstance(spec, BoxAction):
-        return {"box": spec.size}
+        return "box", spec.size
     if isinstance(spec, MultiDiscreteAction):
-        return {"multi_discrete": list(spec.sizes)}
+        return "multi_discrete", list(spec.sizes)
     if isinstance(spec, HybridAction):
-        return {"hybrid": [spec.n, spec.numbers.size]}
+        return "hybrid", [spec.n, spec.numbers.size]
     assert isinstance(spec, DiscreteAction)
-    return {"discrete": spec.n}
+    return "discrete", spec.n
+
+
+def _leaves(space: Any) -> Iterator[Any]:
+    if isinstance(space, spaces.Tuple | spaces.Dict):
+        for part in space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces:
+            yield from _leaves(part)
+    else:
+        yield space
 
 
 def _floats(dtype: Any) -> bool:

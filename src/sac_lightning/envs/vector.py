@@ -6,38 +6,76 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError, GuardEnv
-from sac_lightning.envs.making import made
-from sac_lightning.envs.same_process import SameProcessEnvs
-from sac_lightning.envs.snapshot.worker import ResumableEnv
+from sac_lightning.envs.guard import (
+    LOST_WORKER,
+    Array,
+    CheckedVectorEnv,
+    Env,
+    EnvError,
+    GuardEnv,
+    Step,
+    make_named,
+)
+from sac_lightning.envs.snapshot.layers import ResumableEnv
+
+# Before Gymnasium 1.4 this is no generic class.
+if TYPE_CHECKING:
+    SyncEnvs = SyncVectorEnv[Any, Any]
+else:
+    SyncEnvs = SyncVectorEnv
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
 VECTORIZATION = ("sync", "async")
 LONGEST_REASON = 1000  # bytes
 
 
+def vector_env(
+    make: Callable[[], Env], name: str, num_envs: int, vectorization: str, autoreset: str
+) -> CheckedVectorEnv:
+    """Returns `num_envs` envs of `make` as one; observations are copies, so they may be kept.
+
+    Raises EnvError, which says why, when one of them cannot be made.
+    """
+    failure: Any = multiprocessing.Array("c", LONGEST_REASON) if vectorization == "async" else None
+    indices = range(num_envs) if num_envs > 1 else (None,)
+    factories = [EnvFactory(make, name, index, failure) for index in indices]
+    mode = AUTORESET[autoreset]
+    envs: VectorEnv[Any, Any, Any]
+    if vectorization == "async":
+        try:
+            envs = AsyncVectorEnv(factories, copy=True, daemon=True, autoreset_mode=mode)
+        except LOST_WORKER as error:
+            reason = failure.value.decode(errors="replace") if failure is not None else ""
+            raise EnvError(reason or f"{name}: a worker process could not make its env") from error
+    else:
+        envs = FastSyncVectorEnv(factories, copy=True, autoreset_mode=mode)
+    return CheckedVectorEnv(envs, name)
+
+
 @dataclass(frozen=True)
 class EnvFactory:
     """Makes env number `index` of a vector env; knows whether it runs in a worker process."""
 
-    make: Callable[[], gym.Env[Any, Any]]
+    make: Callable[[], Env]
     name: str
     index: int | None
     failure: Any = None  # shared memory for the reason why a worker could not make its env
     owner: int = field(default_factory=os.getpid)
 
-    def __call__(self) -> gym.Env[Any, Any]:
-        """The env, guarded."""
+    def __call__(self) -> Env:
+        """Returns the env, guarded."""
         in_worker = os.getpid() != self.owner
         if in_worker:
             prepare_worker()
         try:
-            env = made(self.make, self.name if self.index is None else f"{self.name} (env {self.index})")
+            env = make_named(
+                self.make, self.name if self.index is None else f"{self.name} (env {self.index})"
+            )
         except EnvError as error:
             if in_worker and self.failure is not None:
                 self.failure.value = str(error).encode()[:LONGEST_REASON]
@@ -46,7 +84,7 @@ class EnvFactory:
 
 
 def prepare_worker() -> None:
-    """Make this process a quiet worker: one thread, and signals that its parent decides about."""
+    """Makes this process a quiet worker: one thread, and signals that its parent decides about."""
     # Ctrl-C reaches the whole process group; the parent still needs its envs to write a checkpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A fork inherits the parent's handlers, and one that only takes note would keep the worker alive.
@@ -57,24 +95,36 @@ def prepare_worker() -> None:
         torch.set_num_threads(1)
 
 
-def vector_env(
-    make: Callable[[], gym.Env[Any, Any]], name: str, num_envs: int, vectorization: str, autoreset: str
-) -> CheckedVectorEnv:
-    """`num_envs` envs of `make` as one; observations are copies, so they may be kept.
+class FastSyncVectorEnv(SyncEnvs):
+    """Gymnasium's SyncVectorEnv of Box observations, with a shorter `step`.
 
-    Raises EnvError, which says why, when one of them cannot be made.
+    Gymnasium's serves every space: it lists, concatenates and copies observations and walks through infos.
+    The updates in between evict all of that from the processor's caches, so each call counts.
     """
-    failure: Any = multiprocessing.Array("c", LONGEST_REASON) if vectorization == "async" else None
-    numbers = range(num_envs) if num_envs > 1 else (None,)
-    factories = [EnvFactory(make, name, index, failure) for index in numbers]
-    mode = AUTORESET[autoreset]
-    envs: VectorEnv[Any, Any, Any]
-    if vectorization == "async":
-        try:
-            envs = AsyncVectorEnv(factories, copy=True, daemon=True, autoreset_mode=mode)
-        except LOST_WORKER as error:
-            reason = failure.value.decode(errors="replace") if failure is not None else ""
-            raise EnvError(reason or f"{name}: a worker process could not make its env") from error
-    else:
-        envs = SameProcessEnvs(factories, copy=True, autoreset_mode=mode)
-    return CheckedVectorEnv(envs, name)
+
+    def step(self, actions: Array) -> Step:
+        """Returns obs [E, ...], reward [E], terminated [E], truncated [E], info: new arrays each time."""
+        obs = np.empty_like(self._observations)
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        infos: dict[str, Any] = {}
+        for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+            if self._autoreset_envs[i] and self.autoreset_mode is AutoresetMode.NEXT_STEP:
+                new, info = env.reset()
+            else:
+                new, reward[i], terminated[i], truncated[i], info = env.step(action)
+                if self.autoreset_mode is AutoresetMode.SAME_STEP and (terminated[i] or truncated[i]):
+                    infos = self._add_info(infos, {"final_obs": new, "final_info": info}, i)
+                    new, info = env.reset()
+            if np.shape(new) != obs.shape[1:]:  # NumPy would repeat it to make it fit
+                raise ValueError(
+                    f"an observation of shape {np.shape(new)}, where {obs.shape[1:]} is declared"
+                )
+            np.copyto(obs[i : i + 1], new)
+            if info:
+                infos = self._add_info(infos, info, i)
+        # What Gymnasium's `reset` and a captured state read. The returned arrays belong to the caller.
+        np.copyto(self._observations, obs)
+        self._env_obs = list(self._observations)
+        self._autoreset_envs = terminated | truncated
+        return obs, reward, terminated, truncated, infos

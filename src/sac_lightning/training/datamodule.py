@@ -23,9 +23,8 @@ from sac_lightning.collect.evaluation import (
 )
 from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.core.errors import as_whole, number, require, whole
-from sac_lightning.envs import EnvConfig, action_spec, obs_spec
-from sac_lightning.envs.config import Env
-from sac_lightning.envs.given import env_config
+from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
+from sac_lightning.envs.guard import Env
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.size import GIB
 from sac_lightning.spaces import ActionSpec, ObsSpec

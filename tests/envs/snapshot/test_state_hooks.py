@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig, EnvError
-from sac_lightning.envs.snapshot.plain import from_checkpoint, plain, to_checkpoint
+from sac_lightning.envs.snapshot.serialize import from_checkpoint, plain, to_checkpoint
 from sac_lightning.envs.snapshot.state import capture, guarantee, obstacle, restore, supports
 
 from ..counter import Counter

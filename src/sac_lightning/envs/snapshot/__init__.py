@@ -1,1 +1,1 @@
-"""Saving a simulator in the middle of an episode, and going on from there."""
+"""Saving a simulator in the middle of an episode, and continuing from there."""

@@ -1,18 +1,22 @@
-"""What the state of each known env and wrapper is.
+"""The state of each known env and wrapper.
 
-An adapter is chosen by the exact class: a subclass may hold more. A class without an adapter takes part by
-offering hooks of its own, `capture_state() -> dict` of plain data and `restore_state(state) -> None`; the
-env's random generator and its spaces' are taken care of either way.
+An adapter is chosen by the exact class: a subclass may have more state. A class without an adapter takes part
+with two methods of its own, `capture_state() -> dict` of plain data and `restore_state(state) -> None`; the
+random generators of the env and its spaces are handled either way.
 """
 
 import time
 from collections import deque
+from importlib import import_module
 from operator import attrgetter
 from typing import Any, Protocol
 
-from sac_lightning.envs.snapshot.mujoco import MujocoState
+import numpy as np
 
 Layer = Any  # an env or a wrapper
+# Of MuJoCo's data: addresses of this process, and sizes that change with the contacts; every step computes
+# these anew.
+SKIPPED = ("plugin", "plugin_data")
 
 
 class Adapter(Protocol):
@@ -24,17 +28,17 @@ class Adapter(Protocol):
 
 
 class Attributes:
-    """The state is a few attributes, dots allowed; none at all for a stateless class."""
+    """Captures a few attributes, dots allowed; none at all for a stateless class."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """The values."""
-        return {name: attrgetter(name)(layer) for name in self.names if _holds(layer, name)}
+        """Returns the values."""
+        return {name: attrgetter(name)(layer) for name in self.names if _has(layer, name)}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Set them; a deque keeps its identity and its length."""
+        """Sets them; a deque keeps its identity and its length."""
         for name, value in state.items():
             path, _, last = name.rpartition(".")
             owner = attrgetter(path)(layer) if path else layer
@@ -47,54 +51,111 @@ class Attributes:
 
 
 class EpisodeStatistics(Attributes):
-    """Adds the clock: an episode's age goes on, not the moment at which it began."""
+    """Adds the clock: what continues is an episode's age, not the time at which it started."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """The values and the age."""
+        """Returns the values and the age."""
         return {**super().capture(layer), "age": time.perf_counter() - layer.episode_start_time}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Set them, and a beginning that gives the age."""
+        """Sets them, and the start time that gives the age."""
         rest = dict(state)
         layer.episode_start_time = time.perf_counter() - rest.pop("age")
         super().restore(layer, rest)
 
 
 class Checked:
-    """The checks of an env's first steps were made by the run that is continued."""
+    """Skips the checks of an env's first steps: the run that is continued has made them."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Nothing."""
+        """Returns nothing."""
         return {}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Mark them as made."""
+        """Marks them as made."""
         layer.checked_reset = layer.checked_step = layer.checked_data_reuse = True
         layer._previous_data = None
 
 
 class Hooks:
-    """An env or wrapper that offers `capture_state` and `restore_state`."""
+    """Asks an env or wrapper that has `capture_state` and `restore_state`."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """What the env says."""
+        """Returns what the env returns."""
         state: dict[str, Any] = layer.capture_state()
         return state
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Tell the env."""
+        """Passes it to the env."""
         layer.restore_state(state)
 
 
+class MujocoState:
+    """Captures MuJoCo's integration state, all that was derived from it, and attributes of the Python env.
+
+    The derived arrays matter: envs read some of them (`xipos`, `cfrc_ext`, `cinert` …) before the next step
+    has computed them anew, and they lag behind `qpos` by a substep, so `mj_forward` would not bring
+    them back.
+    """
+
+    def __init__(self, *attributes: str) -> None:
+        self.attributes = attributes
+
+    def capture(self, layer: Layer) -> dict[str, Any]:
+        """Returns integration state, derived arrays and attributes."""
+        mujoco = _mujoco()
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        integration = np.empty(mujoco.mj_stateSize(layer.model, kind))
+        mujoco.mj_getState(layer.model, layer.data, integration, kind)
+        return {
+            "integration": integration,
+            "derived": _derived(layer),
+            "attributes": {name: getattr(layer, name) for name in self.attributes if hasattr(layer, name)},
+        }
+
+    def restore(self, layer: Layer, state: dict[str, Any]) -> None:
+        """Sets them. Raises ValueError when the model has other sizes, as after an update of MuJoCo."""
+        mujoco = _mujoco()
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        integration, present = state["integration"], _derived(layer)
+        sizes = {name: array.shape for name, array in present.items()}
+        saved = {name: array.shape for name, array in state["derived"].items()}
+        if sizes != saved or integration.shape != (mujoco.mj_stateSize(layer.model, kind),):
+            raise ValueError("it was saved by another version of MuJoCo, or with another model")
+        mujoco.mj_setState(layer.model, layer.data, integration, kind)
+        for name, array in state["derived"].items():
+            getattr(layer.data, name)[...] = array
+        for name, value in state["attributes"].items():
+            setattr(layer, name, value)
+
+
+def _derived(layer: Layer) -> dict[str, Any]:
+    """Returns the arrays of fixed size in `data`: those that a fresh `data` has with the same shape."""
+    fresh = _mujoco().MjData(layer.model)
+    arrays = {}
+    for name in dir(fresh):
+        if name.startswith("_") or name in SKIPPED:
+            continue
+        array = getattr(layer.data, name)
+        if isinstance(array, np.ndarray) and array.size and array.shape == getattr(fresh, name).shape:
+            arrays[name] = array
+    return arrays
+
+
+def _mujoco() -> Any:
+    # Untyped, and only there with the `mujoco` extra.
+    return import_module("mujoco")
+
+
 def adapter_for(layer: Layer) -> Adapter | None:
-    """The adapter of the layer's class; None where nobody knows what its state is."""
+    """Returns the adapter of the layer's class; None where its state is unknown."""
     cls = type(layer)
     if all(callable(getattr(cls, hook, None)) for hook in ("capture_state", "restore_state")):
         return Hooks()
     return ADAPTERS.get((cls.__module__, cls.__qualname__))
 
 
-def _holds(layer: Layer, name: str) -> bool:
+def _has(layer: Layer, name: str) -> bool:
     try:
         attrgetter(name)(layer)
     except AttributeError:  # set by the first reset or step only
@@ -123,7 +184,7 @@ WRAPPERS: dict[str, dict[str, Adapter]] = {
         "StickyAction": Attributes("last_action", "is_sticky_actions", "num_repeats", "repeats_taken"),
         "RepeatAction": Attributes(),
     },
-    # TransformAction, -Observation and -Reward are missing: they hold a function of the user's.
+    # TransformAction, -Observation and -Reward are missing: they contain a function of the user's.
     "transform_action": {name: Attributes() for name in ("ClipAction", "RescaleAction", "DiscretizeAction")},
     "transform_reward": {"ClipReward": Attributes()},
     "transform_observation": {

@@ -1,4 +1,4 @@
-"""Saving a vector env in the middle of its episodes, and going on from there bit for bit.
+"""Saves a vector env in the middle of its episodes, and continues from there bit for bit.
 
 `capture` and `restore` cover the simulator, every wrapper, the random generators and the vector env's own
 memory, where all of these are known: Gymnasium's classic control, toy text and MuJoCo (v4, v5) envs under
@@ -8,7 +8,7 @@ its standard wrappers. An env or wrapper of your own takes part with two methods
     def restore_state(self, state: dict) -> None: ...
 
 which need not deal with `np_random` or the spaces. Any other env cannot be captured: a run that is resumed
-restarts its episodes, and `guarantee` says so beforehand.
+restarts its episodes, and `guarantee` returns "episode-restart" beforehand.
 """
 
 from typing import Any, Literal
@@ -18,10 +18,15 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import create_empty_array, iterate
 
 from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, EnvError
-from sac_lightning.envs.same_process import SameProcessEnvs
-from sac_lightning.envs.snapshot import chain
-from sac_lightning.envs.snapshot.plain import from_checkpoint, plain, to_checkpoint
-from sac_lightning.envs.snapshot.random import restore_spaces, spaces_state
+from sac_lightning.envs.snapshot import layers
+from sac_lightning.envs.snapshot.serialize import (
+    from_checkpoint,
+    plain,
+    restore_spaces,
+    spaces_state,
+    to_checkpoint,
+)
+from sac_lightning.envs.vector import FastSyncVectorEnv
 
 VERSION = 1
 
@@ -30,20 +35,20 @@ State = dict[str, Any]
 
 
 def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
-    """What resuming a run with these envs can promise."""
+    """Returns what resuming a run with these envs can promise."""
     return "exact" if supports(vector_env) else "episode-restart"
 
 
 def supports(vector_env: CheckedVectorEnv) -> bool:
-    """Whether the state of these envs can be captured."""
+    """Returns whether the state of these envs can be captured."""
     return obstacle(vector_env) is None
 
 
 def obstacle(vector_env: CheckedVectorEnv) -> str | None:
-    """What stands in the way of capturing: a class whose state nobody knows. None when nothing does."""
+    """Returns what prevents capturing: a class whose state is unknown. None when nothing does."""
     envs: Any = vector_env.env
-    if type(envs) in (SyncVectorEnv, SameProcessEnvs):
-        return next(filter(None, map(chain.obstacle, envs.envs)), None)
+    if type(envs) in (SyncVectorEnv, FastSyncVectorEnv):
+        return next(filter(None, map(layers.obstacle, envs.envs)), None)
     if type(envs) is AsyncVectorEnv:
         if not all(_call(vector_env, "has_wrapper_attr", "resume_obstacle")):
             return "a worker process without ResumableEnv"
@@ -54,19 +59,19 @@ def obstacle(vector_env: CheckedVectorEnv) -> str | None:
 
 
 def capture(vector_env: CheckedVectorEnv) -> State | None:
-    """The state of the envs, for a checkpoint; None when they cannot be captured.
+    """Returns the state of the envs, for a checkpoint; None when they cannot be captured.
 
-    Tensors, numbers, strings, lists, tuples and dicts. Does not disturb the envs. Raises EnvError when
-    an env's own `capture_state` fails, or answers with what is no plain data.
+    It is made of tensors, numbers, strings, lists, tuples and dicts. Does not disturb the envs. Raises
+    EnvError when an env's own `capture_state` fails, or returns what is no plain data.
     """
     if obstacle(vector_env) is not None:
         return None
     envs: Any = vector_env.env
     if isinstance(envs, SyncVectorEnv):
-        states = [chain.capture_env(env) for env in envs.envs]
+        states = [layers.capture_env(env) for env in envs.envs]
         resetting, observations = [bool(over) for over in envs._autoreset_envs], envs._observations
     else:
-        answers = _told(vector_env, _call(vector_env, "resume_state"))
+        answers = _checked(vector_env, _call(vector_env, "resume_state"))
         states, resetting = [answer["env"] for answer in answers], [answer["over"] for answer in answers]
         observations = envs.observations
     # A sync vector env's rewards, terminations and truncations are overwritten before they are read.
@@ -84,7 +89,7 @@ def capture(vector_env: CheckedVectorEnv) -> State | None:
 
 
 def restore(vector_env: CheckedVectorEnv, state: State) -> None:
-    """Make fresh envs of the same configuration go on where `capture` was called; no reset is needed.
+    """Makes fresh envs of the same configuration continue where `capture` was called; no reset is needed.
 
     A state may move between sync and async. Raises EnvError when the envs are not the ones that were
     captured; they must then be reset.
@@ -95,7 +100,7 @@ def restore(vector_env: CheckedVectorEnv, state: State) -> None:
     rows = list(iterate(envs.observation_space, found["observations"]))
     if isinstance(envs, SyncVectorEnv):
         for env, env_state in zip(envs.envs, found["envs"], strict=True):
-            chain.restore_env(env, env_state)
+            layers.restore_env(env, env_state)
         envs._autoreset_envs = np.array(found["resetting"], dtype=np.bool_)
         envs._observations, envs._env_obs = found["observations"], rows
     else:
@@ -125,12 +130,12 @@ def _check_same(vector_env: CheckedVectorEnv, state: State) -> None:
 
 
 def _send(vector_env: CheckedVectorEnv, states: list[State]) -> None:
-    """Restore the envs of the workers, and with `next_step` what each worker remembers of the last step."""
+    """Restores the envs of the workers, and with `next_step` what each worker remembers of the last step."""
     envs: Any = vector_env.env
     remembers = _next_step(envs)
     try:
         envs.set_attr("received", states)
-        _told(vector_env, _call(vector_env, "resume_received", remembers))
+        _checked(vector_env, _call(vector_env, "resume_received", remembers))
         if remembers:
             envs.reset()
             envs.step(create_empty_array(envs.single_action_space, n=envs.num_envs, fn=np.zeros))
@@ -152,7 +157,7 @@ def _call(vector_env: CheckedVectorEnv, name: str, *arguments: Any) -> tuple[Any
     return answers
 
 
-def _told(vector_env: CheckedVectorEnv, answers: tuple[Any, ...]) -> tuple[Any, ...]:
+def _checked(vector_env: CheckedVectorEnv, answers: tuple[Any, ...]) -> tuple[Any, ...]:
     for answer in answers:
         if isinstance(answer, str):
             raise EnvError(f"{vector_env.name}: {answer}")

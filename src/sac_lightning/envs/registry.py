@@ -1,13 +1,12 @@
-"""Checking an env's id and arguments against Gymnasium's registry, without making the env."""
+"""Checks an env's id, modules and arguments against Gymnasium's registry, without making the env."""
 
 import inspect
-import logging
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from numbers import Real
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -16,28 +15,47 @@ from gymnasium.error import DependencyNotInstalled
 
 from sac_lightning.core.errors import ConfigError, did_you_mean, require
 
-logger = logging.getLogger(__name__)
-
+# What a config may always import.
+ALWAYS_ALLOWED = ("gymnasium", "sac_lightning")
 # Where an env lives -> the extra of this package that installs what it needs.
 EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
-ELSEWHERE = {
-    "render_mode": "set env.render_mode",
-    "max_episode_steps": "set env.max_episode_steps",
-    "id": "set env.id",
-}
+OWN_KEYS = ("render_mode", "max_episode_steps", "id")  # of EnvConfig, beside `kwargs`
+
+
+def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) -> ModuleType:
+    """Returns `module` (a dotted name), imported, when it lies under an allowed prefix.
+
+    Raises ConfigError on `key` when the prefix is not allowed, or when the module or something it
+    needs is not installed.
+    """
+    prefixes = (*ALWAYS_ALLOWED, *allowed_prefixes)
+    if not isinstance(module, str):
+        raise ConfigError(key, module, "each must be a module's name")
+    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes):
+        root = module.partition(".")[0]
+        raise ConfigError(
+            key,
+            module,
+            f"only {', '.join(prefixes)} may be imported; "
+            f"if you trust this module, name it: env.allowed_prefixes=[{root}]",
+        )
+    try:
+        return import_module(module)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(key, module, f"it cannot be imported ({error})") from error
 
 
 def split_id(env_id: str) -> tuple[str | None, str]:
-    """The module to import first and the id, of Gymnasium's "my_package:MyEnv-v0"; None of a plain id."""
+    """Splits "my_package:MyEnv-v0" into the module to import first and the id; no module for a plain id."""
     module, colon, rest = env_id.partition(":")
     return (module, rest) if colon else (None, env_id)
 
 
 def check_id(env_id: str) -> EnvSpec:
-    """The registered spec of `env_id`. Raises ConfigError on `env.id` with the nearest ids."""
+    """Returns the registered spec of `env_id`. Raises ConfigError on `env.id` with the nearest ids."""
     spec = gym.registry.get(env_id)
     if spec is None:
-        near = near_ids(env_id)
+        near = _near_ids(env_id)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ConfigError(
             "env.id",
@@ -47,20 +65,21 @@ def check_id(env_id: str) -> EnvSpec:
         )
     # Ids that have moved to another package stay registered with a function that only raises.
     if getattr(spec.entry_point, "__module__", "") == "gymnasium.envs":
-        raise ConfigError(
-            "env.id", env_id, f"has left Gymnasium.{did_you_mean(newest(spec), [newest(spec)])}"
-        )
+        raise ConfigError("env.id", env_id, f"has left Gymnasium. Did you mean {_newest(spec)}?")
     if spec.entry_point is None:
         raise ConfigError("env.id", env_id, "it exists as a vector env only; single envs are needed")
     return spec
 
 
-def near_ids(env_id: str) -> list[str]:
-    """At most three registered ids close to `env_id`, whatever its case, punctuation and version."""
-    namespace, name = _namespace_and_name(env_id)
+def _near_ids(env_id: str) -> list[str]:
+    """Returns at most three registered ids close to `env_id`, whatever its case, punctuation and version."""
+    try:
+        namespace, name, _ = parse_env_id(env_id)
+    except gym.error.Error:
+        namespace, name = None, env_id
     by_key: dict[str, dict[str | None, str]] = {}
     for spec in gym.registry.values():
-        by_key.setdefault(_key(spec.name), {})[spec.namespace] = newest(spec)
+        by_key.setdefault(_key(spec.name), {})[spec.namespace] = _newest(spec)
     same = by_key.get(_key(name), {})
     if namespace in same:
         return [same[namespace]]
@@ -70,8 +89,8 @@ def near_ids(env_id: str) -> list[str]:
     return [by_key[key].get(namespace) or next(iter(by_key[key].values())) for key in close]
 
 
-def newest(spec: EnvSpec) -> str:
-    """The id of the newest registered version of the env that `spec` is a version of."""
+def _newest(spec: EnvSpec) -> str:
+    """Returns the id of the newest registered version of the env that `spec` is a version of."""
     versions = [
         other
         for other in gym.registry.values()
@@ -80,20 +99,12 @@ def newest(spec: EnvSpec) -> str:
     return max(versions, key=lambda other: other.version or 0).id
 
 
-def _namespace_and_name(env_id: str) -> tuple[str | None, str]:
-    try:
-        namespace, name, _ = parse_env_id(env_id)
-    except gym.error.Error:
-        return None, env_id
-    return namespace, name
-
-
 def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def check_installed(spec: EnvSpec) -> Any:
-    """The class or function that makes the env. Raises ConfigError when what it needs is missing."""
+    """Returns the class or function that makes the env. Raises ConfigError when what it needs is missing."""
     if not isinstance(spec.entry_point, str):
         return spec.entry_point
     module, _, name = spec.entry_point.partition(":")
@@ -104,7 +115,7 @@ def check_installed(spec: EnvSpec) -> Any:
 
 
 def missing_dependency(env_id: str, module: str, error: BaseException) -> ConfigError:
-    """The error for an env of `module` that cannot be imported, with the command that helps."""
+    """Returns the error for an env of `module` that cannot be imported, with the command that helps."""
     extra = next((name for prefix, name in EXTRAS.items() if module.startswith(prefix)), None)
     if extra is None:
         return ConfigError("env.id", env_id, f"something it needs is not installed ({error})")
@@ -114,30 +125,26 @@ def missing_dependency(env_id: str, module: str, error: BaseException) -> Config
 
 
 def check_kwargs(env_id: str, creator: Any, kwargs: Mapping[str, Any]) -> None:
-    """Raise ConfigError on `env.kwargs` for arguments that `creator` does not take.
+    """Raises ConfigError on `env.kwargs` for arguments that `creator` does not take.
 
-    A creator that takes `**kwargs` answers for itself when the env is made.
+    A creator that takes `**kwargs` checks them itself when the env is made.
     """
-    for name, advice in ELSEWHERE.items():
+    for name in OWN_KEYS:
         if name in kwargs:
-            raise ConfigError(f"env.kwargs.{name}", kwargs[name], advice)
+            raise ConfigError(f"env.kwargs.{name}", kwargs[name], f"set env.{name}")
     parameters = inspect.signature(creator).parameters
     for name, value in kwargs.items():
         _check_value(f"env.kwargs.{name}", value, parameters.get(name))
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    takes = sorted(set(parameters) - set(ELSEWHERE))
-    for name in kwargs:
-        if name not in takes:
-            raise ConfigError(
-                f"env.kwargs.{name}",
-                kwargs[name],
-                f"{env_id} takes {', '.join(takes) or 'no arguments'}.{did_you_mean(name, takes)}",
-            )
+    takes = sorted(set(parameters) - set(OWN_KEYS))
+    for name, value in kwargs.items():
+        allowed = f"{env_id} takes {', '.join(takes) or 'no arguments'}.{did_you_mean(name, takes)}"
+        require(name in takes, f"env.kwargs.{name}", value, allowed)
 
 
 def check_render_mode(env_id: str, creator: Any, mode: str | None) -> None:
-    """Raise ConfigError on `env.render_mode` for a mode that neither `creator` nor Gymnasium offers."""
+    """Raises ConfigError on `env.render_mode` for a mode that neither `creator` nor Gymnasium offers."""
     if mode is None:
         return
     require(isinstance(mode, str) and bool(mode), "env.render_mode", mode, "null or text, e.g. rgb_array")
@@ -154,34 +161,17 @@ def check_render_mode(env_id: str, creator: Any, mode: str | None) -> None:
 
 
 def _check_value(key: str, value: Any, parameter: inspect.Parameter | None) -> None:
-    """Raise ConfigError for NaN, and for text, a list or a mapping where the env's own value is a number."""
-    require(not _holds_nan(value), key, value, "must not be NaN")
+    """Raises ConfigError for NaN, and for text, a list or a mapping where the env's own value is a number."""
+    require(not _has_nan(value), key, value, "must not be NaN")
     default = None if parameter is None else parameter.default
     if isinstance(default, int | float) and not isinstance(default, bool):
-        told = f"must be a number, as the env's own {default:g} is"
-        require(value is None or (isinstance(value, Real) and not isinstance(value, bool)), key, value, told)
+        ok = value is None or (isinstance(value, Real) and not isinstance(value, bool))
+        require(ok, key, value, f"must be a number, as the env's own {default:g} is")
 
 
-def _holds_nan(value: Any) -> bool:
+def _has_nan(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(_holds_nan(each) for each in value.values())
+        return any(_has_nan(each) for each in value.values())
     if isinstance(value, list | tuple):
-        return any(_holds_nan(each) for each in value)
+        return any(_has_nan(each) for each in value)
     return isinstance(value, float) and value != value  # noqa: PLR0124 - NaN is what differs from itself
-
-
-def hear_mujoco() -> None:
-    """Send MuJoCo's warnings to `logging`.
-
-    Left alone it prints them and appends them to MUJOCO_LOG.TXT in the working directory.
-    """
-    mujoco = sys.modules.get("mujoco")
-    handler = getattr(mujoco, "get_mju_user_warning", None)
-    if mujoco is not None and handler is not None and handler() is None:
-        mujoco.set_mju_user_warning(_log_mujoco)
-
-
-def _log_mujoco(message: str) -> None:
-    # Deprecated words in Gymnasium's own model files are nothing a user can change.
-    level = logging.DEBUG if "deprecated" in message else logging.WARNING
-    logger.log(level, "MuJoCo: %s", message)

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from sac_lightning.envs.same_process import SameProcessEnvs
+from sac_lightning.envs.vector import FastSyncVectorEnv
 
 from .counter import Counter
 
@@ -17,7 +17,7 @@ MODES = pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.
 
 def both(mode: AutoresetMode, num_envs: int, env_id: str, **arguments: Any) -> list[Any]:
     made = [lambda: gym.make(env_id, **arguments)] * num_envs
-    return [cls(made, autoreset_mode=mode) for cls in (SyncVectorEnv, SameProcessEnvs)]
+    return [cls(made, autoreset_mode=mode) for cls in (SyncVectorEnv, FastSyncVectorEnv)]
 
 
 def same(some: Any, other: Any) -> bool:
@@ -76,7 +76,7 @@ def test_answers_stay_as_they_were() -> None:
 )
 def test_an_observation_of_another_shape_is_refused(wrong: Any) -> None:
     space = spaces.Box(-1.0, 1.0, (3,), np.float32)
-    envs = SameProcessEnvs([lambda: Counter(observation_space=space, sample=space.sample())])
+    envs = FastSyncVectorEnv([lambda: Counter(observation_space=space, sample=space.sample())])
     envs.reset(seed=0)
     envs.envs[0].unwrapped.sample = wrong  # type: ignore[attr-defined]  # a Counter
     with pytest.raises(ValueError, match=r"shape .*, where \(3,\) is declared"):

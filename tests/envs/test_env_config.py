@@ -7,7 +7,7 @@ import gymnasium as gym
 import pytest
 
 from sac_lightning import ConfigError, EnvConfig, ReplayDataModule
-from sac_lightning.envs.given import env_config
+from sac_lightning.envs import env_config
 from tasks import Clock
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.wrappers import ClipReward, TransformReward
-from tests.envs.test_memory import collector_of
+from tests.envs.test_wrappers_copy import collector_of
 from tests.tasks import Clock, env_config, fit
 
 from sac_lightning import ReplayDataModule, SACModule

@@ -1,0 +1,227 @@
+"""Wrappers around an env: those that a config names, and those that this package puts around every env."""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.wrappers import FlattenObservation, NormalizeObservation, NormalizeReward, vector
+
+from sac_lightning.core.errors import ConfigError, did_you_mean
+from sac_lightning.envs.guard import Array, Env, EnvStep
+from sac_lightning.envs.registry import allowed_import
+from sac_lightning.envs.spaces import FlatHybrid
+
+KEY = "env.wrappers"
+SYNTAX = "each wrapper is written {name: ClassName, argument: value, ...}"
+RAW_REWARD = "sac_lightning/raw_reward"  # in infos
+
+NORMALIZING = (NormalizeObservation, NormalizeReward, vector.NormalizeObservation, vector.NormalizeReward)
+# Attributes of an object that keeps a running mean and spread, whoever wrote it.
+SPREAD = {"var", "variance", "std", "m2", "s"}
+COUNT = {"count", "n", "num_samples"}
+REFUSED = (
+    "keeps running statistics, and evaluation would have statistics of its own, other than training's; "
+    "normalisation wrappers are not supported: leave it out, or scale by fixed numbers (RescaleObservation)"
+)
+
+# --- wrappers that a config names --------------------------------------------------------------------
+
+
+def check_wrapper(wrapper: Any, allowed_prefixes: Sequence[str] = ()) -> None:
+    """Raises ConfigError unless `wrapper` names a class and arguments that it takes."""
+    cls, kwargs = _class_and_kwargs(wrapper, allowed_prefixes)
+    try:
+        inspect.signature(cls).bind(None, **kwargs)
+    except TypeError as error:
+        raise ConfigError(KEY, wrapper["name"], f"cannot be made with {kwargs}: {error}") from error
+
+
+def wrap(env: Env, wrapper: Mapping[str, Any], allowed_prefixes: Sequence[str] = ()) -> Env:
+    """Returns `env` inside the wrapper. Raises ConfigError when it refuses its arguments or the env."""
+    cls, kwargs = _class_and_kwargs(wrapper, allowed_prefixes)
+    try:
+        wrapped = cls(env, **kwargs)
+    except (TypeError, ValueError, AssertionError, AttributeError, DependencyNotInstalled) as error:
+        reason = str(error) or type(error).__name__
+        raise ConfigError(KEY, wrapper["name"], f"cannot wrap this env with {kwargs}: {reason}") from error
+    refuse_statistics(wrapped, KEY, wrapper["name"])
+    return wrapped
+
+
+def refuse_statistics(env: Env, key: str, name: str) -> None:
+    """Raises ConfigError on `key` where a wrapper in `env` keeps running statistics."""
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, NORMALIZING) or any(map(_has_statistics, _attributes(layer))):
+            wrapper = type(layer).__name__
+            reason = REFUSED if wrapper == name.rpartition(".")[2] else f"its wrapper {wrapper} {REFUSED}"
+            raise ConfigError(key, name, reason)
+        layer = layer.env
+
+
+def _class_and_kwargs(
+    wrapper: Any, allowed_prefixes: Sequence[str]
+) -> tuple[type[gym.Wrapper[Any, Any, Any, Any]], dict[str, Any]]:
+    """Returns the class of gymnasium.wrappers, or at the dotted path, that `wrapper` names; its arguments."""
+    if not isinstance(wrapper, Mapping):
+        raise ConfigError(KEY, wrapper, SYNTAX)
+    kwargs = dict(wrapper)
+    name = kwargs.pop("name", None)
+    if not isinstance(name, str) or not name:
+        raise ConfigError(KEY, name, SYNTAX)
+    module_name, _, class_name = name.rpartition(".")
+    module = allowed_import(module_name or "gymnasium.wrappers", KEY, allowed_prefixes)
+    try:
+        found = getattr(module, class_name, None)
+    except (ImportError, DependencyNotInstalled) as error:
+        raise ConfigError(KEY, name, f"something it needs is not installed ({error})") from error
+    if isinstance(found, type) and _normalizes(found):
+        raise ConfigError(KEY, name, REFUSED)
+    if not (isinstance(found, type) and issubclass(found, gym.Wrapper)):
+        names = getattr(module, "__all__", None) or dir(module)
+        hint = did_you_mean(class_name, names)
+        raise ConfigError(KEY, name, f"{module.__name__} has no such wrapper.{hint}")
+    return found, kwargs
+
+
+def _normalizes(cls: type) -> bool:
+    return issubclass(cls, NORMALIZING) or "VecNormalize" in [base.__name__ for base in cls.__mro__]
+
+
+def _attributes(layer: gym.Wrapper[Any, Any, Any, Any]) -> Iterable[Any]:
+    """Yields the wrapper itself, its attributes and the values of its dicts, which often keep statistics."""
+    yield layer
+    for name, value in vars(layer).items():
+        if name != "env":
+            yield from value.values() if isinstance(value, dict) else (value,)
+
+
+def _has_statistics(value: Any) -> bool:
+    names = {name.strip("_").lower() for name in getattr(value, "__dict__", {})}
+    return "mean" in names and bool(names & SPREAD) and bool(names & COUNT)
+
+
+# --- flat observations and actions -------------------------------------------------------------------
+
+
+class CopyObservation(gym.ObservationWrapper[Any, Any, Any]):
+    """Returns copies: many envs write every observation into one array of theirs.
+
+    It lies around the env and around each wrapper, since a wrapper may keep what it was given
+    (FrameStackObservation does) and may have an array of its own as well.
+    """
+
+    def observation(self, observation: Any) -> Any:
+        """Returns a copy that nobody else writes to."""
+        return np.array(observation) if isinstance(observation, np.ndarray) else deepcopy(observation)
+
+
+def flatten_observations(env: Env) -> Env:
+    """Returns `env` with Box observations: Dict, Tuple, Discrete, MultiDiscrete, MultiBinary are flattened.
+
+    Raises ConfigError on `env.id` for spaces of no fixed size (Graph, Sequence).
+    """
+    space = env.observation_space
+    if isinstance(space, spaces.Box):
+        return env
+    if not space.is_np_flattenable:
+        raise ConfigError("env.id", space, "observations of this space have no fixed size; not supported")
+    return FlattenObservation(env)
+
+
+class FlatActions(gym.ActionWrapper[Any, Any, Any]):
+    """Takes rows of a FlatHybrid space and gives the env the Tuple or Dict that they mean."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        space: Any = env.action_space
+        self.action_space = FlatHybrid(space)
+
+    def action(self, action: Array) -> Any:
+        """Returns the action of the env's own space that the row `[1 + A]` means."""
+        return _fill(self.env.action_space, round(float(action[0])), iter(np.asarray(action)[1:]))
+
+
+def flatten_actions(env: Env) -> Env:
+    """Returns `env` with a flat action space. Raises ConfigError for an unsupported Tuple or Dict."""
+    return FlatActions(env) if isinstance(env.action_space, spaces.Tuple | spaces.Dict) else env
+
+
+def _fill(space: Any, choice: int, numbers: Iterator[Any]) -> Any:
+    """Returns an element of `space` that takes its numbers from `numbers`, in the order of FlatHybrid."""
+    if isinstance(space, spaces.Tuple):
+        return tuple(_fill(part, choice, numbers) for part in space.spaces)
+    if isinstance(space, spaces.Dict):
+        return {key: _fill(part, choice, numbers) for key, part in space.spaces.items()}
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(space.start + choice)
+    own = [next(numbers) for _ in range(int(np.prod(space.shape)))]
+    # A row from elsewhere may be of another dtype, and a bound lie between two of its numbers.
+    return np.clip(np.asarray(own, space.dtype).reshape(space.shape), space.low, space.high)
+
+
+# --- the env's own rewards, for the reported returns -------------------------------------------------
+
+
+class RewardMeter(gym.Wrapper[Any, Any, Any, Any]):
+    """Adds up the env's rewards: a wrapper above may step it several times for one step of its own."""
+
+    total: float = 0.0
+
+    def step(self, action: Any) -> EnvStep:
+        """Steps the env."""
+        result = self.env.step(action)
+        self.total += float(result[1])
+        return result
+
+
+class ShowRawReward(gym.Wrapper[Any, Any, Any, Any]):
+    """Puts into the info of each step what `meter`, a wrapper further in, has added up in it."""
+
+    def __init__(self, env: Env, meter: RewardMeter) -> None:
+        super().__init__(env)
+        self._meter = meter
+
+    def step(self, action: Any) -> EnvStep:
+        """Steps the env."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        raw, self._meter.total = self._meter.total, 0.0
+        return obs, reward, terminated, truncated, {**info, RAW_REWARD: raw}
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode; steps that a wrapper takes for that are not counted."""
+        result = self.env.reset(**kwargs)
+        self._meter.total = 0.0
+        return result
+
+
+def add_reward_meter(env: Env) -> tuple[Env, RewardMeter]:
+    """Returns `env` with a meter around it, or below its innermost RewardWrapper where it has one."""
+    layer, innermost = env, None
+    while isinstance(layer, gym.Wrapper):
+        innermost = layer if isinstance(layer, gym.RewardWrapper) else innermost
+        layer = layer.env
+    if innermost is None:
+        meter = RewardMeter(env)
+        return meter, meter
+    innermost.env = meter = RewardMeter(innermost.env)
+    return env, meter
+
+
+def raw_reward(reward: Any, info: Mapping[str, Any]) -> float:
+    """Returns the env's own reward of a step that returned `reward` and `info`."""
+    return float(info.get(RAW_REWARD, reward))
+
+
+def raw_rewards(reward: Array, info: Mapping[str, Any]) -> Array:
+    """Returns the envs' own rewards [E] of a step of a vector env that returned `reward` [E] and `info`."""
+    raw = reward
+    for each in (info, info.get("final_info", {})):  # SAME_STEP keeps an episode's last info apart
+        if RAW_REWARD in each:
+            raw = np.where(each[f"_{RAW_REWARD}"], each[RAW_REWARD], raw)
+    return raw
