@@ -10,8 +10,8 @@ from tests.cli.conftest import Command
 from tests.report.folders import config, make_run, metrics
 
 from sac_lightning.core import plots
-from sac_lightning.report import write_report
 from sac_lightning.training.callbacks.progress import _facts
+from sac_lightning_report import write_report
 
 
 @pytest.mark.parametrize(

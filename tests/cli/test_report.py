@@ -1,6 +1,8 @@
 """`python report.py`: all runs of a folder, failed ones too."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ def test_real_run_is_told(finished_run: Path, tmp_path: Path, server: Server) ->
 
 
 def test_folder_without_a_run_is_a_mistake_in_one_line(tmp_path: Path, server: Server) -> None:
-    for name, said in ((".", "holds no run"), ("nowhere", "is no folder")):
+    for name, said in ((".", "contains no run"), ("nowhere", "is no folder")):
         assert said in told(server.call("report", tmp_path, (f"runs={name}",)))
     assert list(tmp_path.iterdir()) == []
 
@@ -60,7 +62,7 @@ def test_runs_with_no_common_metric_are_a_mistake_in_one_line(tmp_path: Path, se
     make_run(tmp_path / "b", config(), "env_steps,loss\n100,1\n")
     line = told(server.call("report", tmp_path, ("runs=.",)))
     assert line.startswith("runs=")
-    assert "its runs share no metric: a has eval/return_mean; b has loss. Report them apart" in line
+    assert "its runs share no metric: a has eval/return_mean; b has loss. Make a report of each" in line
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
@@ -78,3 +80,21 @@ def test_several_folders_with_any_name_make_one_report(tmp_path: Path, server: S
     both = server.call("report", tmp_path, ("runs=['seed=0,alpha=auto',b]", "out=both"))
     assert both.code == 0, both.err
     assert "# 2 runs: 2 done" in (tmp_path / "both" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("module", "package"), [("scipy", "SciPy"), ("jinja2", "Jinja2")])
+def test_missing_extra_is_a_mistake_in_one_line(
+    module: str, package: str, tmp_path: Path, process_env: dict[str, str]
+) -> None:
+    summary(tmp_path, "run", status="done")
+    without = f"import sys; sys.modules['{module}'] = None; from sac_lightning.cli.report import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", without, "runs=run"],
+        cwd=tmp_path,
+        env=process_env,
+        capture_output=True,
+        text=True,
+    )
+    advice = f"a report needs {package}, which is not installed: pip install 'sac-lightning[report]'"
+    assert (ended.returncode, ended.stderr) == (2, f"error: runs=run: {advice}\n")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["summary.json"]

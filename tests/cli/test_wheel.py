@@ -43,7 +43,8 @@ def test_wheel_holds_the_configs_as_they_are_and_its_types_are_known(wheel: Path
     files = (path for path in (ROOT / "conf").rglob("*") if path.is_file())
     assert conf == {str(path.relative_to(ROOT / "conf")): path.read_bytes() for path in files}
     assert "train.yaml" in conf
-    assert "sac_lightning/py.typed" in packed
+    assert {"sac_lightning/py.typed", "sac_lightning_report/py.typed"} <= packed.keys()
+    assert {f"sac_lightning_report/templates/{name}.html" for name in ("base", "report")} <= packed.keys()
 
 
 def test_installed_commands_train_and_evaluate_from_an_empty_folder(

@@ -8,10 +8,8 @@ import pytest
 from tests.report.folders import AUTO, FIXED, config
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.report.curves import Curves
-from sac_lightning.report.grouping import Grouping, group_runs
-from sac_lightning.report.options import option_names
-from sac_lightning.report.reading import Run
+from sac_lightning_report.grouping import Grouping, group_runs, option_names
+from sac_lightning_report.runs import Curves, Run
 
 OPTIONS = option_names(Path(__file__).parents[2] / "conf")
 
@@ -47,10 +45,10 @@ def test_group_of_keys_is_named_by_its_option_and_by_what_else_differs() -> None
     assert found.keys == ("alpha", "alpha.value")
 
 
-def test_key_that_repeats_another_goes_along_with_it() -> None:
+def test_key_that_repeats_another_is_redundant() -> None:
     found = group_runs(runs(*(config(seed, lr=lr) for lr in (1e-3, 3e-4) for seed in (0, 1))), [], OPTIONS)
     assert [group.label for group in found.groups] == ["lr=0.001", "lr=0.0003"]
-    assert found.along == ("actor.lr",)
+    assert found.redundant == ("actor.lr",)
 
 
 def test_keys_of_a_random_search_all_count() -> None:
@@ -60,7 +58,7 @@ def test_keys_of_a_random_search_all_count() -> None:
     assert [group.label for group in found.groups][:2] == ["lr=0.001 tau=0.1", "lr=0.002 tau=0.3"]
 
 
-def test_key_that_somebody_typed_is_told_even_where_another_parts_the_runs_alike() -> None:
+def test_key_that_somebody_typed_counts_even_where_another_splits_the_runs_alike() -> None:
     some = runs(
         *(config(seed, tau=tau, gamma=1 - tau, lr=lr) for tau, lr in ((1, 5), (2, 6)) for seed in (0, 1))
     )
@@ -68,10 +66,10 @@ def test_key_that_somebody_typed_is_told_even_where_another_parts_the_runs_alike
     typed = [replace(run, summary={"overrides": ["lr=5", "++tau=1", "seed=0"]}) for run in some]
     found = group_runs(typed, [], OPTIONS)
     assert found.groups[0].label == "lr=5 tau=1"
-    assert found.along == ("gamma", "actor.lr")
+    assert found.redundant == ("gamma", "actor.lr")
 
 
-def test_envs_are_never_mixed_and_each_is_told_by_its_own_differences() -> None:
+def test_envs_are_never_mixed_and_each_is_grouped_by_its_own_differences() -> None:
     found = group_runs(
         runs(
             *(config(0, "CartPole-v1", alpha=fixed(value), total_env_steps=5) for value in (0.1, 0.2)),
@@ -101,12 +99,12 @@ def test_named_keys_alone_make_the_groups() -> None:
     assert len(group_runs(some, ["alpha", "env"], OPTIONS).groups) == 2
 
 
-def test_key_that_only_some_runs_have_parts_them() -> None:
+def test_key_that_only_some_runs_have_splits_them() -> None:
     some = runs(config(), config(alpha={"_target_": FIXED, "value": 0.2, "extra": None}))
     assert [group.label for group in group_runs(some, [], OPTIONS).groups] == ["all runs", "alpha.extra=null"]
 
 
-def test_unknown_key_is_told_with_its_neighbours() -> None:
+def test_unknown_key_is_refused_with_its_neighbours() -> None:
     with pytest.raises(
         ConfigError, match=r"by=alpha\.valu: is in no run's config\. Did you mean alpha\.value"
     ):
@@ -120,7 +118,7 @@ def test_every_rule_is_named_as_one_types_it() -> None:
     assert OPTIONS["obs", "sac_lightning.networks.RunningObs"] == "running"
 
 
-def test_part_that_both_networks_share_is_told_once() -> None:
+def test_part_that_both_networks_share_is_named_once() -> None:
     def with_torso(name: str) -> dict[str, Any]:
         torso = {"_target_": f"sac_lightning.networks.{name}", "activation": "relu"}
         shared = config(torso=torso)
@@ -128,7 +126,7 @@ def test_part_that_both_networks_share_is_told_once() -> None:
 
     found = group_runs(runs(with_torso("Mlp"), with_torso("LayerNorm")), [], OPTIONS)
     assert [group.label for group in found.groups] == ["torso=mlp", "torso=layer_norm"]
-    assert found.along == ("actor.torso", "critic.torso")
+    assert found.redundant == ("actor.torso", "critic.torso")
 
 
 def test_group_inside_a_group_is_named_by_its_option() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sac_lightning.report.curves import Curve
-from sac_lightning.report.statistics import (
+from sac_lightning_report.runs import Curve
+from sac_lightning_report.statistics import (
     area_under,
     band,
     common_grid,
@@ -38,8 +38,8 @@ def test_runs_that_agree_have_an_interval_of_no_width() -> None:
 
 def test_interval_of_the_mean_covers_the_truth_in_95_of_100_samples_of_30() -> None:
     rng = np.random.default_rng(0)
-    told = [mean(rng.normal(3.0, 2.0, size=30)) for _ in range(200)]
-    covered = sum(each.low <= 3.0 <= each.high for each in told)
+    found = [mean(rng.normal(3.0, 2.0, size=30)) for _ in range(200)]
+    covered = sum(each.low <= 3.0 <= each.high for each in found)
     # Binomial(200, 0.95) lies within 190 ± 3·3.1; the percentile bootstrap is a little narrow at n = 30.
     assert 176 <= covered <= 199
 
@@ -75,19 +75,19 @@ def test_band_is_full_only_where_all_runs_reach_and_nothing_is_extrapolated() ->
     curves = [curve({100: 0, 300: 20}), curve({100: 10, 200: 10, 300: 10, 400: 30})]
     grid = common_grid(curves)
     assert grid.tolist() == [100, 200, 300, 400]
-    told = band(curves, grid)
+    found = band(curves, grid)
     # At 200 the first run is halfway between 0 and 20; at 400 only the second one is left.
-    assert told.mean.tolist() == [5, 10, 15, 30]
-    assert told.is_full.tolist() == [True, True, True, False]
-    assert told.low[0] <= 5 <= told.high[0]
-    assert (told.low[1], told.high[1]) == (10, 10)
+    assert found.mean.tolist() == [5, 10, 15, 30]
+    assert found.is_full.tolist() == [True, True, True, False]
+    assert found.low[0] <= 5 <= found.high[0]
+    assert (found.low[1], found.high[1]) == (10, 10)
 
 
 def test_interval_of_a_curve_is_that_of_the_mean_at_each_step() -> None:
     scores = [3.0, -1.0, 8.0, 2.0]
-    told = band([curve({100: score, 200: 2 * score}) for score in scores], np.array([100.0, 200.0]))
-    assert (told.mean[0], told.low[0], told.high[0]) == pytest.approx(tuple(mean(scores)))
-    assert told.high[1] == pytest.approx(2 * told.high[0])
+    found = band([curve({100: score, 200: 2 * score}) for score in scores], np.array([100.0, 200.0]))
+    assert (found.mean[0], found.low[0], found.high[0]) == pytest.approx(tuple(mean(scores)))
+    assert found.high[1] == pytest.approx(2 * found.high[0])
 
 
 def test_many_different_steps_become_an_even_grid() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.report.folders import config, make_run, metrics, scored
-from tests.report.test_report import Reader
+from tests.report.test_write import Reader
 
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.lab.page import LANGUAGES, Section, page
 from sac_lightning.lab.story import Story
-from sac_lightning.report import write_report
+from sac_lightning_report import write_report
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",

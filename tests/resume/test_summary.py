@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from commands import Server, everything, summary
 
-from sac_lightning.report.reading import read_runs
+from sac_lightning_report.runs import read_runs
 
 
 @pytest.mark.parametrize(

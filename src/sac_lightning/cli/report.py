@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import config_dir, hydra_command
-from sac_lightning.core.errors import require
+from sac_lightning.core.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sac_lightning.report import Written
-    from sac_lightning.report.tables import Table
+    from sac_lightning_report import WrittenReport
+    from sac_lightning_report.tables import Table
+
+# The packages of the extra `report`.
+EXTRA = {"jinja2": "Jinja2", "markupsafe": "MarkupSafe", "scipy": "SciPy"}
 
 
 def main() -> None:
@@ -20,7 +23,7 @@ def main() -> None:
 
 
 def command() -> int:
-    """The command's exit status; mistakes are told in one line on stderr."""
+    """Run the command and return its exit status; a mistake is one line on stderr."""
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         print("error: -m: makes one report at a time; runs=[DIR,DIR] names several folders", file=sys.stderr)
         return 2
@@ -38,20 +41,23 @@ def _as_list(argument: str) -> str:
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
     from sac_lightning.cli.paths import typed_path
-    from sac_lightning.report import option_names, write_report
 
     folders, by = _texts(cfg, "runs"), [] if cfg.by is None else _texts(cfg, "by")
-    require(
-        len(folders) == 1 or cfg.out is not None,
-        "out",
-        cfg.out,
-        "must name a folder when runs= names several",
-    )
+    one = len(folders) == 1
+    require(one or cfg.out is not None, "out", cfg.out, "must name a folder when runs= names several")
     out = typed_path(folders[0] if cfg.out is None else str(cfg.out))
+    try:
+        from sac_lightning_report import option_names, write_report
+    except ModuleNotFoundError as error:
+        package = EXTRA.get(str(error.name).partition(".")[0])
+        if package is None:
+            raise
+        advice = f"a report needs {package}, which is not installed: pip install 'sac-lightning[report]'"
+        raise ConfigError("runs", cfg.runs, advice) from None
     written = write_report(
         [typed_path(folder) for folder in folders], out, by, option_names(Path(config_dir()))
     )
-    _tell(written)
+    _print_report(written)
     return 0, float(len(written.results.runs))
 
 
@@ -63,22 +69,22 @@ def _texts(cfg: "DictConfig", key: str) -> list[str]:
     return [str(item) for item in items]
 
 
-def _tell(written: "Written") -> None:
+def _print_report(written: "WrittenReport") -> None:
     from rich.console import Console
 
-    from sac_lightning.report import tables
+    from sac_lightning_report import tables
 
     console = Console(file=sys.stdout)
     console.print(written.results.headline, markup=False)
     for env in written.results.envs:
-        _print(console, env.env_id, tables.groups(env).without("final score, mean"))
+        _print_table(console, env.env_id, tables.groups(env).without("final score, mean"))
     if written.results.not_done:
-        _print(console, "failed, unfinished or damaged", tables.not_done(written.results))
+        _print_table(console, "failed, unfinished or damaged", tables.not_done(written.results))
     for path in (written.html, written.markdown):
         console.print(str(path), markup=False, soft_wrap=True)
 
 
-def _print(console: Any, title: str, content: "Table") -> None:
+def _print_table(console: Any, title: str, content: "Table") -> None:
     from rich.markup import escape
     from rich.table import Table as RichTable
 

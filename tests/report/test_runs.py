@@ -6,8 +6,7 @@ import pytest
 from tests.report.folders import config, make_run, metrics
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.report.curves import ALPHA, SCORE, read_curves
-from sac_lightning.report.reading import read_runs
+from sac_lightning_report.runs import ALPHA, SCORE, read_curves, read_runs
 
 LOG = """2026-11-23 10:00:00,123 INFO sac_lightning.cli.run: run directory: x
 2026-11-23 10:00:01,123 ERROR sac_lightning.cli.run: training failed: the reward of env 0 is nan
@@ -45,11 +44,11 @@ def test_reason_is_the_summarys_error_else_the_logs(tmp_path: Path) -> None:
         "OSError: the disk is full",
         "the reward of env 0 is nan",
         "KeyError: 'x'",
-        "neither summary.json nor train.log says why",
+        "no reason in summary.json or train.log",
     ]
 
 
-def test_run_without_a_summary_is_unfinished_and_one_that_was_stopped_can_go_on(tmp_path: Path) -> None:
+def test_run_without_a_summary_is_unfinished_and_one_that_was_stopped_can_continue(tmp_path: Path) -> None:
     make_run(tmp_path / "0", config(), status=None)
     make_run(tmp_path / "1", config(), status="interrupted")
     running, stopped = read_runs(tmp_path)
@@ -58,7 +57,7 @@ def test_run_without_a_summary_is_unfinished_and_one_that_was_stopped_can_go_on(
     assert f"resume={tmp_path / '1'}" in stopped.reason
 
 
-def test_damaged_files_are_told_and_the_rest_of_the_run_is_read(tmp_path: Path) -> None:
+def test_damaged_files_are_reported_and_the_rest_of_the_run_is_read(tmp_path: Path) -> None:
     for name in ("0", "1", "2"):
         make_run(tmp_path / name, config(seed=3), metrics({100: 5.0}))
     (tmp_path / "0" / "summary.json").write_text('{"status": "do')
@@ -102,6 +101,6 @@ def test_no_metrics_file_is_no_curve(tmp_path: Path) -> None:
 
 
 def test_folder_without_a_run_is_a_mistake(tmp_path: Path) -> None:
-    for folder, told in ((tmp_path, "holds no run"), (tmp_path / "nowhere", "is no folder")):
-        with pytest.raises(ConfigError, match=told):
+    for folder, message in ((tmp_path, "contains no run"), (tmp_path / "nowhere", "is no folder")):
+        with pytest.raises(ConfigError, match=message):
             read_runs(folder)

@@ -1,4 +1,4 @@
-"""The statistics of a report: SciPy's, with 95 % percentile-bootstrap intervals over runs."""
+"""Compute the statistics of a report with SciPy, with 95 % percentile-bootstrap intervals over runs."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 from scipy.stats import bootstrap, mannwhitneyu, trim_mean
 
-from sac_lightning.report.curves import Column, Curve
+from sac_lightning_report.runs import Column, Curve
 
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
 # Cut from each end: the mean of the middle half is left.
@@ -39,17 +39,17 @@ class Band(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Estimate:
-    """The mean of one number a run."""
+    """Return the mean of one number per run."""
     return _estimate(np.mean, values)
 
 
 def interquartile_mean(values: Sequence[float]) -> Estimate:
-    """The mean without the lowest and highest quarter (whole runs: of fewer than four, none is left out)."""
+    """Return the mean without the lowest and highest quarter of the runs; of fewer than four none is cut."""
     return _estimate(lambda sample, axis: trim_mean(sample, QUARTER, axis=axis), values)
 
 
 def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """How often a run of ours scores higher than one of theirs: U / (n·m), a tie counting half.
+    """Return the chance that a run of ours scores higher than one of theirs: U / (n·m), a tie counting half.
 
     U is Mann and Whitney's (1947); as a comparison of algorithms: Agarwal et al. (2021), 2108.13264.
     """
@@ -67,7 +67,7 @@ def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float]) -
 
 
 def area_under(curve: Curve) -> float:
-    """The area under a curve divided by its width: the mean return over the training, in the env's units."""
+    """Return the area under a curve divided by its width: the mean return over the training."""
     width = float(curve.steps[-1] - curve.steps[0]) if len(curve) else 0.0
     if width == 0.0:
         return float(curve.values[-1]) if len(curve) else float("nan")
@@ -75,7 +75,7 @@ def area_under(curve: Curve) -> float:
 
 
 def band(curves: Sequence[Curve], grid: Column) -> Band:
-    """The mean of `curves` on `grid`, interpolated linearly between a run's points and never beyond them."""
+    """Average `curves` on `grid`, interpolated linearly between a run's points and never beyond them."""
     table = np.stack([_on_grid(curve, grid) for curve in curves])  # [n, T]
     reaching = np.isfinite(table)
     some = reaching.any(axis=0)
@@ -91,7 +91,7 @@ def band(curves: Sequence[Curve], grid: Column) -> Band:
 
 
 def common_grid(curves: Sequence[Curve]) -> Column:
-    """All steps at which some curve has a point, or 200 even ones from first to last where those are more."""
+    """Return all steps at which some curve has a point, or 200 even ones where those are more."""
     steps = np.unique(np.concatenate([curve.steps for curve in curves])) if curves else np.empty(0)
     return steps if len(steps) <= GRID_POINTS else np.linspace(steps[0], steps[-1], GRID_POINTS)
 

@@ -1,4 +1,4 @@
-"""All numbers of a report, computed once and told by every page."""
+"""Compute all numbers of a report, once for every page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,9 @@ import numpy as np
 
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.plots import episodes
-from sac_lightning.report.curves import ALPHA, ENTROPY, SCORE, TARGET, WANTED, Curve
-from sac_lightning.report.differences import Options
-from sac_lightning.report.grouping import Group, Grouping, group_runs
-from sac_lightning.report.reading import DONE, WITHOUT_RESULT, Run
-from sac_lightning.report.statistics import (
+from sac_lightning_report.grouping import Group, Grouping, Options, group_runs
+from sac_lightning_report.runs import ALPHA, DONE, ENTROPY, METRICS, SCORE, TARGET, WITHOUT_RESULT, Curve, Run
+from sac_lightning_report.statistics import (
     Band,
     Estimate,
     area_under,
@@ -22,7 +20,7 @@ from sac_lightning.report.statistics import (
     probability_of_improvement,
 )
 
-# As many groups as colours that everybody can tell apart; the others are in the tables.
+# One group for each colour; the others are in the tables.
 DRAWN = 7
 
 
@@ -40,19 +38,16 @@ class GroupResult:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the numbers are those of runs that ended as done."""
+        """Whether all counted runs ended as done."""
         return all(run.status == DONE for run in self.counted)
-
-    def number(self, status: str) -> int:
-        """How many of the group's runs have this status."""
-        return sum(run.status == status for run in self.group.runs)
 
 
 @dataclass(frozen=True)
 class EnvResult:
-    """The groups of one env, the best interquartile mean first, then area; and the bands of the drawn.
+    """The groups of one env, sorted by interquartile mean, then by area; bands of those that are drawn.
 
-    `improvement[i][j]`: how likely a run of drawn group i scores higher than one of j; None where i is j.
+    `improvement[i][j]`: the chance that a run of drawn group i scores higher than one of j; None where
+    i is j.
     """
 
     env_id: str
@@ -62,7 +57,7 @@ class EnvResult:
 
     @property
     def score(self) -> str:
-        """What a score of the drawn runs is: `return, mean of 10 episodes`, where their configs say it."""
+        """What a score is, such as `return, mean of 10 episodes` where all configs have the number."""
         known = [run.eval_episodes for each in self.drawn for run in each.counted]
         numbers = [number for number in known if number is not None]
         if len(numbers) < max(len(known), 1):
@@ -77,7 +72,7 @@ class EnvResult:
 
 @dataclass(frozen=True)
 class Results:
-    """What a report tells."""
+    """Everything that a report shows."""
 
     title: str
     runs: tuple[Run, ...]
@@ -99,7 +94,7 @@ class Results:
 
 
 def compute(title: str, runs: Sequence[Run], by: Sequence[str], options: Options) -> Results:
-    """The results of `runs`, grouped by the config keys `by` or by all that differ.
+    """Compute the results of `runs`, grouped by the config keys `by` or by all that differ.
 
     Raises ConfigError for an unknown key, or when the runs share no metric.
     """
@@ -120,7 +115,7 @@ def _check_metrics(title: str, runs: Sequence[Run]) -> None:
             "runs",
             title,
             f"its runs share no metric: {one.name} has {_some(one.curves.keys)}; "
-            f"{other.name} has {_some(other.curves.keys)}. Report them apart",
+            f"{other.name} has {_some(other.curves.keys)}. Make a report of each",
         )
 
 
@@ -162,15 +157,15 @@ def _rank(value: float) -> float:
 
 
 def _notes(runs: Sequence[Run], grouping: Grouping, envs: Sequence[EnvResult]) -> list[str]:
-    """What a reader must know of how these runs were counted."""
+    """What a reader must know about how these runs were counted."""
     notes = []
-    if grouping.along:
-        along = ", ".join(grouping.along)
-        notes.append(f"These settings differ too, but only along with those that are shown: {along}.")
+    if grouping.redundant:
+        keys = ", ".join(grouping.redundant)
+        notes.append(f"These settings differ too, but add nothing to those that are shown: {keys}.")
     logged = [run for run in runs if run.curves.keys]
     gaps = {
         key: [run.name for run in logged if key not in run.curves.keys]
-        for key in WANTED
+        for key in METRICS
         if any(key in run.curves.keys for run in logged)
     }
     notes += [
@@ -180,7 +175,7 @@ def _notes(runs: Sequence[Run], grouping: Grouping, envs: Sequence[EnvResult]) -
     ]
     unscored = [run.name for run in runs if run.status not in WITHOUT_RESULT and not len(run.curves[SCORE])]
     if unscored:
-        notes.append(f"Without a score, since metrics.csv holds no {SCORE}: {_some(unscored)}.")
+        notes.append(f"Without a score, because metrics.csv has no {SCORE}: {_some(unscored)}.")
     for env in envs:
         notes += [f"{env.env_id}: {note}" for note in _env_notes(env)]
     return notes
@@ -191,7 +186,7 @@ def _env_notes(env: EnvResult) -> list[str]:
     open_groups = [each.group.label for each in env.groups if each.counted and not each.is_finished]
     if open_groups:
         notes.append(
-            f"no run is done, so unfinished ones are shown as far as they are: {'; '.join(open_groups)}."
+            f"no run is done, so unfinished ones are shown up to where they are: {'; '.join(open_groups)}."
         )
     ends = [run.curves[SCORE].steps[-1] for each in env.groups for run in each.counted]
     if ends and min(ends) < max(ends):
@@ -200,7 +195,7 @@ def _env_notes(env: EnvResult) -> list[str]:
             "each run's final score is that of its own last one."
         )
     if env.drawn and all(len(each.finals) == 1 for each in env.drawn):
-        notes.append("one run a group, so no interval can be given.")
+        notes.append("one run per group, so there is no interval.")
     if len([each for each in env.groups if each.finals]) > DRAWN:
         notes.append(f"the figures show the best {DRAWN} groups; the table has all.")
     return notes

@@ -10,7 +10,8 @@ from PIL import Image
 from tests.report.folders import AUTO, FIXED, config, make_run, metrics, scored
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.report import option_names, write_report
+from sac_lightning_report import option_names, write_report
+from sac_lightning_report.figures import SERIES, VARIABLES
 
 FIGURES = ("learning_curve", "final_score", "area", "improvement", "alpha", "entropy")
 OPTIONS = option_names(Path(__file__).parents[2] / "conf")
@@ -56,7 +57,7 @@ class Reader(HTMLParser):
         self.texts.append(data)
 
 
-def test_all_six_jobs_are_told_and_why_one_failed(sweep: Path) -> None:
+def test_all_six_jobs_are_listed_and_why_one_failed(sweep: Path) -> None:
     text = (sweep / "report.md").read_text()
     assert text.startswith("# 6 runs: 5 done, 1 failed\n")
     _, _, after = text.partition("## All runs")
@@ -69,7 +70,7 @@ def test_all_six_jobs_are_told_and_why_one_failed(sweep: Path) -> None:
     assert {*"012345"} <= set(page.texts)
 
 
-def test_best_group_is_told_as_it_was_typed_and_failed_runs_do_not_count(sweep: Path) -> None:
+def test_best_group_is_named_as_it_was_typed_and_failed_runs_do_not_count(sweep: Path) -> None:
     text = (sweep / "report.md").read_text()
     # The two auto runs that are done end at 200 and 202: mean 201, above all three fixed ones.
     assert "201.0 [200.0, 202.0], interquartile mean of 2 runs, with `alpha=auto`." in text
@@ -101,6 +102,14 @@ def test_page_has_both_colour_schemes_and_its_figures_follow_them(sweep: Path) -
     }
     assert re.findall(r"(?:stroke|fill): #(?!none)\w+", drawings) == []
     assert set(re.findall(r"var\((--[a-z0-9-]+)\)", text)) <= set(re.findall(r"(--[a-z0-9-]+):", text))
+
+
+def test_light_page_shows_the_colours_of_the_pngs(sweep: Path) -> None:
+    text = (sweep / "report.html").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    series = [VARIABLES[colour] for colour in SERIES]
+    assert [re.findall(rf"{name}: (#\w+);", light) for name in series] == [[colour] for colour in SERIES]
+    assert all(len(re.findall(rf"{name}: #\w+;", dark)) == 1 for name in VARIABLES.values())
 
 
 def test_figures_are_whole_pngs_that_markdown_shows(sweep: Path) -> None:
@@ -135,7 +144,7 @@ def test_one_run_has_a_score_and_no_interval(tmp_path: Path) -> None:
     scored(tmp_path / "0", config(), [1.0, 2.0, 4.0])
     text = report(tmp_path)
     assert "| all runs | 1 | – | 4.000 | 4.000 | 2.250 |" in text  # (1.5 + 3) / 2 = 2.25
-    assert "Pendulum-v1: one run a group, so no interval can be given." in text
+    assert "Pendulum-v1: one run per group, so there is no interval." in text
     assert not (tmp_path / "report" / "improvement-Pendulum-v1.png").exists()
 
 
@@ -143,10 +152,14 @@ def test_one_run_has_a_score_and_no_interval(tmp_path: Path) -> None:
     ("ours", "theirs", "said"),
     [
         ([9, 8, 7, 9, 8], [1, 2, 3, 1, 2], "probability 1.00 [1.00, 1.00]: it is better."),
-        ([4, 3, 2], [1, 2, 3], "so these runs do not tell which is better."),
+        ([4, 3, 2], [1, 2, 3], "so these runs do not show which is better."),
         # The middle three of five: (0 + 0 + 90)/3 = 30 is above 20, but three runs of five lose every pair.
-        ([0, 0, 0, 90, 90], [20] * 5, "0.40 [0.00, 0.80]: the interval holds 0.5, so these runs do not tell"),
-        ([5], [1, 2], "With one run in a group, nothing says whether it is better than lr=2."),
+        (
+            [0, 0, 0, 90, 90],
+            [20] * 5,
+            "0.40 [0.00, 0.80]: the interval contains 0.5, so these runs do not show",
+        ),
+        ([5], [1, 2], "One run in a group is not enough to decide whether it is better than lr=2."),
     ],
 )
 def test_best_group_is_called_better_only_where_the_interval_says_so(
@@ -169,7 +182,7 @@ def test_figures_of_the_report_before_are_gone(tmp_path: Path) -> None:
     assert not (tmp_path / "report" / "improvement-Pendulum-v1.png").exists()
 
 
-def test_runs_of_different_lengths_are_told(tmp_path: Path) -> None:
+def test_runs_of_different_lengths_are_noted(tmp_path: Path) -> None:
     scored(tmp_path / "0", config(0), [1.0, 2.0])
     scored(tmp_path / "1", config(1), [1.0, 2.0, 6.0])
     text = report(tmp_path)
@@ -183,7 +196,7 @@ def test_group_without_a_done_run_is_shown_as_far_as_it_is(tmp_path: Path) -> No
     make_run(tmp_path / "2", config(0, lr=0.1), metrics({1000: 50.0}), status="interrupted")
     text = report(tmp_path)
     assert "| lr=0.0003 | 1 of 2 | – | 2.000 |" in text
-    assert "no run is done, so unfinished ones are shown as far as they are: lr=0.1." in text
+    assert "no run is done, so unfinished ones are shown up to where they are: lr=0.1." in text
 
 
 def test_pruned_trial_is_no_result_however_high_its_score(tmp_path: Path) -> None:
@@ -206,7 +219,7 @@ def test_runs_without_any_evaluation_are_listed(tmp_path: Path) -> None:
     assert "No run has a score yet" in (tmp_path / "report.html").read_text()
 
 
-def test_job_that_failed_before_it_had_a_config_is_told_by_what_was_typed(tmp_path: Path) -> None:
+def test_job_that_failed_before_it_had_a_config_is_listed_by_what_was_typed(tmp_path: Path) -> None:
     scored(tmp_path / "0", config(0), [1.0, 2.0])
     make_run(
         tmp_path / "1",
@@ -223,13 +236,13 @@ def test_job_that_failed_before_it_had_a_config_is_told_by_what_was_typed(tmp_pa
 def test_runs_with_no_common_metric_are_a_mistake_before_anything_is_written(tmp_path: Path) -> None:
     make_run(tmp_path / "a", config(), "env_steps,eval/return_mean\n100,1\n")
     make_run(tmp_path / "b", config(), "env_steps,loss\n100,1\n")
-    told = "its runs share no metric: a has eval/return_mean; b has loss"
-    with pytest.raises(ConfigError, match=told):
+    message = "its runs share no metric: a has eval/return_mean; b has loss"
+    with pytest.raises(ConfigError, match=message):
         report(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_runs_with_partly_different_metrics_are_reported_and_the_gaps_told(tmp_path: Path) -> None:
+def test_runs_with_partly_different_metrics_are_reported_and_the_gaps_noted(tmp_path: Path) -> None:
     make_run(tmp_path / "a", config(0), metrics({1000: 1.0, 2000: 3.0}, **TRAIN))
     make_run(tmp_path / "b", config(1), metrics({1000: 1.0, 2000: 5.0}))
     text = report(tmp_path)
