@@ -29,9 +29,9 @@ from tables import Table
 from worker_update import BATCH, BATCHES, mini_batches, random_replay, update_of
 
 from sac_lightning import SACModule
+from sac_lightning.compile import rewrites
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.compile.graph import traced
-from sac_lightning.compile.rewrites import Rewrites
 from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.envs import action_spec, obs_spec
@@ -54,7 +54,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
         if what == ORDINARY:
             update._run = ordinary(update, (*batches[0], noise[0]))
         if what == AS_PUT:
-            with patch.multiple(Rewrites, __call__=lambda *_: None, uuid=lambda _: "nothing"):
+            with patch.object(rewrites, "last_pass", lambda: None):
                 update(batches[0], noise[0])
         obs, policy = np.zeros((1, *module.obs_spec.shape), np.float32), module.policy
 
@@ -74,7 +74,7 @@ def ordinary(update: CompiledUpdate, tensors: Sequence[torch.Tensor]) -> Callabl
     """The same operations as a graph that PyTorch calls, checks and wraps as any other."""
     lasting = [*update._sac.state, *update._replay.rows]
     program, _ = traced(update._update, lasting, tensors)
-    compiled = torch.compile(program, fullgraph=True, options={"post_grad_custom_post_pass": Rewrites()})
+    compiled = torch.compile(program, fullgraph=True, options={rewrites.LAST_PASS: rewrites.last_pass()})
 
     def run(*inputs: torch.Tensor) -> Any:
         with torch.no_grad():

@@ -79,9 +79,9 @@ FAILS = """
         raise RuntimeError("in the run")
 
     found = {}
-    look = door._run_and_look_inside
+    look = door.run_and_unwrap
     for fails in ("trace", "run"):
-        door._run_and_look_inside = broken if fails == "run" else look
+        door.run_and_unwrap = broken if fails == "run" else look
         torch.manual_seed(0)
         before = torch.get_rng_state()
         try:

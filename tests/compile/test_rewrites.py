@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sac_lightning.compile.rewrites import Rewrites
+from sac_lightning.compile.rewrites import rewrite
 
 Products = Callable[..., Tensor]
 B, INPUTS, HIDDEN = 8, 5, 16
@@ -20,7 +20,7 @@ def rewritten(function: Products, *tensors: Tensor) -> tuple[GraphModule, Counte
     """`function` as a graph after the rewrites, and how often each operation is in it."""
     module: Any = make_fx(function)(*tensors)
     module.graph.eliminate_dead_code()
-    Rewrites()(module.graph)
+    rewrite(module.graph)
     module.graph.eliminate_dead_code()
     module.graph.lint()
     module.recompile()

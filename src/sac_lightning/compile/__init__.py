@@ -1,1 +1,1 @@
-"""Compiling the update: every undocumented part of PyTorch that this package uses is in this folder."""
+"""Compiling the update as one graph; what PyTorch does not document is in `private.torch`."""

@@ -5,14 +5,20 @@ PyTorch's Inductor. So what is compiled is the eager function itself, whatever P
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from sac_lightning.core.rng import global_rng_state, restore_global_rng, same_rng_state
+from sac_lightning.private.torch import (
+    compile_documented,
+    compile_graph,
+    keep_addresses,
+    known_settings,
+    run_and_unwrap,
+    trace,
+)
 
 Function = Callable[..., Sequence[Tensor]]
 # Sizes are not checked. All intermediate results lie in one block of memory, so their place does not depend
@@ -112,30 +118,24 @@ class CompiledGraph:
         return outputs
 
     def _compiled(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        from torch._inductor.compile_fx import compile_fx
+        from sac_lightning.compile.rewrites import LAST_PASS, last_pass
 
-        from sac_lightning.compile.rewrites import Rewrites
-
-        options = _FROM_CPP if self._from_cpp else _SETTINGS
-        patches = {**_known(options), "post_grad_custom_post_pass": Rewrites()}
+        settings = {**(_FROM_CPP if self._from_cpp else _SETTINGS), LAST_PASS: last_pass()}
         inputs = [*self._lasting, *tensors]
-        for tensor in self._rows:
-            torch._dynamo.mark_dynamic(tensor, 0)
-        with torch.no_grad(), _one_cache(), _any_size():  # the gradients are part of what was traced
-            run: Any = compile_fx(program, inputs, config_patches=patches)
-            self._keep()  # only now: compiling needs the memory
-            outputs: Sequence[Tensor]
-            outputs, self._run = _run_and_look_inside(run, inputs)
-        return outputs
+        run = compile_graph(program, inputs, dynamic_rows=self._rows, settings=known_settings(settings))
+        self._keep()  # only now: compiling needs the memory
+        with torch.no_grad():  # the gradients are part of what was traced
+            outputs, self._run = run_and_unwrap(run, inputs)
+        result: Sequence[Tensor] = outputs
+        return result
 
     def _recorded(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        options: dict[str, Any] = {**_known(_SETTINGS), "memory_planning": False, "triton.cudagraphs": True}
-        for tensor in self._lasting:
-            torch._dynamo.mark_static_address(tensor)
-        compiled = torch.compile(program, fullgraph=True, dynamic=False, options=options)
+        settings = {**known_settings(_SETTINGS), "memory_planning": False, "triton.cudagraphs": True}
+        keep_addresses(self._lasting)
+        compiled = compile_documented(program, settings)
 
         def replay(inputs: list[Any]) -> Sequence[Tensor]:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # PyTorch has no types here
             with torch.no_grad():
                 # Cloned, for the next replay writes its results over these.
                 return [each.clone() for each in compiled(*inputs)]
@@ -175,71 +175,10 @@ def traced(
         return outputs
 
     with torch.enable_grad():
-        program = make_fx(with_all)(*lasting, *tensors)
+        program = trace(with_all, [*lasting, *tensors])
     for node in program.graph.nodes:
         node.meta.clear()
     return program, [output.detach() for output in outputs]
-
-
-def _one_cache() -> AbstractContextManager[object]:
-    """AOTAutograd would keep the graph once more: its copy raises the peak and saves no time."""
-    from torch._functorch import config
-
-    known = hasattr(config, "enable_autograd_cache") and hasattr(config, "patch")
-    return config.patch(enable_autograd_cache=False) if known else nullcontext()
-
-
-def _any_size() -> AbstractContextManager[object]:
-    """PyTorch keeps a graph in its cache only where sizes may be symbols."""
-    from torch._guards import TracingContext, tracing
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-    return tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv())))
-
-
-def _known(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns those `settings` of the compiler that this PyTorch has; it is only slower without the rest."""
-    from torch._inductor import config
-
-    return {name: value for name, value in settings.items() if hasattr(config, name)}
-
-
-def _run_and_look_inside(
-    run: Callable[..., Any], inputs: Sequence[Any]
-) -> tuple[Any, Callable[[list[Any]], Sequence[Tensor]]]:
-    """Returns `run(*inputs)` and the compiled code inside `run`, to be called with a list.
-
-    PyTorch wraps a graph for what ours never have (views, gradients, copies of inputs), which takes a
-    fortieth of an update. It has no name for what is inside, so one call is watched. Only where the code was
-    handed these very inputs, and its results are the results, is the wrapper left out.
-    """
-    from torch._inductor.output_code import CompiledFxGraph
-
-    owner: Any = CompiledFxGraph
-    watched: list[tuple[Any, list[Any], Any]] = []
-    call = owner.__call__
-
-    def watching(graph: Any, handed: Any) -> Any:
-        given = list(handed)
-        results = call(graph, handed)
-        watched.append((graph.current_callable, given, results))
-        return results
-
-    owner.__call__ = watching
-    try:
-        results = run(*inputs)
-    finally:
-        owner.__call__ = call
-    if len(watched) == 1:
-        innermost, given, outputs = watched[0]
-        if _same(given, inputs) and _same(outputs, results):
-            return results, innermost
-    return results, lambda each: run(*each)
-
-
-def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
 def _distinct(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -48,7 +48,8 @@ class Polyak(TargetNetwork):
 
     @torch.no_grad()
     def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:
-        torch._foreach_lerp_(copies, originals, self.tau)
+        for copy, original in zip(copies, originals, strict=True):
+            copy.lerp_(original, self.tau)
 
 
 @dataclass(frozen=True)

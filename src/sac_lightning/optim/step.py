@@ -54,7 +54,8 @@ class OptimizerStep:
             adam_step(weights, gradients, self._means, self._squares, self._steps, self._lr, config)
             return
         if config.decay:
-            torch._foreach_mul_(weights, 1.0 - self._lr_now * config.decay)
+            for weight in weights:
+                weight.mul_(1.0 - self._lr_now * config.decay)
         with torch.no_grad():
             fused_adam(
                 weights,
