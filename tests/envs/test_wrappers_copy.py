@@ -206,7 +206,7 @@ def test_exported_episodes_are_the_env_s(kind: type[OneArray], tmp_path: Any) ->
     collector.collect(policy, 12)
     manifest = Journal(tmp_path).save(replay)
     specs = obs_spec(envs.single_observation_space), action_spec(envs.single_action_space)
-    state = {"collector": collector.state_dict(), "journal": manifest, "replay": replay.state_dict()}
-    cut = episodes(read_rows(state, tmp_path, specs, "same_step"))
+    state = {"journal": manifest, "replay": replay.state_dict()}
+    cut = episodes(read_rows(state, tmp_path, specs))
     assert [list(each.rows) for each in cut] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert [each.ends for each in cut] == ["truncated"] * 4

@@ -107,9 +107,7 @@ def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
     require(not out.exists() or out.is_dir(), "out", out, "is a file: name a folder")
     module = load(checkpoint, str(cfg.checkpoint), "cpu")
     specs = module.obs_spec, module.action_spec
-    rows = export.read_rows(
-        _replay_state(checkpoint), run.path / "replay", specs, str(run.config["env"].get("autoreset"))
-    )
+    rows = export.read_rows(_replay_state(checkpoint), run.path / "replay", specs)
     cut = export.episodes(rows)
     last = rows.first + len(rows.reward) - 1
     described = f"Replay of SAC on {env_id}: transitions {rows.first} to {last} of the run {run.path.name}."

@@ -1,10 +1,23 @@
 """A policy or a replay journal as a file that other programs read without this package."""
 
 from sac_lightning.export.check import TOLERANCE, ExportError, largest_difference
-from sac_lightning.export.dataset import check_name, default_name, read_rows, write_dataset
-from sac_lightning.export.episodes import Episode, Rows, episodes
-from sac_lightning.export.graph import PolicyGraph, describe
-from sac_lightning.export.program import onnx_bytes, run_onnx, run_torch, torch_bytes
+from sac_lightning.export.dataset import (
+    Episode,
+    Rows,
+    check_name,
+    default_name,
+    episodes,
+    read_rows,
+    write_dataset,
+)
+from sac_lightning.export.program import (
+    PolicyGraph,
+    describe,
+    onnx_bytes,
+    run_onnx,
+    run_torch,
+    torch_bytes,
+)
 
 __all__ = [
     "TOLERANCE",

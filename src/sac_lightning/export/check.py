@@ -1,4 +1,4 @@
-"""Does an exported policy act as the policy does?"""
+"""Checks that an exported policy acts as the policy does."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,15 +20,15 @@ Run = Callable[[Array], Array]
 
 
 class ExportError(Exception):
-    """An export that is not what it should be, told in one line."""
+    """Says in one line how an exported file differs from the policy."""
 
 
 def largest_difference(policy: Policy, run: Run, seed: int = 0) -> float:
-    """Over random and extreme observations, how far `run` is from the policy's own mode.
+    """Returns how far `run` is from the policy's own mode, over random and extreme observations.
 
-    Measured in the unit action box (unbounded actions: against max(1, |action|)), and for an observation
-    with numbers above 1 against the largest of them: sums of large float32 numbers are no more exact than
-    that. Of a categorical policy, the logit by which the chosen action falls short of the best, so that
+    It is measured in the unit action box (unbounded actions: against max(1, |action|)), and for an
+    observation with numbers above 1 against the largest of them: sums of large float32 numbers are no more
+    exact than that. For a choice it is the gap between the chosen action's logit and the best one, so that
     a tie is no difference. Infinite when shape, dtype or bounds are wrong.
     """
     batches = probes(policy.obs, np.random.default_rng(seed))
@@ -36,7 +36,7 @@ def largest_difference(policy: Policy, run: Run, seed: int = 0) -> float:
 
 
 def probes(spec: ObsSpec, rng: np.random.Generator) -> Iterator[Array]:
-    """Batches of observations, of sizes 1, 2 and more."""
+    """Yields batches of observations, of sizes 1, 2 and more."""
     dtype = np.dtype(spec.dtype)
     if np.issubdtype(dtype, np.floating):
         for scale in SCALES:
@@ -58,25 +58,25 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
         return float("inf")
     action = policy.action
     if isinstance(action, BoxAction):
-        apart = _numbers_apart(action, found, expected)
+        difference = _box_difference(action, found, expected)
     elif isinstance(action, HybridAction) and isinstance(policy.head, Hybrid):
-        numbers = _numbers_apart(action.numbers, found[:, 1:], expected[:, 1:])
+        numbers = _box_difference(action.numbers, found[:, 1:], expected[:, 1:])
         # Where two choices tie, each has numbers of its own; out of bounds none may be.
         compared = (found[:, 0] == expected[:, 0]) | np.isinf(numbers)
-        lost = _logits_lost(policy, obs, found[:, :1], (action.n,))
-        apart = np.maximum(lost, np.where(compared, numbers, 0.0))
+        gap = _logit_gap(policy, obs, found[:, :1], (action.n,))
+        difference = np.maximum(gap, np.where(compared, numbers, 0.0))
     elif isinstance(action, MultiDiscreteAction) and isinstance(policy.head, FactoredCategorical):
         choices = found.reshape(len(obs), -1) - np.asarray(action.starts)
-        apart = _logits_lost(policy, obs, choices, action.sizes)
+        difference = _logit_gap(policy, obs, choices, action.sizes)
     elif isinstance(policy.head, Categorical):
         first = action.to_env(np.zeros(1, np.int64))[0]
-        apart = _logits_lost(policy, obs, found[:, None] - first, (policy.head.n,))
+        difference = _logit_gap(policy, obs, found[:, None] - first, (policy.head.n,))
     else:
-        apart = np.where((found == expected).reshape(len(obs), -1).all(-1), 0.0, np.inf)
-    return float((apart / _magnitude(obs)).max())
+        difference = np.where((found == expected).reshape(len(obs), -1).all(-1), 0.0, np.inf)
+    return float((difference / _magnitude(obs)).max())
 
 
-def _numbers_apart(action: BoxAction, found: Array, expected: Array) -> Array:
+def _box_difference(action: BoxAction, found: Array, expected: Array) -> Array:
     flat, wanted = (each.reshape(len(found), -1).astype(np.float64) for each in (found, expected))
     low, high = (np.asarray(ends, action.dtype) for ends in (action.low, action.high))
     bounded = np.isfinite(low) & np.isfinite(high)
@@ -85,22 +85,23 @@ def _numbers_apart(action: BoxAction, found: Array, expected: Array) -> Array:
     step = (
         np.spacing(np.maximum(abs(flat), abs(wanted)).astype(np.float16)) if action.dtype == "float16" else 0
     )
-    apart = (np.maximum(np.abs(flat - wanted) - step, 0.0) / unit).max(-1)
+    difference = (np.maximum(np.abs(flat - wanted) - step, 0.0) / unit).max(-1)
     within = ((flat >= low) & (flat <= high)).all(-1)
-    return np.where(within, apart, np.inf)
+    return np.where(within, difference, np.inf)
 
 
-def _logits_lost(policy: Policy, obs: Array, choices: Array, sizes: Sequence[int]) -> Array:
-    """By how much the logits of `choices` [B, D] fall short of the best; the actor says logits first."""
+def _logit_gap(policy: Policy, obs: Array, choices: Array, sizes: Sequence[int]) -> Array:
+    """Returns the gap [B] between the logits of `choices` [B, D] and the best."""
     index = choices.astype(np.int64)
     if not ((index >= 0) & (index < np.asarray(sizes))).all():
         return np.full(len(obs), np.inf)
     with torch.inference_mode():
         features = policy.features(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
-    lost = np.zeros(len(obs))
+    gap = np.zeros(len(obs))
+    # Logits come first in the actor's output.
     for d, part in enumerate(np.split(features[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=-1)):
-        lost = np.maximum(lost, part.max(-1) - np.take_along_axis(part, index[:, d, None], axis=-1)[:, 0])
-    return lost
+        gap = np.maximum(gap, part.max(-1) - np.take_along_axis(part, index[:, d, None], axis=-1)[:, 0])
+    return gap
 
 
 def _magnitude(obs: Array) -> Array:

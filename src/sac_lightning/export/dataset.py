@@ -1,4 +1,4 @@
-"""A checkpoint's replay journal as a Minari data set."""
+"""A checkpoint's replay journal as episodes, and these as a Minari data set."""
 
 import os
 import re
@@ -6,18 +6,19 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, sync_directory
-from sac_lightning.export.episodes import Episode, Rows
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.spaces import (
     ActionSpec,
+    Array,
     BoxAction,
     DiscreteAction,
     HybridAction,
@@ -29,14 +30,44 @@ ROOT_VARIABLE = "MINARI_DATASETS_PATH"
 DATASET = re.compile(r"[A-Za-z0-9_-]+-v\d+")
 
 
-def read_rows(
-    state: Mapping[str, Any], journal: Path, specs: tuple[ObsSpec, ActionSpec], autoreset: str
-) -> Rows:
-    """The transitions that a checkpoint's data `state` refers to, from the segments in `journal`.
+Beginning = Literal["reset", "unknown"]
+End = Literal["terminated", "truncated", "checkpoint"]
 
-    All that its segments hold: at least what was in the buffer. Raises DamagedFile.
+
+class Rows(NamedTuple):
+    """Transitions `first` … `first + M - 1` of a run in the order of collection, `[M, ...]` each.
+
+    Before the transitions numbered `breaks` all episodes were cut off without a last step, as by a resume
+    that could not restore the envs.
     """
-    collector, manifest, added = state["collector"], state["journal"], int(state["replay"]["added"])
+
+    obs: Array
+    action: Array
+    reward: Array
+    next_obs: Array
+    terminated: Array
+    truncated: Array
+    env: Array
+    first: int
+    breaks: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Episode:
+    """The rows of one episode, in order, the number of its env, and how it begins and ends."""
+
+    rows: Array
+    env: int
+    begins: Beginning
+    ends: End
+
+
+def read_rows(state: Mapping[str, Any], journal: Path, specs: tuple[ObsSpec, ActionSpec]) -> Rows:
+    """Reads the transitions that a checkpoint's data `state` refers to, from the segments in `journal`.
+
+    That is all that its segments contain: at least what was in the buffer. Raises DamagedFile.
+    """
+    manifest, added = state["journal"], int(state["replay"]["added"])
     if not manifest or not added:
         raise DamagedFile(journal, "the checkpoint refers to no transitions of it")
     first = min(int(manifest[0]["first"]), added - 1)
@@ -45,16 +76,29 @@ def read_rows(
     shift = first % replay.capacity  # transition i lies in row i mod capacity
     fields = [np.roll(each.numpy(), -shift, axis=0) if shift else each.numpy() for each in replay.store]
     named = dict(zip(replay.store._fields, fields, strict=True))
-    for unused in ("truncated", "env", "log_prob"):
-        named.pop(unused)
-    return Rows(
-        **named,
-        first=first,
-        present=collector["obs"].numpy().astype(specs[0].dtype, copy=False),
-        running=collector["lengths"].numpy() > 0,
-        resetting=collector["resetting"].numpy(),
-        next_step_autoreset=autoreset == "next_step",
-    )
+    del named["log_prob"]
+    return Rows(**named, first=first, breaks=state["replay"]["breaks"])
+
+
+def episodes(rows: Rows) -> list[Episode]:
+    """Returns all rows as episodes, in the order in which they begin."""
+    found = [episode for env in np.unique(rows.env) for episode in _episodes_of(rows, int(env))]
+    return sorted(found, key=lambda episode: int(episode.rows[0]))
+
+
+def _episodes_of(rows: Rows, env: int) -> Iterator[Episode]:
+    own = np.flatnonzero(rows.env == env)
+    over = rows.terminated[own] | rows.truncated[own]
+    last = np.searchsorted(own + rows.first, rows.breaks) - 1  # before each break
+    over[last[last >= 0]] = True
+    for number, piece in enumerate(np.split(own, np.flatnonzero(over[:-1]) + 1)):
+        begins: Beginning = "unknown" if number == 0 and rows.first > 0 else "reset"
+        ends: End = "truncated"
+        if rows.terminated[piece[-1]]:
+            ends = "terminated"
+        elif piece[-1] == own[-1] and not over[-1]:
+            ends = "checkpoint"
+        yield Episode(piece, env, begins, ends)
 
 
 def write_dataset(
@@ -65,9 +109,9 @@ def write_dataset(
     specs: tuple[ObsSpec, ActionSpec],
     **about: str,
 ) -> Path:
-    """Write `cut` as the data set `dataset` of the Minari root `root`, whole or not at all; its folder.
+    """Writes `cut` as the data set `dataset` of the Minari root `root`, and returns its folder.
 
-    `about` goes to Minari as it is (description, algorithm_name, …). Raises ConfigError when the data set
+    It is written whole or not at all. `about` goes to Minari as it is (description, algorithm_name, …). Raises ConfigError when the data set
     is already there: a folder cannot be replaced in one step.
     """
     final = root / dataset
@@ -90,13 +134,13 @@ def write_dataset(
 
 
 def check_name(dataset: str) -> None:
-    """Raise ConfigError unless Minari takes `dataset` for a data set's id without a namespace."""
+    """Raises ConfigError unless Minari takes `dataset` for a data set's id without a namespace."""
     ok = DATASET.fullmatch(dataset) is not None
     require(ok, "dataset", dataset, "must be letters, digits, - and _, and end in a version: pendulum-sac-v0")
 
 
 def default_name(env_id: str) -> str:
-    """Pendulum-v1 -> Pendulum-v1-sac-v0."""
+    """Returns the data set's id for an env: Pendulum-v1 -> Pendulum-v1-sac-v0."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", env_id).strip("-") + "-sac-v0"
 
 
@@ -113,7 +157,7 @@ def _create(
     obs, action = specs
     with _minari_root(root), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about an author and a permalink
-        made = minari.create_dataset_from_buffers(
+        created = minari.create_dataset_from_buffers(
             dataset,
             _buffers(rows, cut, action),  # one at a time in memory
             observation_space=obs_space(obs),
@@ -122,8 +166,8 @@ def _create(
             data_format="hdf5",
             **about,
         )
-        known = [{"env": each.env, "begins": each.begins, "ends": each.ends} for each in cut]
-        made.storage.update_episode_metadata(known)
+        metadata = [{"env": each.env, "begins": each.begins, "ends": each.ends} for each in cut]
+        created.storage.update_episode_metadata(metadata)
 
 
 def _buffers(rows: Rows, cut: Sequence[Episode], action: ActionSpec) -> Iterator[Any]:
@@ -145,7 +189,7 @@ def _buffers(rows: Rows, cut: Sequence[Episode], action: ActionSpec) -> Iterator
 
 
 def obs_space(spec: ObsSpec) -> spaces.Box:
-    """A Box of all that `spec` can hold: the env's own bounds are not in a checkpoint."""
+    """Returns a Box of all that `spec` can represent: the env's own bounds are not in a checkpoint."""
     dtype = np.dtype(spec.dtype)
     if np.issubdtype(dtype, np.floating):
         return spaces.Box(-np.inf, np.inf, spec.shape, dtype.type)
@@ -156,7 +200,7 @@ def obs_space(spec: ObsSpec) -> spaces.Box:
 
 
 def action_space(action: ActionSpec) -> spaces.Space[Any]:
-    """The env's actions, as they were given to it."""
+    """Returns the space of the actions, as they were given to the env."""
     if isinstance(action, DiscreteAction):
         return spaces.Discrete(action.n, start=action.start)
     if isinstance(action, MultiDiscreteAction):

@@ -1,39 +1,54 @@
-"""A policy as a file: a PyTorch program (`.pt2`) or an ONNX model."""
+"""A policy as a file: a PyTorch program (`.pt2`) or an ONNX model.
 
+Both are one graph of plain tensor operations, from an observation to the env's action.
+"""
+
+import copy
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.export.check import Run
-from sac_lightning.export.graph import PolicyGraph
-from sac_lightning.spaces import Array
+from sac_lightning.heads import ActionHead
+from sac_lightning.spaces import (
+    ActionSpec,
+    Array,
+    BoxAction,
+    DiscreteAction,
+    HybridAction,
+    MultiDiscreteAction,
+)
 
-ABOUT = "policy.json"  # the description inside a .pt2
-ONNX_KEY = "sac_lightning"  # the description among an ONNX model's metadata
+FORMAT = 1  # of the description
+DESCRIPTION = "policy.json"  # its name inside a .pt2
+ONNX_KEY = "sac_lightning"  # and among an ONNX model's metadata
 
 
 def torch_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
-    """A program for `torch.export.load`, with `about` as its extra file policy.json."""
+    """Returns a program for `torch.export.load`, with `about` as its extra file policy.json."""
     with _quiet():
         program = _traced(policy, "torch")
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # names the folders of the exporting machine
         file = io.BytesIO()
-        torch.export.save(program, file, extra_files={ABOUT: json.dumps(about)})
+        torch.export.save(program, file, extra_files={DESCRIPTION: json.dumps(about)})
     return file.getvalue()
 
 
 def run_torch(content: bytes) -> Run:
-    """The actions of such a program."""
+    """Returns a function that computes the actions of such a program."""
     with _quiet():
         program = torch.export.load(io.BytesIO(content)).module()
 
@@ -46,7 +61,7 @@ def run_torch(content: bytes) -> Run:
 
 
 def onnx_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
-    """An ONNX model from `obs` to `action`, its first dimension free. Needs onnx and onnxscript."""
+    """Returns an ONNX model from `obs` to `action`, its first dimension free. Needs onnx and onnxscript."""
     import onnx
 
     with _quiet():
@@ -69,7 +84,7 @@ def onnx_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
 
 
 def run_onnx(content: bytes) -> Run:
-    """The actions of such a model, computed by onnxruntime."""
+    """Returns a function that computes the actions of such a model with onnxruntime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -81,7 +96,7 @@ def run_onnx(content: bytes) -> Run:
     return run
 
 
-def _traced(policy: Policy, told: str) -> ExportedProgram:
+def _traced(policy: Policy, format_: str) -> ExportedProgram:
     batch = {0: Dim("batch", min=1)}
     try:
         return torch.export.export(PolicyGraph(policy), (_example(policy),), dynamic_shapes=(batch,))
@@ -90,7 +105,7 @@ def _traced(policy: Policy, told: str) -> ExportedProgram:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         name = policy.head.name()
-        raise ConfigError("format", told, f"the policy ({name}) cannot be traced: {reason}") from None
+        raise ConfigError("format", format_, f"the policy ({name}) cannot be traced: {reason}") from None
 
 
 def _example(policy: Policy) -> torch.Tensor:
@@ -99,7 +114,7 @@ def _example(policy: Policy) -> torch.Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks about packages that are not needed here."""
+    """Silences the exporters' remarks about packages that are not needed here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -109,3 +124,140 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+# --- the graph ---------------------------------------------------------------------------------------
+
+
+class PolicyGraph(nn.Module):
+    """Maps obs [B, *obs] to the mode [B, ...] as `env.step` takes it; has copies of weights and bounds."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.actor = copy.deepcopy(policy.actor).cpu().requires_grad_(False)
+        self.normalize_obs = copy.deepcopy(policy.normalize_obs)
+        self.head: ActionHead = policy.head
+        self.to_env = env_action(policy.action)
+        self.eval()
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Returns the mode, in the env's units."""
+        if self.normalize_obs is not None:
+            obs = self.normalize_obs(obs)
+        actions: Tensor = self.to_env(self.head.mode(self.actor(obs)))
+        return actions
+
+
+def describe(policy: Policy, **about: Any) -> dict[str, Any]:
+    """Returns what a reader of the file needs to know of its input and output, as JSON values."""
+    obs = {"obs_shape": list(policy.obs.shape), "obs_dtype": policy.obs.dtype}
+    return {"format": FORMAT, **obs, "head": policy.head.name(), **about, "action": _action(policy.action)}
+
+
+def _action(action: ActionSpec) -> dict[str, Any]:
+    if isinstance(action, HybridAction):
+        ends = {"low": list(action.numbers.low), "high": list(action.numbers.high)}
+        return {"kind": "hybrid", "n": action.n, **ends, "dtype": action.numbers.dtype}
+    assert isinstance(action, BoxAction | DiscreteAction | MultiDiscreteAction)
+    about = {"dtype": action.dtype}
+    if isinstance(action, BoxAction):
+        # JSON has no infinity: null stands for a missing bound.
+        bounds = {"low": action.low, "high": action.high}
+        finite = {key: [x if math.isfinite(x) else None for x in ends] for key, ends in bounds.items()}
+        return {"kind": "box", "shape": list(action.shape), **finite, **about}
+    if isinstance(action, DiscreteAction):
+        return {"kind": "discrete", "n": action.n, "start": action.start, **about}
+    lists = {"sizes": list(action.sizes), "starts": list(action.starts)}
+    return {"kind": "multi_discrete", "shape": list(action.shape), **lists, **about}
+
+
+# --- from the actor's own form of an action to the env's ---------------------------------------------
+
+
+class BoxToEnv(nn.Module):
+    """Computes BoxAction.to_env: scaled in float64, rounded to the env's dtype, clipped to its bounds."""
+
+    scale: Tensor
+    centre: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, action: BoxAction) -> None:
+        super().__init__()
+        self.shape, self.dtype = action.shape, getattr(torch, action.dtype)
+        for name in ("scale", "centre"):
+            self.register_buffer(name, torch.tensor(getattr(action, name), dtype=torch.float64))
+        for name in ("low", "high"):
+            ends = np.asarray(getattr(action, name), action.dtype)
+            self.register_buffer(name, torch.tensor(ends.astype(np.float64)))
+
+    def forward(self, action: Tensor) -> Tensor:
+        """Maps [B, A] in the unit box to [B, *shape] within the bounds."""
+        scaled = action.double() * self.scale + self.centre
+        if self.dtype != torch.float64:
+            scaled = scaled.float().to(self.dtype).double()  # to float16 by float32, as NumPy's side does
+        # Not every runtime compares float16; in float64 its numbers and bounds are the same.
+        clipped = torch.minimum(torch.maximum(scaled, self.low), self.high)
+        return clipped.to(self.dtype).reshape(-1, *self.shape)
+
+
+class DiscreteToEnv(nn.Module):
+    """Computes DiscreteAction.to_env: the index from `start` on."""
+
+    def __init__(self, action: DiscreteAction) -> None:
+        super().__init__()
+        self.start, self.dtype = action.start, getattr(torch, action.dtype)
+
+    def forward(self, action: Tensor) -> Tensor:
+        """Maps [B] indices to [B] env actions."""
+        return (action.long() + self.start).to(self.dtype)
+
+
+class MultiDiscreteToEnv(nn.Module):
+    """Computes MultiDiscreteAction.to_env: each choice from its `start` on."""
+
+    starts: Tensor
+
+    def __init__(self, action: MultiDiscreteAction) -> None:
+        super().__init__()
+        self.sizes, self.shape, self.enumerable = action.sizes, action.shape, action.enumerable
+        self.dtype = getattr(torch, action.dtype)
+        self.register_buffer("starts", torch.tensor(action.starts))
+
+    def forward(self, action: Tensor) -> Tensor:
+        """Maps [B] joint indices, or [B, Σ sizes] one-hot vectors, to [B, *shape] env actions."""
+        if self.enumerable:
+            choices: list[Tensor] = []
+            for size in reversed(self.sizes):
+                choices.insert(0, action % size)
+                action = action // size
+        else:
+            choices = [part.argmax(dim=-1) for part in torch.split(action, list(self.sizes), dim=-1)]
+        return (torch.stack(choices, dim=-1) + self.starts).to(self.dtype).reshape(-1, *self.shape)
+
+
+class HybridToEnv(nn.Module):
+    """Computes HybridAction.to_env: the choice, then the numbers within their bounds."""
+
+    def __init__(self, action: HybridAction) -> None:
+        super().__init__()
+        self.n = action.n
+        self.numbers = BoxToEnv(action.numbers)
+
+    def forward(self, action: Tensor) -> Tensor:
+        """Maps [B, n + A] to [B, 1 + A]."""
+        choice = action[:, : self.n].argmax(dim=-1, keepdim=True)
+        return torch.cat((choice.to(self.numbers.dtype), self.numbers(action[:, self.n :])), dim=-1)
+
+
+def env_action(action: ActionSpec) -> nn.Module:
+    """Returns `action.to_env` as tensor operations. Raises ConfigError for an action space of one's own."""
+    if isinstance(action, BoxAction):
+        return BoxToEnv(action)
+    if isinstance(action, DiscreteAction):
+        return DiscreteToEnv(action)
+    if isinstance(action, MultiDiscreteAction):
+        return MultiDiscreteToEnv(action)
+    if isinstance(action, HybridAction):
+        return HybridToEnv(action)
+    raise ConfigError("run", type(action).__name__, "actions of this space cannot be exported")

@@ -237,7 +237,6 @@ class ReplayBuffer:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the sampler's random state and the count; the transitions themselves are the journal's."""
-        self._breaks = [place for place in self._breaks if place > self.added - len(self)]
         return {
             "added": self.added,
             "generator": self.generator.get_state(),

@@ -1,4 +1,4 @@
-"""Episodes are recovered from a real collector's journal, against an env that tells which they were."""
+"""Episodes read from a real collector's journal, against an env whose observations name them."""
 
 from functools import partial
 from pathlib import Path
@@ -61,8 +61,7 @@ def collected(folder: Path, num_envs: int, mode: str, truncates: bool, capacity:
         collector.collect(policy, 1)
         if step % 10 == 0 or step == STEPS:
             manifest = journal.save(replay)
-    state = {"collector": collector.state_dict(), "journal": manifest, "replay": replay.state_dict()}
-    return read_rows(state, folder, specs, mode)
+    return read_rows({"journal": manifest, "replay": replay.state_dict()}, folder, specs)
 
 
 @pytest.mark.parametrize("capacity", [10_000, 50])
@@ -93,21 +92,27 @@ def test_every_episode_is_what_the_env_said(
     assert (rows.first > 0) == (capacity == 50)
 
 
-def test_rows_are_joined_bit_by_bit() -> None:
-    """NaN leads to NaN; 0 does not lead to −0."""
-    obs = np.float32([[np.nan], [np.nan], [0.0], [-0.0]])
-    after = np.float32([[np.nan], [0.0], [0.0], [1.0]])
+def test_episodes_end_where_a_step_or_a_break_ended_them() -> None:
+    """Two envs in turn; env 1 is truncated back to the same obs; before transition 17 all were cut off."""
+    env = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     rows = Rows(
-        obs=obs,
-        action=np.zeros(4, np.int64),
-        reward=np.zeros(4, np.float32),
-        next_obs=after,
-        terminated=np.zeros(4, bool),
-        first=0,
-        present=np.float32([[1.0]]),
-        running=np.array([True]),
-        resetting=np.array([False]),
-        next_step_autoreset=False,
+        obs=np.zeros((8, 1), np.float32),
+        action=np.zeros(8, np.int64),
+        reward=np.zeros(8, np.float32),
+        next_obs=np.zeros((8, 1), np.float32),
+        terminated=np.array([0, 0, 1, 0, 0, 0, 0, 0], bool),
+        truncated=np.array([0, 1, 0, 0, 0, 0, 0, 0], bool),
+        env=env,
+        first=12,
+        breaks=[3, 17],
     )
-    assert [list(each.rows) for each in episodes(rows)] == [[0, 1, 2], [3]]
-    assert [each.ends for each in episodes(rows)] == ["truncated", "checkpoint"]
+    found = [(each.env, list(each.rows), each.begins, each.ends) for each in episodes(rows)]
+    assert found == [
+        (0, [0, 2], "unknown", "terminated"),
+        (1, [1], "unknown", "truncated"),
+        (1, [3], "reset", "truncated"),
+        (0, [4], "reset", "truncated"),
+        (1, [5, 7], "reset", "checkpoint"),
+        (0, [6], "reset", "checkpoint"),
+    ]
+    assert [each.ends for each in episodes(rows._replace(breaks=[20]))][-2:] == ["truncated", "truncated"]
