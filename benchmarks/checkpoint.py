@@ -43,7 +43,7 @@ class Clock(LastCheckpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fill the buffer, and let the journal have it."""
-        replay = trainer.datamodule.collection.replay
+        replay = trainer.datamodule.experience.replay
         rng = np.random.default_rng(0)
         for _ in range(self.transitions // 10_000):
             obs = rng.random((10_000, 17))

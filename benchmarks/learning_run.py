@@ -97,7 +97,7 @@ def _score(folder: Path, checkpoint: Path) -> Score:
     module = SACModule.load_from_checkpoint(checkpoint)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     env = EnvConfig(id=config["env"]["id"], kwargs=config["env"]["kwargs"])
-    evaluator = Evaluator(env.build, SEEDS, side_by_side=len(SEEDS))
+    evaluator = Evaluator(env.build, SEEDS, num_envs=len(SEEDS))
     try:
         evaluation = evaluator.run(module.policy)
     finally:

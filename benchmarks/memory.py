@@ -60,7 +60,7 @@ class Watch(pl.Callback):
         if data.env_steps // self._every > len(self.beyond_buffer):
             gc.collect()
             resident = psutil.Process().memory_info().rss
-            self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.collection.replay)) / MB
+            self.beyond_buffer[data.env_steps] = (resident - _filled_bytes(data.experience.replay)) / MB
 
 
 def _filled_bytes(replay: Any) -> int:

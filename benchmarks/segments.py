@@ -69,12 +69,12 @@ class Segments(pl.Callback):
 
 
 def _clocks(data: Any, module: Any) -> Clocks:
-    collector = data.collection.collector
+    collector = data.experience.collector
     update = (module.sac, "update") if module._compiled is None else (module._compiled, "_run")
     clocks = Clocks(
         {
             "collecting": [(collector, "collect"), (collector, "fuse_action")],
-            "sampling": [(data.collection.replay, "draw")],
+            "sampling": [(data.experience.replay, "draw")],
             "updating": [(module, "_noise"), update, (module, "_diagnose")],
             "logging": [(module, "_log_row")],
         }

@@ -202,8 +202,8 @@ def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discret
         discrete, learning_starts=0, replay=ReplayBuffer(40), total_env_steps=100, steps_per_epoch=100
     )
     fit(data, actor=still, critic=CriticConfig(hidden_sizes=(8,)))
-    assert data.collection is not None
-    replay = data.collection.replay
+    assert data.experience is not None
+    replay = data.experience.replay
     batch, info = replay.sample(500), replay.info()
     module = SACModule(*data.specs, actor=still)
     now, then = module.head.log_prob(module.actor(batch.obs), batch.action), info.log_prob[0]
@@ -220,8 +220,8 @@ def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discret
 def test_every_eighth_action_has_its_density_in_the_warm_up_the_uniform_one(discrete: bool) -> None:
     data = clocks(discrete)
     fit(data, **nets())
-    assert data.collection is not None
-    log_prob = data.collection.replay.store.log_prob
+    assert data.experience is not None
+    log_prob = data.experience.replay.store.log_prob
     uniform = -math.log(3) if discrete else -math.log(2)  # three choices; a box of width 2
     known = torch.isfinite(log_prob)
     assert known.nonzero().flatten().tolist() == list(range(0, len(log_prob), 8))

@@ -122,7 +122,7 @@ def test_an_update_steps_the_critics_first_and_the_actor_sees_them_stepped() -> 
     options: dict[str, Any] = {"actor": ActorConfig(**small), "critic": CriticConfig(**small), "seed": 6}
     fresh, trained = SACModule(*data.specs, **options), fit(data, **options)
     # The one update's mini-batch and noise, drawn again from the streams of the seed
-    replay = data.collection.replay
+    replay = data.experience.replay
     replay.generator.manual_seed(Streams.of(6).replay)
     batch, alpha = replay.sample(8), torch.tensor(1.0)
     for_critic, for_actor = torch.randn(2, 8, 1, generator=torch_generator(Streams.of(6).update))

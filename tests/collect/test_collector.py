@@ -267,22 +267,24 @@ def test_the_state_of_a_collector_is_plain_and_complete(tmp_path: Any, overlap: 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     expected = run.collector.state_dict()
     other = Run("next_step", 2, learning_starts=4, length=1000, overlap=overlap)
-    other.collector.load_state_dict(state, torch.device("cpu"), episodes_go_on=True)
+    other.collector.load_state_dict(state, torch.device("cpu"), envs_restored=True)
     assert other.collector.env_steps == 14
     restored = other.collector.state_dict()
     assert restored.keys() == expected.keys()
     for key, value in _flat(expected).items():
         equal = torch.equal if isinstance(value, torch.Tensor) else operator.eq
         assert equal(_flat(restored)[key], value), key
-    assert (expected["underway"] is not None) == overlap
+    assert (expected["pending_step"] is not None) == overlap
     for each in (run, other):
         each.collector.close()
 
 
 def _flat(state: dict[str, Any]) -> dict[str, Any]:
-    """A step that is under way, in a dict of its own, laid beside the rest; log_prob may be unknown."""
-    underway = {f"underway.{key}": value.nan_to_num(9.0) for key, value in (state["underway"] or {}).items()}
-    return {**{key: value for key, value in state.items() if key != "underway"}, **underway}
+    """Flattens the dict of a pending step; log_prob may be unknown."""
+    pending = {
+        f"pending.{key}": value.nan_to_num(9.0) for key, value in (state["pending_step"] or {}).items()
+    }
+    return {**{key: value for key, value in state.items() if key != "pending_step"}, **pending}
 
 
 def choose_fused(run: Run) -> FusedAction:
@@ -312,7 +314,7 @@ def test_fused_actions_are_saved_and_taken_by_the_run_that_goes_on() -> None:
     run, other = Run(discrete=False), Run(discrete=False, seed=1)
     run.collect(5)
     action, log_prob = choose_fused(run).chosen or ()
-    other.collector.load_state_dict(run.collector.state_dict(), torch.device("cpu"), episodes_go_on=True)
+    other.collector.load_state_dict(run.collector.state_dict(), torch.device("cpu"), envs_restored=True)
     for each in (run, other):
         each.collector.env_steps = 8  # a step whose density is kept
         each.collect(1)

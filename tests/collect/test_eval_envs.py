@@ -109,4 +109,4 @@ def test_counts_that_cannot_be_are_refused() -> None:
         with pytest.raises(ConfigError, match=f"{key}={value}"):
             data(Seats(1), **{key: value})
     with pytest.raises(ConfigError, match="eval_envs=0"):
-        Evaluator(Clock, [1], side_by_side=0)
+        Evaluator(Clock, [1], num_envs=0)

@@ -49,13 +49,13 @@ def policy_for(env: gym.Env[Any, Any], seed: int = 0) -> Policy:
 
 def test_the_same_seeds_give_the_same_result_twice() -> None:
     policy = policy_for(Lottery())
-    evaluator = Evaluator(env_config(Lottery).build, range(100, 107), side_by_side=3)
+    evaluator = Evaluator(env_config(Lottery).build, range(100, 107), num_envs=3)
     first = evaluator.run(policy)
     torch.manual_seed(5)
     np.random.seed(5)
     assert evaluator.run(policy) == first  # the envs are kept and begin anew
-    assert Evaluator(env_config(Lottery).build, range(100, 107), side_by_side=3).run(policy) == first
-    assert Evaluator(env_config(Lottery).build, range(200, 207), side_by_side=3).run(policy) != first
+    assert Evaluator(env_config(Lottery).build, range(100, 107), num_envs=3).run(policy) == first
+    assert Evaluator(env_config(Lottery).build, range(200, 207), num_envs=3).run(policy) != first
 
 
 def test_evaluation_draws_no_random_number() -> None:
@@ -67,7 +67,7 @@ def test_evaluation_draws_no_random_number() -> None:
 
 def test_the_return_of_an_episode_is_that_of_playing_it_by_hand() -> None:
     policy = policy_for(Lottery())
-    result = Evaluator(env_config(Lottery).build, [3, 8, 13], side_by_side=2).run(policy)
+    result = Evaluator(env_config(Lottery).build, [3, 8, 13], num_envs=2).run(policy)
     for seed, ret, length in zip((3, 8, 13), result.returns, result.lengths, strict=True):
         env = Lottery()
         obs, _ = env.reset(seed=seed)
@@ -78,10 +78,10 @@ def test_the_return_of_an_episode_is_that_of_playing_it_by_hand() -> None:
         assert (ret, length) == (pytest.approx(total, abs=1e-5), steps)
 
 
-@pytest.mark.parametrize("side_by_side", [1, 2, 10])
-def test_every_seed_is_one_episode_in_its_own_order(side_by_side: int) -> None:
+@pytest.mark.parametrize("num_envs", [1, 2, 10])
+def test_every_seed_is_one_episode_in_its_own_order(num_envs: int) -> None:
     policy = policy_for(Lottery())
-    result = Evaluator(env_config(Lottery).build, range(5), side_by_side).run(policy)
+    result = Evaluator(env_config(Lottery).build, range(5), num_envs).run(policy)
     alone = Evaluator(env_config(Lottery).build, range(5), 1).run(policy)
     assert result.returns == pytest.approx(alone.returns, abs=1e-5)  # a wider product rounds differently
     expected = []

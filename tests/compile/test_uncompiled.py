@@ -50,7 +50,7 @@ RUNS = """
         small = {"hidden_sizes": (16, 16)}
         module = fit(data, {"precision": precision}, head=head, actor=ActorConfig(**small),
                      critic=CriticConfig(**small), compile=compiled)
-        replay, generator = data.collection.replay, data.collection.collector._generator
+        replay, generator = data.experience.replay, data.experience.collector._generator
         kept = {**module.state_dict(), "acting": generator.get_state(),
                 "drawing": replay.generator.get_state(), "updates": module._noise_generator.get_state(),
                 "global": torch.get_rng_state(),

@@ -116,7 +116,7 @@ WHOLE_LOOP = """
                                     batch_size=8, num_envs=envs, utd_ratio=updates)
             small = {"hidden_sizes": (16, 16)}
             module = fit(data, actor=ActorConfig(**small), critic=CriticConfig(**small), compile=compiled)
-            store = data.collection.replay.store
+            store = data.experience.replay.store
             stored.append((store.obs[:60], store.action[:60], store.log_prob[:60].nan_to_num(-9.0)))
         gaps = [float((a - b).abs().max()) for a, b in zip(*stored, strict=True)]
         found[f"{updates} {envs}"] = max(gaps), len(alone), int(module.grad_steps)

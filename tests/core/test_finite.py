@@ -11,8 +11,8 @@ import torch
 from gymnasium import spaces
 
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
-from sac_lightning.collect.collection import Collection
 from sac_lightning.collect.evaluation import Evaluator
+from sac_lightning.collect.experience import Experience
 from sac_lightning.core.finite import LARGEST, NotFiniteError, check_weights
 from sac_lightning.envs import EnvConfig, EnvError
 from sac_lightning.replay import ReplayBuffer
@@ -68,7 +68,7 @@ def test_an_action_that_is_not_finite_is_the_policys_fault_and_no_env_sees_it(
     data = data_of(env_config(make, autoreset=autoreset))
     module = module_of(data)
     options: dict[str, Any] = {"capacity": 40, "learning_starts": 0, "seed": 0, "overlap": overlap}
-    collection = Collection(
+    experience = Experience(
         data.env,
         1,
         data.specs,
@@ -77,11 +77,11 @@ def test_an_action_that_is_not_finite_is_the_policys_fault_and_no_env_sees_it(
         journal_dir=None,
         **options,
     )
-    collection.collector.collect(module.policy, 1)
+    experience.collector.collect(module.policy, 1)
     spoil(module)
     with pytest.raises(NotFiniteError, match=r"^the policy's action\[0\] of env 0 is nan"):
-        collection.collector.collect(module.policy, 2)
-    collection.close()
+        experience.collector.collect(module.policy, 2)
+    experience.close()
     seen = [action for env in made for action in env.actions]
     assert seen and np.isfinite(seen).all()
 

@@ -104,11 +104,8 @@ def test_they_go_on_in_a_run_that_is_resumed_in_the_middle_of_a_step() -> None:
     (collector, _, policy), (other, _, _) = run(), run()
     collector.collect(policy, 1)
     state = collector.state_dict()
-    other.load_state_dict(state, torch.device("cpu"), episodes_go_on=True)
-    assert other.state_dict()["underway"]["raw_reward"].tolist() == [2.0]
-    del state["underway"]["raw_reward"]  # a checkpoint of the version before
-    other.load_state_dict(state, torch.device("cpu"), episodes_go_on=True)
-    assert other.state_dict()["underway"]["raw_reward"].tolist() == [1.0]
+    other.load_state_dict(state, torch.device("cpu"), envs_restored=True)
+    assert other.state_dict()["pending_step"]["raw_reward"].tolist() == [2.0]
     for each in (collector, other):
         each.close()
 

@@ -122,8 +122,8 @@ def test_short_pool_holds_the_newest_data_and_the_distance_is_that_of_its_own_ac
     seen: list[tuple[int, float]] = []
 
     def look(module: SACModule, data: ReplayDataModule, env_steps: int, row: dict[str, float]) -> None:
-        assert data.collection is not None
-        replay = data.collection.replay
+        assert data.experience is not None
+        replay = data.experience.replay
         assert len(replay) == min(env_steps, kept or env_steps)
         # One at a time, from the newest back to the first that a policy chose.
         own = range(max(100, env_steps - len(replay)), env_steps)

@@ -22,7 +22,7 @@ def trained(folder: Path, *arguments: str) -> SACModule:
 
 def return_mean(env_id: str, module: SACModule) -> float:
     """Mean return of the mode over 100 episodes of fixed seeds."""
-    evaluator = Evaluator(EnvConfig(id=env_id).build, EPISODES, side_by_side=50)
+    evaluator = Evaluator(EnvConfig(id=env_id).build, EPISODES, num_envs=50)
     try:
         return evaluator.run(module.policy).return_mean
     finally:

@@ -80,7 +80,7 @@ def test_a_step_that_is_under_way_is_saved_and_goes_on(
     fit(run, tmp_path / "parts")
     expected = left_behind(tmp_path / "whole", run.capacity)
     assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
-    assert "/collector/underway/action" in expected
+    assert "/collector/pending_step/action" in expected
 
 
 @pytest.mark.parametrize("make", [several, many, mixed])

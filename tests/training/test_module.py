@@ -105,8 +105,8 @@ def test_the_policy_that_acts_is_the_newest() -> None:
     learner = SACModule(*data.specs, **nets())
     snapshots.actors.append(copy.deepcopy(learner.actor))
     trainer_for(data, callbacks=[snapshots]).fit(learner, data)
-    assert data.collection is not None
-    store, generator = data.collection.replay.store, torch_generator(Streams.of(3).action)
+    assert data.experience is not None
+    store, generator = data.experience.replay.store, torch_generator(Streams.of(3).action)
     stale = 0
     for t in range(30):
         # collect₀ update₀ collect₁ …: the action of step t is drawn by the actor that update t − 1 left.

@@ -148,7 +148,7 @@ class _Run:
             "exit_status": code,
             "error": self.error,
             "overrides": self.overrides,
-            "resume": None if plan.datamodule.collection is None else plan.datamodule.collection.guarantee,
+            "resume": None if plan.datamodule.experience is None else plan.datamodule.experience.guarantee,
             "env_id": plan.datamodule.env.id,
             "seed": plan.config.seed,
             "env_steps": env_steps,

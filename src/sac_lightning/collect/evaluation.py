@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes with the policy's mode, on envs and seeds of their own."""
+"""Evaluation: whole episodes with the deterministic policy, on envs and seeds of their own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from sac_lightning.core.rng import global_rng_state, restore_global_rng
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.wrappers import raw_reward
 
-# What to do where a further env cannot be made.
+# What to do where another env cannot be made.
 FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 turns evaluation off"
 # The first evaluation seed of every run, whatever the run's own seed: runs of an env are compared on the
 # same starts. On Pendulum-v1 the first ten are as hard as a thousand are on average.
@@ -29,7 +29,7 @@ NO_TIME_LIMIT = (
 
 
 class EvaluationStopped(Exception):
-    """Raised by `Evaluator.run` where `stop` answered True."""
+    """Raised by `Evaluator.run` when `stop` returned True."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,37 @@ class Evaluation:
 
 
 class Evaluator:
-    """Runs one episode for each seed, up to `side_by_side` at a time with one batched pass of the actor.
-
-    An episode ends where its env ends it, or after `max_steps` steps; with None the env alone decides.
+    """Runs one episode for each seed, up to `num_envs` at a time with one batched pass of the actor.
 
     The envs are made at the first use and kept. Every episode starts from `reset(seed=...)`, so the
-    result depends on the policy, the seeds and `side_by_side` (by rounding) alone.
+    result depends on the policy, the seeds and `num_envs` (by rounding) alone.
+
+    Args:
+        build: makes one env.
+        seeds: one for each episode, at least one.
+        num_envs: envs at once, at least 1.
+        max_steps: env steps ≥ 1 after which an episode ends; None where its env alone ends it.
     """
 
     def __init__(
         self,
         build: Callable[[], gym.Env[Any, Any]],
         seeds: Sequence[int],
-        side_by_side: int = 10,
+        num_envs: int = 10,
         max_steps: int | None = None,
     ) -> None:
         require(len(seeds) >= 1, "eval_episodes", len(seeds), "must be a whole number of at least 1")
-        require(whole(side_by_side) >= 1, "eval_envs", side_by_side, "must be a whole number of at least 1")
+        require(whole(num_envs) >= 1, "eval_envs", num_envs, "must be a whole number of at least 1")
         check_max_steps("eval_max_steps", max_steps)
         self.seeds, self.max_steps = tuple(seeds), max_steps
         self._build = build
-        self._side_by_side = side_by_side
+        self._num_envs = num_envs
         self._envs: list[gym.Env[Any, Any]] = []
 
     def run(self, policy: Policy, stop: Callable[[], bool] = lambda: False) -> Evaluation:
-        """Play all episodes to their end.
+        """Runs all episodes to their end.
 
-        `stop` is asked before every step. Raises EvaluationStopped once it answers True; the process's global
+        Calls `stop` before every step. Raises EvaluationStopped once it returns True; the process's global
         random states, from which an env may draw, are then as they were.
         """
         before = global_rng_state()
@@ -90,8 +94,8 @@ class Evaluator:
     def _run(self, policy: Policy, stop: Callable[[], bool]) -> Evaluation:
         returns: list[float] = []
         lengths: list[int] = []
-        for start in range(0, len(self.seeds), self._side_by_side):
-            chunk = self.seeds[start : start + self._side_by_side]
+        for start in range(0, len(self.seeds), self._num_envs):
+            chunk = self.seeds[start : start + self._num_envs]
             self._make(len(chunk))
             ret, length = _episodes(policy, self._envs[: len(chunk)], chunk, self.max_steps, stop)
             for seed, each in zip(chunk, ret, strict=True):
@@ -102,33 +106,32 @@ class Evaluator:
         return Evaluation(tuple(returns), tuple(lengths))
 
     def prepare(self) -> None:
-        """Make the first env. Raises EnvError when that fails, as `run` does."""
+        """Makes the first env. Raises EnvError when that fails, as `run` does."""
         self._make(1)
 
     def _make(self, count: int) -> None:
-        """Have `count` envs."""
         while len(self._envs) < count:
             try:
                 self._envs.append(self._build())
             except EnvError as error:
-                which = f"evaluation env {len(self._envs) + 1} of {min(self._side_by_side, len(self.seeds))}"
+                which = f"evaluation env {len(self._envs) + 1} of {min(self._num_envs, len(self.seeds))}"
                 raise EnvError(f"{which}: {error}; {FEWER}") from error
 
     def close(self) -> None:
-        """Close the envs."""
+        """Closes the envs."""
         for env in self._envs:
             env.close()
         self._envs.clear()
 
 
 def check_max_steps(key: str, value: object) -> None:
-    """Raise ConfigError unless `value`, that of `key`, is None or a whole number of at least 1."""
+    """Raises ConfigError unless `value`, that of `key`, is None or a whole number of at least 1."""
     ok = value is None or whole(value) >= 1
     require(ok, key, value, "must be a whole number of at least 1, or null: no limit")
 
 
 def has_time_limit(env: gym.Env[Any, Any]) -> bool:
-    """Whether a TimeLimit around `env` ends its episodes; `gym.make` adds one where a limit is registered."""
+    """Returns whether a TimeLimit ends the episodes of `env`; `gym.make` adds one for a registered limit."""
     while isinstance(env, gym.Wrapper):
         if isinstance(env, TimeLimit):
             return True
@@ -149,15 +152,15 @@ def _episodes(
     while running:
         if stop():
             raise EvaluationStopped
-        seen = np.stack([obs[i] for i in running])
-        actions = policy.action.to_env(policy.mode(seen))
-        check_action(actions, seen)
-        still = []
+        batch = np.stack([obs[i] for i in running])
+        actions = policy.action.to_env(policy.mode(batch))
+        check_action(actions, batch)
+        still_running = []
         for i, action in zip(running, actions, strict=True):
             obs[i], reward, terminated, truncated, info = envs[i].step(action)
             returns[i] += raw_reward(reward, info)
             lengths[i] += 1
             if not (terminated or truncated or lengths[i] == max_steps):
-                still.append(i)
-        running = still
+                still_running.append(i)
+        running = still_running
     return returns, lengths

@@ -1,4 +1,4 @@
-"""The iterables that Lightning draws from: collecting is loading, and so is evaluating."""
+"""The loaders that Lightning iterates: loading a batch collects experience, or evaluates the policy."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Iteration(NamedTuple):
-    """One iteration of the loop: env steps were taken, and these mini-batches are due."""
+    """One iteration of the training loop: env steps were taken, and these mini-batches are due."""
 
     env_steps: int  # of the whole run, after this iteration
     finished: list[Episode]
@@ -25,13 +25,13 @@ class Iteration(NamedTuple):
     fused_action: FusedAction | None = None  # the next step of the envs, where the update chooses its actions
 
     def mini_batches(self) -> Iterator[BatchIndex]:
-        """The G mini-batches, [B] each."""
+        """Yields the G mini-batches, [B] each."""
         if self.index is not None:
             yield from map(BatchIndex, self.index.index.unbind(), self.index.weight.unbind())
 
 
 class SizedLoader(Generic[T]):
-    """Batches of `sizes` items that are made when they are asked for, in the middle of a batch too.
+    """Yields batches of `sizes` items, each item made by `make` when it is needed.
 
     The length matters: Lightning fetches one batch ahead from an iterable without one, which would make
     the collector act with a stale policy and a checkpoint hold a step too many.
@@ -44,11 +44,11 @@ class SizedLoader(Generic[T]):
 
     @property
     def cut_short(self) -> bool:
-        """Whether `stop` left items unmade."""
+        """Returns whether `stop` left items unmade."""
         return self._stopped and self._left > 0
 
     def stop(self) -> None:
-        """Make no further item."""
+        """Makes no further item."""
         self._stopped = True
 
     def __len__(self) -> int:

@@ -111,8 +111,8 @@ def write_dataset(
 ) -> Path:
     """Writes `cut` as the data set `dataset` of the Minari root `root`, and returns its folder.
 
-    It is written whole or not at all. `about` goes to Minari as it is (description, algorithm_name, …). Raises ConfigError when the data set
-    is already there: a folder cannot be replaced in one step.
+    It is written whole or not at all. `about` goes to Minari as it is (description, algorithm_name, …).
+    Raises ConfigError when the data set is already there: a folder cannot be replaced in one step.
     """
     final = root / dataset
     require(not final.exists(), "out", root, f"already holds {dataset}: remove it, or name another folder")

@@ -58,8 +58,8 @@ def run(seed: int, budget: float) -> Rows:
     """An Acrobot agent in the middle of learning, and the spread of its actor's gradient."""
     recipe = Recipe(EnvConfig(id="Acrobot-v1"), steps(TOTAL, budget, least=600), 500, evaluates=False)
     trained = train(recipe, LearnedTemperature(lr=1e-3), seed)
-    assert trained.data.collection is not None
-    obs = trained.data.collection.replay.sample(STATES).obs
+    assert trained.data.experience is not None
+    obs = trained.data.experience.replay.sample(STATES).obs
     generator, repeats = torch_generator(seed), steps(200, budget, least=10)
     batches = [
         ActorGradient(trained, obs[torch.randint(STATES, (BATCH,), generator=generator)]).exact()

@@ -50,8 +50,8 @@ def shift(module: SACModule, data: ReplayDataModule) -> float:
 
     NaN while the pool holds nothing else.
     """
-    assert data.collection is not None
-    replay = data.collection.replay
+    assert data.experience is not None
+    replay = data.experience.replay
     rows = torch.arange(len(replay))
     number = replay.added - 1 - (replay.added - 1 - rows) % replay.capacity
     obs, action, *_, then = (field[rows[number >= data.learning_starts]] for field in replay.store)

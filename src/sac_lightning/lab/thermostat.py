@@ -62,8 +62,8 @@ class Holds:
 
 def some_states(data: ReplayDataModule) -> torch.Tensor:
     """States of the replay buffer, evenly spread over its age; no random number is drawn."""
-    assert data.collection is not None
-    replay = data.collection.replay
+    assert data.experience is not None
+    replay = data.experience.replay
     return replay.store[0][torch.linspace(0, len(replay) - 1, STATES).long()]
 
 

@@ -12,7 +12,6 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.collect.collection import Collection
 from sac_lightning.collect.evaluation import (
     EVAL_SEED,
     NO_TIME_LIMIT,
@@ -21,6 +20,7 @@ from sac_lightning.collect.evaluation import (
     Evaluator,
     has_time_limit,
 )
+from sac_lightning.collect.experience import Experience
 from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
@@ -99,7 +99,7 @@ class ReplayDataModule(LightningDataModule):
         self.capacity = min(1_000_000, self.total_env_steps) if asked is None else asked
         self._check()
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
-        self.collection: Collection | None = None
+        self.experience: Experience | None = None
         self.evaluator: Evaluator | None = None
         self._loader: SizedLoader[Iteration] | None = None
         self._options: StepOptions | None = None
@@ -160,7 +160,7 @@ class ReplayDataModule(LightningDataModule):
     @property
     def env_steps(self) -> int:
         """Env steps taken so far."""
-        return self.collection.collector.env_steps if self.collection else 0
+        return self.experience.collector.env_steps if self.experience else 0
 
     def updates_due(self, env_steps: int) -> int:
         """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
@@ -185,10 +185,10 @@ class ReplayDataModule(LightningDataModule):
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
         self._warm_up = min(self.learning_starts, self._steps_per_turn) if tries else self.learning_starts
-        if self.collection is None:
+        if self.experience is None:
             planned = check_fits(self.capacity, obs, action, self.device)
             log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
-            self.collection = Collection(
+            self.experience = Experience(
                 self.env,
                 self.num_envs,
                 self.specs,
@@ -200,12 +200,12 @@ class ReplayDataModule(LightningDataModule):
                 journal_dir=self.journal_dir,
                 overlap=self.overlap,
             )
-            log.info("resume: %s", self.collection.guarantee)
+            log.info("resume: %s", self.experience.guarantee)
         else:
-            self.collection.reopen()
+            self.experience.reopen()
         if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
             self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
-        self.collection.collector.learning_starts = self._warm_up
+        self.experience.collector.learning_starts = self._warm_up
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """The rest of the present epoch: collect, update, … or one empty batch before its evaluation."""
@@ -259,34 +259,34 @@ class ReplayDataModule(LightningDataModule):
         """Close all envs."""
         if self.evaluator is not None:
             self.evaluator.close()
-        if stage == "fit" and self.collection is not None:
-            self.collection.close()
+        if stage == "fit" and self.experience is not None:
+            self.experience.close()
 
     def on_exception(self, exception: BaseException) -> None:
         """Give up all envs: one may be in the middle of a step. A later fit makes new ones."""
         with contextlib.suppress(Exception):
             self.teardown("validate")
-        if self.collection is not None:
-            self.collection.abandon()
+        if self.experience is not None:
+            self.experience.abandon()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything gathered, for a checkpoint: Lightning calls this."""
-        if self.collection is None:
+        if self.experience is None:
             return {}
-        return {**self.collection.state_dict(), "evaluation_due": self.evaluation_due}
+        return {**self.experience.state_dict(), "evaluation_due": self.evaluation_due}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
-        if self.collection is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
-            self.collection.load_state_dict(state)
+        if self.experience is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
+            self.experience.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
 
     # --- one turn ------------------------------------------------------------------------------------
 
     def _turn(self) -> Iteration:
-        assert self.collection is not None
-        collector = self.collection.collector
-        replay = self.collection.replay
+        assert self.experience is not None
+        collector = self.experience.collector
+        replay = self.experience.replay
         before, stored = collector.env_steps, replay.added
         policy = self._policy
         finished = collector.collect(policy, self.collect_steps)

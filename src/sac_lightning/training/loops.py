@@ -84,7 +84,7 @@ def total_updates(trainer: Trainer) -> int:
 
 def replay(trainer: Trainer) -> Any:
     """The replay buffer of the data module."""
-    return _data(trainer).collection.replay
+    return _data(trainer).experience.replay
 
 
 def allow_uneven_epochs(trainer: Trainer) -> None:

@@ -186,8 +186,8 @@ def test_a_fit_after_one_that_failed_begins_new_episodes(tmp_path: Path, options
 
 def assert_transitions_join(data: ReplayDataModule) -> None:
     """Pendulum's next angle follows from its last: no transition leads from one episode into another."""
-    assert data.collection is not None
-    store = data.collection.replay.store
+    assert data.experience is not None
+    store = data.experience.replay.store
     rows = slice(0, 300)
     obs, after = store.obs[rows], store.next_obs[rows]
     angle = torch.atan2(obs[:, 1], obs[:, 0])

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from typing_extensions import override
 
-from sac_lightning.collect.collection import Collection
+from sac_lightning.collect.experience import Experience
 from sac_lightning.core.errors import names_path, require
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
@@ -108,9 +108,9 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not the parent's: it saves nothing before the first gradient update.
         self._save(trainer)
-        collection = getattr(_datamodule(trainer), "collection", None)
-        if collection is not None and collection.journal is not None and collection.journal.has_spare:
-            self._prune(collection)
+        experience = getattr(_datamodule(trainer), "experience", None)
+        if experience is not None and experience.journal is not None and experience.journal.has_spare:
+            self._prune(experience)
 
     def _save(self, trainer: Trainer) -> None:
         if getattr(trainer, "fast_dev_run", False):
@@ -120,7 +120,7 @@ class LastCheckpoint(ModelCheckpoint):
         for logger in trainer.loggers:
             logger.after_save_checkpoint(proxy(self))
 
-    def _prune(self, collection: Collection) -> None:
+    def _prune(self, experience: Experience) -> None:
         try:
             kept = {_version(path): path for path in Path(self.dirpath or ".").glob("*.ckpt")}
             self._manifests = {
@@ -130,7 +130,7 @@ class LastCheckpoint(ModelCheckpoint):
         except DamagedFile as error:
             log.warning("the replay journal is not pruned, a checkpoint may need it: %s", error)
             return
-        collection.prune(list(self._manifests.values()))
+        experience.prune(list(self._manifests.values()))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

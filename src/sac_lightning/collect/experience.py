@@ -1,4 +1,4 @@
-"""Envs, collector and replay buffer as one thing that can be saved and continued."""
+"""Envs, collector and replay buffer together, saved and continued as one."""
 
 import logging
 from contextlib import suppress
@@ -21,11 +21,21 @@ from sac_lightning.spaces import ActionSpec, ObsSpec
 log = logging.getLogger(__name__)
 
 
-class Collection:
-    """What a run has gathered, and what gathers it.
+class Experience:
+    """The experience of a run, and the envs and the collector that add to it.
 
-    With `journal_dir`, every `state_dict` first writes the new transitions there, so a state costs what
-    is new; without one a state holds no transitions and a run continued from it starts with an empty buffer.
+    Args:
+        env: which env.
+        num_envs: how many, at least 1.
+        specs: sizes of obs and action.
+        replay: a buffer that is not allocated yet.
+        capacity: its rows.
+        learning_starts, overlap: as for Collector.
+        seed: of the run.
+        device: where the buffer's rows lie.
+        journal_dir: folder of the replay journal. Every `state_dict` first writes the new transitions
+            there. With None a state contains no transitions, and a run continued from it starts with an
+            empty buffer.
     """
 
     def __init__(
@@ -43,12 +53,12 @@ class Collection:
         overlap: bool = False,
     ) -> None:
         obs, action = specs
-        streams = Streams.of(seed)
-        self._streams, self._device = streams, device
+        self._device = device
+        self._streams = streams = Streams.of(seed)
         self._build_envs = partial(env.build_vector, num_envs)
         self._lock = None if journal_dir is None else _locked(journal_dir)
         self._open = True
-        self._left_at: dict[str, Any] | None = None  # the state in which `close` left the envs
+        self._closed_at: dict[str, Any] | None = None  # the envs' state when `close` was called
         self.envs: CheckedVectorEnv = self._build_envs()
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
@@ -67,23 +77,23 @@ class Collection:
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data from which `load_state_dict` continues."""
+        """Returns plain data from which `load_state_dict` continues."""
         return {
-            "collector": self.collector.state_dict(),  # first: it waits for a step that is under way
+            "collector": self.collector.state_dict(),  # first: it waits for a pending step
             "envs": capture(self.envs),
             "replay": self.replay.state_dict(),
             "journal": None if self.journal is None else list(self.journal.save(self.replay)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`. Raises DamagedFile when the journal cannot be trusted."""
+        """Continues from `state`. Raises DamagedFile when the journal is not what was written."""
         collector, envs = state["collector"], state["envs"]
         if envs is not None:
             restore(self.envs, envs)
         else:
             self._restart_episodes(collector["env_steps"])
             log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
-        self.collector.load_state_dict(collector, self._device, episodes_go_on=envs is not None)
+        self.collector.load_state_dict(collector, self._device, envs_restored=envs is not None)
         self._load_replay(state["replay"], state["journal"])
         if envs is None:
             self.replay.end_episodes()
@@ -97,48 +107,48 @@ class Collection:
         self.replay.load_state_dict(replay)
 
     def prune(self, kept: list[list[Any]]) -> None:
-        """Remove what no kept checkpoint needs: `kept` holds their journals' manifests."""
+        """Removes what no kept checkpoint needs; `kept` are their journals' manifests."""
         if self.journal is not None:
             self.journal.prune(kept)
 
     def close(self) -> None:
-        """Close the envs; `reopen` continues their episodes where their state can be saved."""
+        """Closes the envs; `reopen` continues their episodes where their state can be saved."""
         if not self._open:
             return
         self._open = False
         try:
-            self.collector.settle()
-            self._left_at = capture(self.envs)
+            self.collector.wait()
+            self._closed_at = capture(self.envs)
         except Exception as error:
-            log.warning("the envs' state could not be kept (%s): a later fit begins new episodes", error)
+            log.warning("the envs' state could not be kept (%s): a later fit starts new episodes", error)
         self.collector.close()
         self.envs.close()
         self._unlock()
 
     def abandon(self) -> None:
-        """Give the envs up after an exception, which may have come in the middle of a step."""
+        """Closes the envs after an exception, which may have come in the middle of a step."""
         if self._open:
-            self._open, self._left_at = False, None
+            self._open, self._closed_at = False, None
             self.collector.close(wait=False)
             with suppress(Exception):
                 self.envs.abandon()
             self._unlock()
 
     def reopen(self) -> None:
-        """Make the envs anew for a later fit, unless they are still open."""
+        """Makes the envs again for a later fit, unless they are still open."""
         if self._open:
             return
         if self.journal is not None:
             self._lock = _locked(self.journal.directory)
         self.envs = self._build_envs()
         self.collector.reopen(self.envs)
-        if self._left_at is not None:
+        if self._closed_at is not None:
             self.envs.reset(seed=self._streams.env)
-            restore(self.envs, self._left_at)
+            restore(self.envs, self._closed_at)
         else:
             self._restart_episodes(self.collector.env_steps)
             self.replay.end_episodes()
-        self._open, self._left_at = True, None
+        self._open, self._closed_at = True, None
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -151,12 +161,12 @@ class Collection:
 
 
 def _locked(journal_dir: Path) -> FolderLock:
-    """The lock of a journal, while envs are open: two fits would prune each other's transitions."""
+    """Returns the lock of a journal, for as long as envs are open: two fits would prune each other's rows."""
     journal_dir.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(journal_dir)
     try:
         lock.acquire()
     except FolderInUse:
-        told = "is in use by another fit: wait until it has ended, or name another folder"
-        raise ConfigError("journal_dir", journal_dir, told) from None
+        allowed = "is in use by another fit: wait until it has ended, or name another folder"
+        raise ConfigError("journal_dir", journal_dir, allowed) from None
     return lock
