@@ -23,7 +23,7 @@ import torch
 
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.replay.size import planned_bytes
+from sac_lightning.replay.buffer import planned_bytes
 from sac_lightning.training.callbacks import AtomicCheckpointIO, LastCheckpoint
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 

@@ -131,5 +131,5 @@ def test_default_place_is_the_run_and_never_the_users_own(
     assert not (home / ".minari").exists()
     before = everything(run)
     line = told(export(f"run={run}", "format=minari"))
-    assert line.startswith(f"out={run}/minari: already holds Pendulum-v1-sac-v0: remove it")
+    assert line.startswith(f"out={run}/minari: already contains Pendulum-v1-sac-v0: remove it")
     assert everything(run) == before

@@ -145,7 +145,9 @@ def test_an_empty_buffer_cannot_be_sampled() -> None:
 
 
 def test_one_step_of_all_envs_must_fit() -> None:
-    with pytest.raises(ConfigError, match=r"replay\.capacity=3: must hold one step of all envs: at least 4"):
+    with pytest.raises(
+        ConfigError, match=r"replay\.capacity=3: must have room for a step of all envs: at least 4"
+    ):
         ReplayBuffer.of(3, OBS, CHOICE, seed=0).add(*rows(0, 4))
     with pytest.raises(ConfigError, match=r"replay\.capacity=0"):
         ReplayBuffer.of(0, OBS, CHOICE, seed=0)

@@ -65,7 +65,7 @@ def make_older_segment(path: Path) -> None:
 
 def write_version(path: Path, number: bytes) -> None:
     before = path.read_bytes()
-    after = before.replace(b'"version":"3"', b'"version":"' + number + b'"')
+    after = before.replace(b'"version":"4"', b'"version":"' + number + b'"')
     assert after != before
     path.write_bytes(after)
 
@@ -87,8 +87,8 @@ def the_way_out(line: str) -> list[str]:
         (truncate, "the checkpoint is damaged"),
         (empty, "the checkpoint is empty"),
         (put_in_a_program, "it holds a pickled program"),
-        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 3"),
-        (make_older, "was written in format 2 by an earlier sac_lightning; this one reads format 3"),
+        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 4"),
+        (make_older, "was written in format 2 by an earlier sac_lightning; this one reads format 4"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_the_way_out(
@@ -113,10 +113,10 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
     [
         (flip, "its content has changed since it was written (checksum)"),
         (truncate, "truncated or overwritten"),
-        (empty, "its header is damaged"),
+        (empty, "is 0 bytes long, not "),
         (Path.unlink, "is missing, and the checkpoint needs it"),
-        (make_newer_segment, "has format 9; this version of sac_lightning reads format 3"),
-        (make_older_segment, "has format 2; this version of sac_lightning reads format 3"),
+        (make_newer_segment, "has format 9; this version of sac_lightning reads format 4"),
+        (make_older_segment, "has format 2; this version of sac_lightning reads format 4"),
     ],
 )
 def test_a_damaged_segment_is_named_with_the_way_out(

@@ -34,7 +34,7 @@ class SizedLoader(Generic[T]):
     """Yields batches of `sizes` items, each item made by `make` when it is needed.
 
     The length matters: Lightning fetches one batch ahead from an iterable without one, which would make
-    the collector act with a stale policy and a checkpoint hold a step too many.
+    the collector act with a stale policy and a checkpoint contain a step too many.
     """
 
     def __init__(self, sizes: Sequence[int], make: Callable[[], T]) -> None:

@@ -19,7 +19,7 @@ from sac_lightning.spaces import (
 )
 
 ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
-HYBRID = "a Tuple or Dict of actions must hold one Discrete and at least one bounded Box of floats"
+HYBRID = "a Tuple or Dict of actions must have one Discrete and at least one bounded Box of floats"
 WIDEST = 8  # bytes of a number: float64
 MOST = 1_000_000  # numbers or choices of one action
 DECLARED = (

@@ -115,7 +115,7 @@ def write_dataset(
     Raises ConfigError when the data set is already there: a folder cannot be replaced in one step.
     """
     final = root / dataset
-    require(not final.exists(), "out", root, f"already holds {dataset}: remove it, or name another folder")
+    require(not final.exists(), "out", root, f"already contains {dataset}: remove it, or name another folder")
     temporary = root / f".{dataset}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -1,8 +1,7 @@
 """Replay: transitions of all past policies, and how they are sampled."""
 
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, check_fits, planned_bytes
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.replay.prioritized import PrioritizedReplay
-from sac_lightning.replay.size import check_fits, planned_bytes
 
 __all__ = ["BatchIndex", "Journal", "PrioritizedReplay", "ReplayBuffer", "check_fits", "planned_bytes"]

@@ -1,8 +1,10 @@
-"""A ring of transitions in preallocated tensors, sampled uniformly."""
+"""A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
 
+import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,10 +15,12 @@ from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 
 NO_ROW = -1
+GIB = 1024**3
+LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 
 
 class BatchIndex(NamedTuple):
-    """Which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
+    """Says which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
 
     # Rows of the buffer; hides tuple.index.
     index: Int[Tensor, "*batch"]  # type: ignore[assignment]
@@ -37,11 +41,11 @@ class Ring(NamedTuple):
 
 
 class ReplayBuffer:
-    """Replays uniformly. Observations keep their dtype (uint8 stays uint8) and any shape.
+    """Samples uniformly. Observations keep their dtype (uint8 stays uint8) and any shape.
 
     `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
-    overwritten. To sample otherwise, subclass this and override `draw`, which leaves its rows in `drawn` for
-    `info`, and `report`.
+    overwritten. To sample otherwise, subclass this and override `report` and `draw`, which leaves its rows
+    in `last_index` for `info`.
 
     Args:
         capacity: rows; None for as many as the run has env steps, at most a million.
@@ -99,12 +103,12 @@ class ReplayBuffer:
         )
         # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
         self.next_row = torch.full((capacity if self.n_step > 1 else 0,), NO_ROW, device=self.device)
-        self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode goes on
+        self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
         self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
         self._breaks: list[int] = []
-        self.drawn = torch.zeros(0, 0, dtype=torch.int64)
+        self.last_index = torch.zeros(0, 0, dtype=torch.int64)
         self._ones = torch.ones(0, 0)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
@@ -134,7 +138,7 @@ class ReplayBuffer:
         """Stores M transitions, each argument `[M, ...]`; the oldest make room."""
         count = len(reward)
         if count > self.capacity:
-            allowed = f"must hold one step of all envs: at least {count}"
+            allowed = f"must have room for a step of all envs: at least {count}"
             raise ConfigError("replay.capacity", self.capacity, allowed)
         truncated = np.zeros(count, np.bool_) if truncated is None else truncated
         env = np.arange(count, dtype=np.int16) if env is None else env
@@ -154,7 +158,7 @@ class ReplayBuffer:
         self.added += count
 
     def _link(self, env: Array, over: Array, rows: Array) -> None:
-        """Notes for each env's step before where this one lies."""
+        """Records, for each env's step before, the row of this one."""
         before = self._newest[env]
         known = (before != NO_ROW) & ~np.isin(before, rows)  # a small ring may have just overwritten it
         self.next_row[torch.from_numpy(rows)] = NO_ROW
@@ -162,7 +166,7 @@ class ReplayBuffer:
         self._newest[env] = np.where(over, NO_ROW, rows)
 
     def end_episodes(self) -> None:
-        """Notes that the next step of every env begins another episode, though no step ended the last one."""
+        """Records that the next step of every env starts another episode, though the last one did not end."""
         self._newest[:] = NO_ROW
         self._breaks.append(self.added)
 
@@ -175,12 +179,12 @@ class ReplayBuffer:
         """
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
-        self.drawn = torch.randint(
+        self.last_index = torch.randint(
             len(self), (batches, batch_size), generator=self.generator, device=self.device
         )
-        if self._ones.shape != self.drawn.shape:
+        if self._ones.shape != self.last_index.shape:
             self._ones = torch.ones(batches, batch_size, device=self.device)
-        return BatchIndex(self.drawn, self._ones)
+        return BatchIndex(self.last_index, self._ones)
 
     @property
     def rows(self) -> list[Tensor]:
@@ -188,30 +192,30 @@ class ReplayBuffer:
         store = self.store
         return [store.obs, store.action, store.reward, store.next_obs, store.terminated, self.next_row]
 
-    def gather(self, drawn: BatchIndex) -> Batch:
+    def gather(self, batch: BatchIndex) -> Batch:
         """Returns the transitions of one mini-batch: R = Σ_j γʲ r_j and discount γᵏ (1 − terminated) over
-        the k ≤ n_step steps that the episode has from there on and the buffer holds.
+        the k ≤ n_step steps that follow in the episode and are in the buffer.
 
         A compiled update contains this, so it uses tensor operations alone.
         """
-        store, index = self.store, drawn.index
+        store, index = self.store, batch.index
         reward = store.reward.index_select(0, index)
         discount = self.gamma * (~store.terminated.index_select(0, index)).float()
         last = index
         for _ in range(self.n_step - 1):
             following = self.next_row.index_select(0, last)
-            goes_on = following != NO_ROW
-            last = torch.where(goes_on, following, last)
-            reward = reward + torch.where(goes_on, discount * store.reward.index_select(0, last), 0.0)
+            continues = following != NO_ROW
+            last = torch.where(continues, following, last)
+            reward = reward + torch.where(continues, discount * store.reward.index_select(0, last), 0.0)
             bootstraps = (~store.terminated.index_select(0, last)).float()
-            discount = torch.where(goes_on, discount * self.gamma * bootstraps, discount)
+            discount = torch.where(continues, discount * self.gamma * bootstraps, discount)
         return Batch(
             obs=store.obs.index_select(0, index),
             action=store.action.index_select(0, index),
             reward=reward,
             next_obs=store.next_obs.index_select(0, last),
             discount=discount,
-            weight=drawn.weight,
+            weight=batch.weight,
             index=index,
         )
 
@@ -222,16 +226,16 @@ class ReplayBuffer:
 
     def sample(self, batch_size: int) -> Batch:
         """Returns one mini-batch, drawn with replacement."""
-        drawn = self.draw(1, batch_size)
-        return self.gather(BatchIndex(drawn.index[0], drawn.weight[0]))
+        batch = self.draw(1, batch_size)
+        return self.gather(BatchIndex(batch.index[0], batch.weight[0]))
 
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
         """Takes the TD errors of a mini-batch after its update; uniform replay needs none."""
 
     def info(self) -> SampleInfo:
-        """Returns where the transitions of the last `draw` come from, `[G, B]`; ask before the next `add`."""
-        age = (self.added - 1 - self.drawn) % self.capacity
-        return SampleInfo(age, self.store.log_prob[self.drawn])
+        """Returns where the transitions of the last `draw` come from, `[G, B]`. Call it before `add`."""
+        age = (self.added - 1 - self.last_index) % self.capacity
+        return SampleInfo(age, self.store.log_prob[self.last_index])
 
     # --- state ---------------------------------------------------------------------------------------
 
@@ -273,3 +277,30 @@ class ReplayBuffer:
             following = torch.from_numpy(np.where(ended[:-1], NO_ROW, rows[1:])).to(self.device)
             self.next_row[torch.from_numpy(rows[:-1])] = following
             self._newest[which] = NO_ROW if ended[-1] else rows[-1]
+
+
+# --- memory that a buffer needs ----------------------------------------------------------------------
+
+
+def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
+    """Returns the bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the rest."""
+    shape, kind = action.row
+    row_bytes = 2 * obs.size * _itemsize(obs.dtype) + math.prod(shape) * _itemsize(kind)
+    return capacity * (row_bytes + 4 + 1 + 1 + 2 + 4)
+
+
+def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
+    """Returns the planned bytes, or raises a ConfigError that names a capacity that would fit."""
+    planned = planned_bytes(capacity, obs, action)
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    room = free - LEAVE_FREE * free
+    fits = math.floor(room / (planned / capacity))
+    allowed = f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free: use at most {fits}"
+    require(planned <= room, "replay.capacity", capacity, allowed)
+    return planned
+
+
+def _itemsize(dtype: str) -> int:
+    size: int = getattr(torch, dtype).itemsize
+    return size

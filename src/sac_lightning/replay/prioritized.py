@@ -70,8 +70,8 @@ class PrioritizedReplay(ReplayBuffer):
         probability = self._tree.get(rows) / self._tree.total
         weight = (len(self) * probability) ** -beta
         weight /= weight.max(axis=1, keepdims=True)
-        self.drawn = torch.from_numpy(rows).to(self.device)
-        return BatchIndex(self.drawn, torch.from_numpy(weight.astype(np.float32)).to(self.device))
+        self.last_index = torch.from_numpy(rows).to(self.device)
+        return BatchIndex(self.last_index, torch.from_numpy(weight.astype(np.float32)).to(self.device))
 
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
         """Takes the TD errors of a mini-batch after its update as its new priorities."""
@@ -98,7 +98,7 @@ class PrioritizedReplay(ReplayBuffer):
 
 
 class SumTree:
-    """Numbers ≥ 0 in a binary tree of sums: drawing one in proportion and changing one take log R steps."""
+    """Stores R numbers ≥ 0 in a binary tree of sums: finding one and changing one take log R steps."""
 
     def __init__(self, size: int) -> None:
         self._leaves = 1 << max(0, size - 1).bit_length()

@@ -107,7 +107,7 @@ def test_box2d_restarts_its_episode() -> None:
     ("says", "told"),
     [
         (Unpicklable(), "the state of .*Walk cannot be captured"),
-        ({"world": object()}, r"Walk\.world is a object, which a checkpoint cannot hold"),
+        ({"world": object()}, r"Walk\.world is a object, which a checkpoint cannot contain"),
         ({"names": np.array(["a"])}, r"Walk\.names is a ndarray"),
         ({1: 2}, "Walk is a dict"),
     ],

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sac_lightning.replay.buffer import ReplayBuffer
+from sac_lightning.replay.buffer import ReplayBuffer, planned_bytes
 from sac_lightning.replay.disk.journal import Journal
-from sac_lightning.replay.size import planned_bytes
 from sac_lightning.spaces import BoxAction, ObsSpec
 
 OBS, ACTION = ObsSpec((17,), "float32"), BoxAction((-1.0,) * 6, (1.0,) * 6, (6,))

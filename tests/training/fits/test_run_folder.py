@@ -72,7 +72,7 @@ def test_metrics_of_another_run_are_not_continued(run: Path, tmp_path: Path) -> 
 def test_replay_of_another_run_is_not_pruned(run: Path, tmp_path: Path) -> None:
     data = data_module(journal_dir=run / "replay", **SHORT)
     before = files(run)
-    with pytest.raises(ConfigError, match=r"journal_dir=.*holds the replay of a run"):
+    with pytest.raises(ConfigError, match=r"journal_dir=.*contains the replay of a run"):
         trainer(tmp_path / "other", **parts(tmp_path / "other")).fit(module_for(data), data)
     assert files(run) == before
 

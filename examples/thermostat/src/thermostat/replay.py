@@ -21,5 +21,5 @@ class RecentReplay(ReplayBuffer):
         """Returns rows and weights of `batches` mini-batches, [G, B]."""
         shape, newest = (batches, batch_size), min(len(self), self.window)
         back = torch.randint(newest, shape, generator=self.generator, device=self.device)
-        self.drawn = (self.added - 1 - back) % self.capacity
-        return BatchIndex(self.drawn, torch.ones(shape, device=self.device))
+        self.last_index = (self.added - 1 - back) % self.capacity
+        return BatchIndex(self.last_index, torch.ones(shape, device=self.device))

@@ -15,7 +15,7 @@ import numpy as np
 
 Layer = Any  # an env or a wrapper
 # Of MuJoCo's data: addresses of this process, and sizes that change with the contacts; every step computes
-# these anew.
+# these again.
 SKIPPED = ("plugin", "plugin_data")
 
 
@@ -94,7 +94,7 @@ class MujocoState:
     """Captures MuJoCo's integration state, all that was derived from it, and attributes of the Python env.
 
     The derived arrays matter: envs read some of them (`xipos`, `cfrc_ext`, `cinert` …) before the next step
-    has computed them anew, and they lag behind `qpos` by a substep, so `mj_forward` would not bring
+    has computed them again, and they lag behind `qpos` by a substep, so `mj_forward` would not bring
     them back.
     """
 

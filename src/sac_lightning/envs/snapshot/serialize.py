@@ -1,4 +1,4 @@
-"""Env state and random generators as plain data, and plain data as what a checkpoint may hold.
+"""Env state and random generators as plain data, and plain data as what a checkpoint may contain.
 
 *Plain* is None, bool, int, float, str, NumPy arrays and scalars, and dicts (with str keys), lists and tuples
 of these. A checkpoint is loaded with `weights_only=True`, which knows no NumPy: `to_checkpoint` makes tensors
@@ -33,7 +33,7 @@ def plain(value: Any, where: str) -> Any:
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if type(value) is tuple:
         return tuple(plain(item, f"{where}[{i}]") for i, item in enumerate(value))
-    raise EnvError(f"{where} is a {type(value).__name__}, which a checkpoint cannot hold")
+    raise EnvError(f"{where} is a {type(value).__name__}, which a checkpoint cannot contain")
 
 
 def to_checkpoint(value: Any) -> Any:

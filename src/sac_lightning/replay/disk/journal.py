@@ -7,7 +7,7 @@ at any instant leaves every manifest that was ever returned whole, and any kept 
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile
@@ -18,7 +18,7 @@ Manifest = list[Segment]
 
 
 class Journal:
-    """The transitions of one run under `directory`, which is made at the first save."""
+    """Keeps the transitions of one run in `directory`, which is made at the first save."""
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
@@ -27,7 +27,7 @@ class Journal:
         self._is_ours = False  # whether the segments that may be there are this run's
 
     def save(self, replay: ReplayBuffer) -> Manifest:
-        """Write the transitions added since the last save (or load); the manifest of the present ring.
+        """Writes the transitions added since the last save or load. Returns the manifest of the ring.
 
         After an error nothing has changed, and a later save writes the same transitions again.
         """
@@ -45,7 +45,7 @@ class Journal:
         return _copy(manifest)
 
     def load(self, replay: ReplayBuffer, manifest: Sequence[Any], added: int) -> None:
-        """Rebuild the ring as it was when `save` returned `manifest` and `replay.added` was `added`.
+        """Rebuilds the ring as it was when `save` returned `manifest` and `replay.added` was `added`.
 
         Later segments are ignored, and the next save continues from here without touching them. Needs one
         MiB besides the buffer. Raises DamagedFile naming the file that is missing or not what was
@@ -60,18 +60,18 @@ class Journal:
         self._manifest, self._end, self._is_ours = needed, added, True
 
     def check(self, manifest: Iterable[Any]) -> None:
-        """Raise DamagedFile unless every segment of `manifest` is there, to the byte. Changes nothing."""
+        """Raises DamagedFile unless every segment of `manifest` is there, to the byte. Changes nothing."""
         for segment in _copy(manifest):
             check_segment(self.directory, segment)
 
     @property
     def has_spare(self) -> bool:
-        """Whether the directory holds segments that the present ring no longer needs."""
+        """Returns whether the directory contains segments that the present ring no longer needs."""
         needed = {segment["file"] for segment in self._manifest}
         return any(name not in needed for name in self._segments())
 
     def prune(self, kept: Iterable[Sequence[Any]]) -> None:
-        """Remove the segments that are in no kept manifest, and what a crash has left half written.
+        """Removes the segments that are in no kept manifest, and what a crash left half written.
 
         The segments of the present ring stay: the next manifest names them again.
         """
@@ -81,17 +81,17 @@ class Journal:
                 (self.directory / name).unlink(missing_ok=True)
 
     def _segments(self) -> list[str]:
-        """The names of all segments in the directory, half-written ones too."""
+        """Returns the names of all segments in the directory, half-written ones too."""
         if not self.directory.is_dir():
             return []
         names = (path.name for path in self.directory.iterdir())
         return [name for name in names if NAME.fullmatch(name.removeprefix(".").removesuffix(".tmp"))]
 
     def _check_ours(self) -> None:
-        """Raise ConfigError for the transitions of another run, which would be pruned."""
-        told = "holds the replay of a run: continue that run from its checkpoint, or name another folder"
+        """Raises ConfigError for the transitions of another run, which would be pruned."""
+        allowed = "contains the replay of a run: continue it from its checkpoint, or name another folder"
         others = [name for name in self._segments() if NAME.fullmatch(name)]
-        require(self._is_ours or not others, "journal_dir", self.directory, told)
+        require(self._is_ours or not others, "journal_dir", self.directory, allowed)
         self._is_ours = True
 
     def _check_whole(self, segments: Manifest, oldest: int, added: int) -> None:
@@ -107,14 +107,5 @@ class Journal:
 
 
 def _copy(segments: Iterable[Any]) -> Manifest:
-    """Plain dicts of their own, for a checkpoint."""
-    return [
-        Segment(
-            file=str(segment["file"]),
-            first=int(segment["first"]),
-            end=int(segment["end"]),
-            bytes=int(segment["bytes"]),
-            checksum=str(segment["checksum"]),
-        )
-        for segment in segments
-    ]
+    """Returns copies as plain dicts, for a checkpoint."""
+    return [cast(Segment, dict(segment)) for segment in segments]

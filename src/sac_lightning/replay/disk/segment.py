@@ -8,7 +8,7 @@ copy of the rows in memory.
 import json
 import re
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypedDict
 
@@ -18,9 +18,10 @@ from torch import Tensor
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.replay.buffer import Ring
 
-VERSION = 3
+VERSION = 4
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
 SCRATCH = 1 << 20  # bytes read at a time
+CHANGED = "its content has changed since it was written (checksum)"
 
 DTYPES = {
     torch.float64: "F64",
@@ -40,7 +41,7 @@ DTYPES = {
 
 
 class Segment(TypedDict):
-    """What a checkpoint keeps of a segment: transitions `first` … `end - 1` lie in `file`."""
+    """Describes a segment in a checkpoint: transitions `first` … `end - 1` lie in `file`."""
 
     file: str
     first: int
@@ -50,7 +51,7 @@ class Segment(TypedDict):
 
 
 class Field(NamedTuple):
-    """How one field of a Ring lies in a segment."""
+    """Describes how one field of a Ring lies in a segment."""
 
     name: str
     dtype: str
@@ -59,17 +60,17 @@ class Field(NamedTuple):
 
 
 def write_segment(directory: Path, store: Ring, first: int, end: int) -> Segment:
-    """Write transitions `first` … `end - 1` of the ring `store`, whole or not at all.
+    """Writes transitions `first` … `end - 1` of the ring `store`, whole or not at all.
 
-    The name holds a checksum of the content, so two runs that leave the same checkpoint in different
-    directions never write the same name.
+    The name contains a checksum of the content, so two runs that continue from the same checkpoint in
+    different ways never write the same name.
     """
     fields = layout(store)
-    digest = blake2b(header(fields, first, end, checksum=""), digest_size=16)
+    head = header(fields, first, end)
+    digest = _digest(head)
     for piece in _pieces(store, first, end):
         digest.update(piece)
     checksum = digest.hexdigest()
-    head = header(fields, first, end, checksum)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -84,16 +85,19 @@ def write_segment(directory: Path, store: Ring, first: int, end: int) -> Segment
 
 
 def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) -> None:
-    """Put the transitions of `segment` from number `oldest` on into their rows of the ring `store`.
+    """Reads the transitions of `segment` from number `oldest` on into their rows of the ring `store`.
 
     Raises DamagedFile unless every byte of the file is what was written; the rows are then undefined.
     """
     path = _existing(directory, segment)
     first, end = segment["first"], segment["end"]
+    fields = layout(store)
+    head = header(fields, first, end)
+    digest = _digest(head)
+    scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
     with path.open("rb") as file:
-        fields = layout(store)
-        digest = _begin(path, file, segment, fields)
-        scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
+        if file.read(len(head)) != head:
+            raise DamagedFile(path, _difference(file, fields))
         for field, ring in zip(fields, store, strict=True):
             rows_at_once = len(scratch) // field.row_bytes
             for start in range(first, end, rows_at_once):
@@ -103,21 +107,20 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
                 digest.update(piece)
                 rows = torch.frombuffer(piece, dtype=ring.dtype).view(count, *field.row_shape)
                 _put(ring, rows, start, oldest)
-    _check_digest(path, segment, digest.hexdigest())
+    if digest.hexdigest() != segment["checksum"]:
+        raise DamagedFile(path, CHANGED)
 
 
 def check_segment(directory: Path, segment: Segment) -> None:
-    """Raise DamagedFile unless every byte of the file is what was written; needs no ring."""
+    """Raises DamagedFile unless every byte of the file is what was written; needs no ring."""
     path = _existing(directory, segment)
     with path.open("rb") as file:
-        digest = _begin(path, file, segment, _written_layout(file))
-        while piece := file.read(SCRATCH):
-            digest.update(piece)
-    _check_digest(path, segment, digest.hexdigest())
+        if file_digest(file, _digest).hexdigest() != segment["checksum"]:
+            raise DamagedFile(path, CHANGED)
 
 
 def layout(store: Ring) -> list[Field]:
-    """The fields of `store` in the order of the file."""
+    """Returns the fields of `store` in the order of the file."""
     fields = []
     for name, ring in zip(store._fields, store, strict=True):
         row_bytes = ring.shape[1:].numel() * ring.element_size()
@@ -125,11 +128,10 @@ def layout(store: Ring) -> list[Field]:
     return fields
 
 
-def header(fields: list[Field], first: int, end: int, checksum: str) -> bytes:
-    """The only header that a sound file of these transitions can have, its length included."""
-    numbers = {"version": VERSION, "first": first, "end": end}
-    metadata = {"format": "sac_lightning.replay", **{k: str(v) for k, v in numbers.items()}}
-    content: dict[str, Any] = {"__metadata__": {**metadata, "checksum": checksum}}
+def header(fields: list[Field], first: int, end: int) -> bytes:
+    """Returns the only header that an undamaged file of these transitions can have, its length included."""
+    numbers = {"version": str(VERSION), "first": str(first), "end": str(end)}
+    content: dict[str, Any] = {"__metadata__": {"format": "sac_lightning.replay", **numbers}}
     offset = 0
     for field in fields:
         after = offset + (end - first) * field.row_bytes
@@ -159,6 +161,10 @@ def _put(ring: Tensor, rows: Tensor, number: int, oldest: int) -> None:
     ring[: len(rows) - before_the_edge] = rows[before_the_edge:]
 
 
+def _digest(start: bytes = b"") -> "blake2b":
+    return blake2b(start, digest_size=16)
+
+
 def _existing(directory: Path, segment: Segment) -> Path:
     path = directory / segment["file"]
     # The name comes from a checkpoint, which may come from anywhere.
@@ -166,59 +172,27 @@ def _existing(directory: Path, segment: Segment) -> Path:
         raise DamagedFile(path, "is not the name of a segment of the replay journal")
     if not path.is_file():
         raise DamagedFile(path, "is missing, and the checkpoint needs it")
-    return path
-
-
-def _begin(path: Path, file: BinaryIO, segment: Segment, fields: list[Field]) -> "blake2b":
-    """Check the header and the size; `file` then stands before the rows, whose bytes the digest awaits."""
-    first, end = segment["first"], segment["end"]
-    _check_header(path, file, header(fields, first, end, segment["checksum"]), fields)
     size = path.stat().st_size
     if size != segment["bytes"]:
         raise DamagedFile(path, f"is {size} bytes long, not {segment['bytes']}: truncated or overwritten")
-    return blake2b(header(fields, first, end, checksum=""), digest_size=16)
+    return path
 
 
-def _check_digest(path: Path, segment: Segment, found: str) -> None:
-    if found != segment["checksum"]:
-        raise DamagedFile(path, "its content has changed since it was written (checksum)")
-
-
-def _written_layout(file: BinaryIO) -> list[Field]:
-    """The fields of the file's own header; none where it makes no sense."""
-    text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
+def _difference(file: BinaryIO, fields: list[Field]) -> str:
+    """Returns what is wrong with the file's header, in words."""
     file.seek(0)
-    try:
-        entries = {name: entry for name, entry in json.loads(text).items() if name != "__metadata__"}
-        return [
-            Field(name, entry["dtype"], tuple(rows), (after - before) // count)
-            for name, entry in entries.items()
-            for (count, *rows), (before, after) in [(entry["shape"], entry["data_offsets"])]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
-        return []
-
-
-def _check_header(path: Path, file: BinaryIO, expected: bytes, fields: list[Field]) -> None:
-    found = file.read(len(expected))
-    if found == expected:
-        return
-    file.seek(8)
-    text = file.read(min(int.from_bytes(found[:8], "little"), SCRATCH))
+    text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
     try:
         content = json.loads(text)
         version = int(content["__metadata__"]["version"])
-        kinds = {field.name: (content[field.name]["dtype"], content[field.name]["shape"]) for field in fields}
+        found = {field.name: (content[field.name]["dtype"], content[field.name]["shape"]) for field in fields}
     except (ValueError, KeyError, TypeError):
-        raise DamagedFile(path, "its header is damaged") from None
+        return "its header is damaged"
     if version != VERSION:
-        raise DamagedFile(path, f"has format {version}; this version of sac_lightning reads format {VERSION}")
+        return f"has format {version}; this version of sac_lightning reads format {VERSION}"
     for field in fields:
-        dtype, shape = kinds[field.name]
+        dtype, shape = found[field.name]
         if (dtype, shape[1:]) != (field.dtype, list(field.row_shape)):
-            raise DamagedFile(
-                path,
-                f"holds {field.name} rows of {dtype} {shape[1:]}; "
-                f"this env's are {field.dtype} {list(field.row_shape)}",
-            )
-    raise DamagedFile(path, "its header is damaged, or another file has taken its name")
+            rows = f"{field.name} rows of {dtype} {shape[1:]}"
+            return f"has {rows}; this env's are {field.dtype} {list(field.row_shape)}"
+    return "its header is damaged, or another file has taken its name"
