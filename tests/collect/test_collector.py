@@ -96,7 +96,7 @@ def test_no_stored_transition_crosses_an_episode_s_boundary(
 
 
 @both_modes
-def test_truncation_is_stored_as_going_on_from_the_final_observation(autoreset: str) -> None:
+def test_a_truncated_transition_leads_to_the_final_observation(autoreset: str) -> None:
     run = Run(autoreset, length=2, truncates=True)
     run.collect(3)
     # The step that was cut: from (0, 1) to the final observation (0, 2), which is no start of an episode.
@@ -124,7 +124,7 @@ def test_the_inserted_step_is_counted_but_not_stored(num_envs: int) -> None:
 
 @both_modes
 @widths
-def test_episodes_are_told_with_their_return_and_length(autoreset: str, num_envs: int) -> None:
+def test_episodes_are_returned_with_their_return_and_length(autoreset: str, num_envs: int) -> None:
     run = Run(autoreset, num_envs)
     finished = run.collect(12)
     # 1 + 2 + 3 = 6
@@ -132,7 +132,7 @@ def test_episodes_are_told_with_their_return_and_length(autoreset: str, num_envs
     assert finished == [Episode(6.0, 3)] * episodes * num_envs
 
 
-def test_an_episode_is_told_in_the_call_that_ends_it() -> None:
+def test_an_episode_is_returned_by_the_call_that_ends_it() -> None:
     run = Run(length=3)
     assert run.collect(2) == []
     assert run.collect(1) == [Episode(6.0, 3)]
@@ -199,8 +199,8 @@ def test_overlap_changes_when_the_envs_step_and_nothing_of_what_is_stored(
         Run(autoreset, num_envs, learning_starts=5, discrete=False, overlap=overlap)
         for overlap in (False, True)
     ]
-    told = [[run.collect(1) for _ in range(20)] for run in runs]
-    assert told[0] == told[1]
+    finished = [[run.collect(1) for _ in range(20)] for run in runs]
+    assert finished[0] == finished[1]
     assert runs[0].collector.env_steps == runs[1].collector.env_steps == 20 * num_envs
     for one, other in zip(*(run.replay.store for run in runs), strict=True):
         assert torch.equal(one.nan_to_num(9.0), other.nan_to_num(9.0))
@@ -208,12 +208,12 @@ def test_overlap_changes_when_the_envs_step_and_nothing_of_what_is_stored(
 
 
 @pytest.mark.parametrize(("overlap", "expected"), [(False, [1.0, -1.0, -1.0]), (True, [1.0, 1.0, -1.0])])
-def test_with_overlap_an_action_is_that_of_the_policy_one_turn_before(
+def test_with_overlap_an_action_is_that_of_the_policy_one_iteration_before(
     overlap: bool, expected: list[float]
 ) -> None:
     run = Run(discrete=False, length=1000, overlap=overlap)
     last = run.policy.actor.output
-    for bias in (20.0, -20.0, -20.0):  # what the updates of each turn make of the policy
+    for bias in (20.0, -20.0, -20.0):  # the policy after the updates of each iteration
         with torch.no_grad():
             last.weight.zero_()
             last.bias.copy_(torch.tensor([bias, -20.0]))
@@ -223,20 +223,20 @@ def test_with_overlap_an_action_is_that_of_the_policy_one_turn_before(
 
 
 class Waits(Clock):
-    """From its second step on, it ends a step only when it is told to."""
+    """From its second step on, it waits in each step for `may_end`."""
 
-    told = threading.Event()
+    may_end = threading.Event()
 
     def step(self, action: Any) -> Any:
-        if self.count >= 1 and not self.told.wait(timeout=20):
-            raise TimeoutError("nothing went on beside this step")
+        if self.count >= 1 and not self.may_end.wait(timeout=20):
+            raise TimeoutError("nothing ran beside this step")
         return super().step(action)
 
 
-def test_with_overlap_the_envs_step_while_the_caller_goes_on() -> None:
+def test_with_overlap_the_envs_step_while_the_caller_continues() -> None:
     run = Run(length=1000, overlap=True, make=Waits)
     run.collect(1)  # returns, though the second step has begun and waits for what follows
-    Waits.told.set()
+    Waits.may_end.set()
     run.collect(1)
     assert run.collector.env_steps == 2
     run.collector.close()
@@ -251,7 +251,7 @@ class Breaks(Clock):
         return super().step(action)
 
 
-def test_a_step_that_fails_in_the_thread_is_told_by_the_turn_that_needs_it() -> None:
+def test_a_step_that_fails_in_the_thread_is_raised_by_the_iteration_that_needs_it() -> None:
     run = Run(overlap=True, make=Breaks)
     run.collect(1)
     with pytest.raises(EnvError, match="the joint is broken, at env step 2"):
@@ -310,7 +310,7 @@ def test_fused_actions_are_those_of_acting_separately(num_envs: int, discrete: b
     assert len(separate.replay.store.action[:12].unique()) > 1
 
 
-def test_fused_actions_are_saved_and_taken_by_the_run_that_goes_on() -> None:
+def test_fused_actions_are_saved_and_taken_by_the_run_that_continues() -> None:
     run, other = Run(discrete=False), Run(discrete=False, seed=1)
     run.collect(5)
     action, log_prob = choose_fused(run).chosen or ()

@@ -76,9 +76,9 @@ def test_an_evaluation_env_that_cannot_be_made_is_named_with_the_way_out(count: 
     module = SACModule(*datamodule.specs)
     with pytest.raises(EnvError) as caught:
         trainer_for(datamodule, limit_val_batches=1.0).fit(module, datamodule)
-    told = str(caught.value)
-    assert told.startswith(f"{which}: Test-v0 could not be made: OSError: no seat is free; ")
-    assert "eval_envs" in told and "eval_episodes=0" in told
+    message = str(caught.value)
+    assert message.startswith(f"{which}: Test-v0 could not be made: OSError: no seat is free; ")
+    assert "eval_envs" in message and "eval_episodes=0" in message
     # Where not even one can be made, no epoch is lost.
     assert int(module.env_steps) == (0 if count == 1 else 30)
 

@@ -136,8 +136,8 @@ def test_env_that_raises_is_named_with_its_step(vectorization: str, fault: str) 
         act(envs)
     cause = caught.value.__cause__
     assert cause is not None
-    told = "".join(getattr(cause, "__notes__", [])) or repr(cause.__cause__)
-    assert "wheel" in told
+    message = "".join(getattr(cause, "__notes__", [])) or repr(cause.__cause__)
+    assert "wheel" in message
     envs.close()
     envs.close()
 

@@ -82,7 +82,7 @@ def test_random_actions_reach_many_envs(space: gym.Space[Any], vectorization: st
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "message"),
     [
         (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), "one Discrete and at least one bounded Box"),
         (spaces.Tuple((spaces.Box(-1, 1, (1,)),)), "one Discrete and at least one bounded Box"),
@@ -93,8 +93,8 @@ def test_random_actions_reach_many_envs(space: gym.Space[Any], vectorization: st
         (spaces.Dict({"k": spaces.Discrete(2), "t": spaces.Text(3)}), "one Discrete and at least one"),
     ],
 )
-def test_what_cannot_be_flattened_is_refused(space: gym.Space[Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_what_cannot_be_flattened_is_refused(space: gym.Space[Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         config(space).build()
     assert caught.value.key == "env.id"
 

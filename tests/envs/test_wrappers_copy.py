@@ -1,4 +1,4 @@
-"""Envs and wrappers that hand out one array and write into it, in every place that keeps observations."""
+"""Envs and wrappers that return the same array again and again, wherever observations are kept."""
 
 from typing import Any, ClassVar
 
@@ -126,7 +126,7 @@ def test_so_it_does_where_the_envs_step_in_a_thread(kind: type[OneArray]) -> Non
     assert_rows_are_steps(replay)
 
 
-def test_so_it_does_with_a_vector_env_that_hands_out_one_array() -> None:
+def test_so_it_does_with_a_vector_env_that_returns_one_array() -> None:
     envs = SyncVectorEnv([Clock, Clock], copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     collector, replay, policy = collector_of(envs, "same_step")
     collector.collect(policy, 14)

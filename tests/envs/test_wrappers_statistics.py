@@ -60,11 +60,11 @@ def refused(config: EnvConfig, key: str) -> str:
     with pytest.raises(ConfigError) as caught:
         config.build()
     assert caught.value.key == key
-    told = str(caught.value)
-    assert "keeps running statistics" in told and "evaluation would have statistics of its own" in told
-    assert "normalisation wrappers are not supported: leave it out" in told
-    assert "\n" not in told
-    return told
+    message = str(caught.value)
+    assert "keeps running statistics" in message and "evaluation would have statistics of its own" in message
+    assert "normalisation wrappers are not supported: leave it out" in message
+    assert "\n" not in message
+    return message
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_one_s_own_wrapper_with_statistics_is_refused(how: str) -> None:
 
 @pytest.mark.parametrize("wrapper", [NormalizeObservation, Subclass, partial(HoldsThem, how="welford")])
 def test_so_is_one_inside_a_factory(wrapper: Any) -> None:
-    told = refused(env_config(lambda: gym.wrappers.ClipReward(wrapper(Clock()), 0.0, 1.0)), "env.id")
-    assert getattr(wrapper, "func", wrapper).__name__ in told
+    message = refused(env_config(lambda: gym.wrappers.ClipReward(wrapper(Clock()), 0.0, 1.0)), "env.id")
+    assert getattr(wrapper, "func", wrapper).__name__ in message
 
 
 def test_so_is_one_that_an_id_is_registered_with() -> None:

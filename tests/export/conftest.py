@@ -55,4 +55,4 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable
 @pytest.fixture
 def export(tmp_path: Path, server: Server) -> Command:  # noqa: F811 - asks for the fixture
     """The export command."""
-    return lambda *arguments, **told: server.call("export", tmp_path, arguments, **told)
+    return lambda *arguments, **options: server.call("export", tmp_path, arguments, **options)

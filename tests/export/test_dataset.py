@@ -93,7 +93,7 @@ def test_every_episode_is_what_the_env_said(
 
 
 def test_episodes_end_where_a_step_or_a_break_ended_them() -> None:
-    """Two envs in turn; env 1 is truncated back to the same obs; before transition 17 all were cut off."""
+    """Two envs, alternating; env 1 is truncated back to the same obs; before transition 17 all are cut."""
     env = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     rows = Rows(
         obs=np.zeros((8, 1), np.float32),

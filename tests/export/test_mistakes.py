@@ -1,4 +1,4 @@
-"""What goes wrong is told in one line, and leaves nothing behind."""
+"""Mistakes are reported in one line, and nothing is written."""
 
 import shutil
 from collections.abc import Callable

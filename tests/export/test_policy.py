@@ -152,8 +152,8 @@ def test_file_that_acts_otherwise_is_not_written(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it
     monkeypatch.chdir(tmp_path)
     assert command() == 1
-    (told,) = capsys.readouterr().err.splitlines()
+    (message,) = capsys.readouterr().err.splitlines()
     begins = "error: format=torch: the file does not act as the policy does (largest difference 2"
-    assert told.startswith(begins)
-    assert told.endswith("allowed 1e-05); nothing was written")
+    assert message.startswith(begins)
+    assert message.endswith("allowed 1e-05); nothing was written")
     assert not list(tmp_path.iterdir())

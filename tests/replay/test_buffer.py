@@ -19,7 +19,7 @@ BOX, CHOICE = BoxAction((-2.0,), (2.0,), (1,)), DiscreteAction(5)
 
 
 def rows(start: int, count: int, obs: ObsSpec = OBS, action: ActionSpec = CHOICE) -> tuple[Any, ...]:
-    """`count` transitions that can be told apart: number i has reward i and next_obs = obs + 1."""
+    """`count` distinct transitions: number i has reward i and next_obs = obs + 1."""
     number = np.arange(start, start + count)
     dtype = np.dtype(obs.dtype)
     shaped = np.broadcast_to(number.reshape(-1, *[1] * len(obs.shape)), (count, *obs.shape))

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.compile.fused_action import FusedAction
@@ -20,20 +21,6 @@ from sac_lightning.spaces import ActionSpec, Array
 
 # Densities are for diagnostics, which average over mini-batches: some will do.
 DENSITY_EVERY = 8
-
-
-@runtime_checkable
-class VectorEnv(Protocol):
-    """What the collector needs of a vector env; Gymnasium's sync and async ones have it."""
-
-    @property
-    def num_envs(self) -> int: ...
-
-    def reset(self, *, seed: int | None = None) -> tuple[Array, dict[str, Any]]: ...
-
-    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]: ...
-
-    def close(self) -> None: ...
 
 
 class Episode(NamedTuple):
@@ -87,7 +74,7 @@ class Collector:
 
     def __init__(
         self,
-        envs: VectorEnv,
+        envs: VectorEnv[Any, Any, Any],
         action: ActionSpec,
         replay: ReplayBuffer,
         *,
@@ -149,7 +136,7 @@ class Collector:
         if self._thread is not None:
             self._thread.shutdown(wait=wait)
 
-    def reopen(self, envs: VectorEnv) -> None:
+    def reopen(self, envs: VectorEnv[Any, Any, Any]) -> None:
         """Continues with `envs`, which replace those that were closed."""
         self.envs, self._thread = envs, self._new_thread()
 

@@ -104,7 +104,7 @@ def test_box2d_restarts_its_episode() -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("says", "told"),
+    ("says", "message"),
     [
         (Unpicklable(), "the state of .*Walk cannot be captured"),
         ({"world": object()}, r"Walk\.world is a object, which a checkpoint cannot contain"),
@@ -112,10 +112,10 @@ def test_box2d_restarts_its_episode() -> None:
         ({1: 2}, "Walk is a dict"),
     ],
 )
-def test_a_hook_that_fails_is_named_and_the_envs_live_on(vectorization: str, says: Any, told: str) -> None:
+def test_a_hook_that_fails_is_named_and_the_envs_live_on(vectorization: str, says: Any, message: str) -> None:
     envs = build(lambda: Walk(says), 2, vectorization)
     envs.reset(seed=0)
-    with pytest.raises(EnvError, match=told):
+    with pytest.raises(EnvError, match=message):
         capture(envs)
     envs.step(np.zeros(2, dtype=np.int64))
     envs.close()
@@ -127,7 +127,7 @@ def test_a_state_that_does_not_fit_is_told(vectorization: str) -> None:
     envs.reset(seed=0)
     state = capture(envs)
     assert state is not None
-    for other, told in (
+    for other, message in (
         (build(Walk, 3, vectorization), "num_envs=2; this run has num_envs=3"),
         (build(Walk, 2, vectorization, autoreset="next_step"), "autoreset=SameStep; this run has"),
         (
@@ -136,7 +136,7 @@ def test_a_state_that_does_not_fit_is_told(vectorization: str) -> None:
         ),
         (build(Counter, 2, vectorization), "Counter cannot be restored"),
     ):
-        with pytest.raises(EnvError, match=told):
+        with pytest.raises(EnvError, match=message):
             restore(other, state)
         other.reset(seed=0)  # still alive
         other.close()
@@ -179,7 +179,7 @@ def test_plain_data_comes_back_to_the_bit(value: Any) -> None:
     from .test_state import assert_same_bits, through_a_checkpoint
 
     back = from_checkpoint(through_a_checkpoint(to_checkpoint(plain(value, "x"))))
-    assert repr(back) == repr(value)  # tells nan from nan, -0.0 from 0.0
+    assert repr(back) == repr(value)  # also for nan and -0.0
     if not isinstance(value, np.generic):
         assert_same_bits(back, value)
 

@@ -23,7 +23,7 @@ from sac_lightning.replay.buffer import ReplayBuffer
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.spaces import BoxAction, ObsSpec
 directory, capacity, manifest = sys.argv[1], int(sys.argv[2]), json.load(sys.stdin)
-status = lambda: Path("/proc/self/status").read_text()  # getrusage would tell the parent's peak
+status = lambda: Path("/proc/self/status").read_text()  # getrusage would return the parent's peak
 peak = lambda: int(status().partition("VmHWM:")[2].split()[0]) * 1024
 replay = lambda capacity: ReplayBuffer.of(
     capacity, ObsSpec((17,), "float32"), BoxAction((-1.0,) * 6, (1.0,) * 6, (6,)), seed=0
@@ -64,13 +64,13 @@ def test_loading_needs_hardly_more_than_the_buffer(tmp_path: Path) -> None:
     journal.save(replay)
     collect(replay, 1000)
     manifest = journal.save(replay)
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", LOAD, str(tmp_path), str(capacity)],
         input=json.dumps(manifest),
         capture_output=True,
         text=True,
         check=True,
     )
-    used, seconds = json.loads(told.stdout)
+    used, seconds = json.loads(done.stdout)
     assert 0.9 * planned_bytes(capacity, OBS, ACTION) < used <= 1.2 * planned_bytes(capacity, OBS, ACTION)
     assert seconds < 2.0  # 10 s for a million

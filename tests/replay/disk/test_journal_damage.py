@@ -1,4 +1,4 @@
-"""A damaged journal is told in one line that names the file; damage never gets into the buffer unseen."""
+"""A damaged journal is reported in one line that names the file; damage never gets into the buffer unseen."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +57,7 @@ def older(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (Path.unlink, "is missing"),
         (cut, "truncated"),
@@ -67,11 +67,11 @@ def older(path: Path) -> None:
         (older, "has format 3; this version of sac_lightning reads format 4"),
     ],
 )
-def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
+def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
     manifest = journal_of_three(tmp_path)
     path = tmp_path / manifest[1]["file"]
     damage(path)
-    with pytest.raises(DamagedFile, match=told) as error:
+    with pytest.raises(DamagedFile, match=message) as error:
         load(tmp_path, manifest)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
@@ -100,16 +100,16 @@ def test_swapped_files_are_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obs", "action", "told"),
+    ("obs", "action", "message"),
     [
         (ObsSpec((4,), "float32"), ACTION, r"obs rows of F32 \[3\]; this env's are F32 \[4\]"),
         (ObsSpec((3,), "uint8"), ACTION, r"obs rows of F32 \[3\]; this env's are U8 \[3\]"),
         (OBS, DiscreteAction(2), r"action rows of F32 \[1\]; this env's are I64 \[\]"),
     ],
 )
-def test_another_env_is_named(tmp_path: Path, obs: ObsSpec, action: ActionSpec, told: str) -> None:
+def test_another_env_is_named(tmp_path: Path, obs: ObsSpec, action: ActionSpec, message: str) -> None:
     manifest = journal_of_three(tmp_path)
-    with pytest.raises(DamagedFile, match=told):
+    with pytest.raises(DamagedFile, match=message):
         load(tmp_path, manifest, obs=obs, action=action)
 
 
