@@ -1,15 +1,18 @@
-"""What a configuration refuses, and in which words; no env is made for it."""
+"""What a configuration refuses, and in which words; what may be given in place of one."""
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
+from sac_lightning import ReplayDataModule
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.envs import EnvConfig
+from sac_lightning.envs import EnvConfig, env_config
+from tasks import Clock
 
 
 def refused(**config: Any) -> ConfigError:
@@ -148,3 +151,44 @@ def test_arguments_that_only_the_env_can_judge_are_told_when_it_is_made() -> Non
 def test_vector_needs_a_whole_number_of_envs(num_envs: Any) -> None:
     with pytest.raises(ConfigError, match="num_envs"):
         EnvConfig(id="Pendulum-v1").build_vector(num_envs)
+
+
+class Held(Clock):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (Clock, "Clock"),
+        (lambda: Clock(), "lambda"),
+        (Clock(), "Clock"),
+        (gym.make("Pendulum-v1"), "Pendulum-v1"),
+        ("Pendulum-v1", "Pendulum-v1"),
+        (EnvConfig(id="Pendulum-v1"), "Pendulum-v1"),
+    ],
+)
+def test_a_data_module_takes_a_class_a_function_an_env_and_an_id(given: Any, name: str) -> None:
+    data = ReplayDataModule(given, total_env_steps=2_000)
+    assert data.env.id == name
+    assert data.specs[0].shape == ((3,) if "Pendulum" in name else (2,))
+
+
+def test_an_env_itself_is_copied_and_left_alone() -> None:
+    env = Clock()
+    config = env_config(env)
+    first, second = config.build(), config.build()
+    first.reset(seed=0)
+    first.step(0)
+    assert env.episode == -1
+    assert first.unwrapped is not second.unwrapped is not env
+
+
+@pytest.mark.parametrize(("given", "message"), [(Held(), "cannot be copied"), (5, "must be an EnvConfig")])
+def test_what_cannot_be_used_is_explained(given: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        env_config(given)

@@ -85,24 +85,18 @@ class Evaluator:
         random states, from which an env may draw, are then as they were.
         """
         before = global_rng_state()
+        returns: list[float] = []
+        lengths: list[int] = []
         try:
-            return self._run(policy, stop)
+            for start in range(0, len(self.seeds), self._num_envs):
+                seeds = self.seeds[start : start + self._num_envs]
+                self._make(len(seeds))
+                ret, length = _episodes(policy, self._envs[: len(seeds)], seeds, self.max_steps, stop)
+                returns += ret
+                lengths += length
         except EvaluationStopped:
             restore_global_rng(before)
             raise
-
-    def _run(self, policy: Policy, stop: Callable[[], bool]) -> Evaluation:
-        returns: list[float] = []
-        lengths: list[int] = []
-        for start in range(0, len(self.seeds), self._num_envs):
-            chunk = self.seeds[start : start + self._num_envs]
-            self._make(len(chunk))
-            ret, length = _episodes(policy, self._envs[: len(chunk)], chunk, self.max_steps, stop)
-            for seed, each in zip(chunk, ret, strict=True):
-                if not math.isfinite(each):  # the rewards that the policy sees may be a wrapper's
-                    raise EnvError(f"the return of the evaluation episode with seed {seed} is {each}")
-            returns += ret
-            lengths += length
         return Evaluation(tuple(returns), tuple(lengths))
 
     def prepare(self) -> None:
@@ -163,4 +157,7 @@ def _episodes(
             if not (terminated or truncated or lengths[i] == max_steps):
                 still_running.append(i)
         running = still_running
+    for seed, ret in zip(seeds, returns, strict=True):
+        if not math.isfinite(ret):  # the rewards that the policy sees may be a wrapper's
+            raise EnvError(f"the return of the evaluation episode with seed {seed} is {ret}")
     return returns, lengths

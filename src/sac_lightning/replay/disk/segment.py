@@ -22,6 +22,7 @@ VERSION = 4
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
 SCRATCH = 1 << 20  # bytes read at a time
 CHANGED = "its content has changed since it was written (checksum)"
+REPLACED = "its header is damaged, or another file has taken its name"
 
 DTYPES = {
     torch.float64: "F64",
@@ -97,7 +98,7 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
     scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
     with path.open("rb") as file:
         if file.read(len(head)) != head:
-            raise DamagedFile(path, _difference(file, fields))
+            raise DamagedFile(path, _explain(file, fields, otherwise=REPLACED))
         for field, ring in zip(fields, store, strict=True):
             rows_at_once = len(scratch) // field.row_bytes
             for start in range(first, end, rows_at_once):
@@ -116,7 +117,7 @@ def check_segment(directory: Path, segment: Segment) -> None:
     path = _existing(directory, segment)
     with path.open("rb") as file:
         if file_digest(file, _digest).hexdigest() != segment["checksum"]:
-            raise DamagedFile(path, CHANGED)
+            raise DamagedFile(path, _explain(file, [], otherwise=CHANGED))
 
 
 def layout(store: Ring) -> list[Field]:
@@ -178,8 +179,8 @@ def _existing(directory: Path, segment: Segment) -> Path:
     return path
 
 
-def _difference(file: BinaryIO, fields: list[Field]) -> str:
-    """Returns what is wrong with the file's header, in words."""
+def _explain(file: BinaryIO, fields: list[Field], otherwise: str) -> str:
+    """Returns what is wrong with the file's header, in words, or `otherwise`."""
     file.seek(0)
     text = file.read(min(int.from_bytes(file.read(8), "little"), SCRATCH))
     try:
@@ -195,4 +196,4 @@ def _difference(file: BinaryIO, fields: list[Field]) -> str:
         if (dtype, shape[1:]) != (field.dtype, list(field.row_shape)):
             rows = f"{field.name} rows of {dtype} {shape[1:]}"
             return f"has {rows}; this env's are {field.dtype} {list(field.row_shape)}"
-    return "its header is damaged, or another file has taken its name"
+    return otherwise
