@@ -24,14 +24,14 @@ DENSITY_EVERY = 8
 
 
 class Episode(NamedTuple):
-    """A finished training episode: undiscounted return of the env's own rewards, and length in env steps."""
+    """Reports a finished episode: undiscounted return of the env's own rewards, length in env steps."""
 
     ret: float
     length: int
 
 
 class StepResult(NamedTuple):
-    """What a step of all envs returned; `next_obs` is `obs`, except where `obs` starts another episode."""
+    """Stores what a step of all envs returned; `next_obs` is `obs`, unless `obs` starts another episode."""
 
     obs: Array
     reward: Array
@@ -42,7 +42,7 @@ class StepResult(NamedTuple):
 
 
 class PendingStep(NamedTuple):
-    """Actions that were chosen, their log-densities, and the step that takes them; `result` waits for it."""
+    """Stores chosen actions, their log-densities, and the step that takes them; `result` waits for it."""
 
     action: Array
     log_prob: Array

@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes with the deterministic policy, on envs and seeds of their own."""
+"""Evaluates a deterministic policy over whole episodes, on envs and seeds of their own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,24 +29,24 @@ NO_TIME_LIMIT = (
 
 
 class EvaluationStopped(Exception):
-    """Raised by `Evaluator.run` when `stop` returned True."""
+    """Says that `Evaluator.run` ended early because `stop` returned True."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Undiscounted returns (of the env's own rewards) and lengths of whole episodes, one for each seed."""
+    """Stores undiscounted returns (of the env's own rewards) and lengths of episodes, one for each seed."""
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
 
     @property
     def return_mean(self) -> float:
-        """Mean return."""
+        """Returns the mean return."""
         return float(np.mean(self.returns))
 
     @property
     def return_std(self) -> float:
-        """Standard deviation of the returns over episodes (not of their mean)."""
+        """Returns the standard deviation of the returns over episodes (not of their mean)."""
         return float(np.std(self.returns))
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Experience:
-    """The experience of a run, and the envs and the collector that add to it.
+    """Owns the replay buffer of a run, and the envs and the collector that fill it.
 
     Args:
         env: which env.

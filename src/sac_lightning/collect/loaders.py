@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Iteration(NamedTuple):
-    """One iteration of the training loop: env steps were taken, and these mini-batches are due."""
+    """Reports one iteration of the training loop: env steps were taken, and these mini-batches are due."""
 
     env_steps: int  # of the whole run, after this iteration
     finished: list[Episode]

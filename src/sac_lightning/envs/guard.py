@@ -101,7 +101,7 @@ class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class CheckedEnv(GuardEnv):
-    """A single env whose observations and rewards are checked as a vector env's are."""
+    """Checks observations and rewards of a single env, as CheckedVectorEnv does for a vector env."""
 
     _steps = 0
 
@@ -138,7 +138,7 @@ def check_finite(obs: Array, reward: Array | None = None) -> str | None:
 
 
 class CheckedVectorEnv(ArrayWrapper):
-    """A vector env that counts its steps and names the one at which an env fails.
+    """Counts the steps of a vector env and names the one at which an env fails.
 
     Args:
         env: the vector env.

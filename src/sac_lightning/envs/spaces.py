@@ -29,7 +29,7 @@ DECLARED = (
 
 
 class FlatHybrid(spaces.Box):
-    """The flat form `[1 + A]` of a Tuple or Dict: the choice of `n` from 0 on, then the boxes' numbers.
+    """Flattens a Tuple or Dict to `[1 + A]`: the choice of `n` from 0 on, then the boxes' numbers.
 
     Raises ConfigError on `env.id` unless `space` has one Discrete and at least one bounded Box of floats.
     """

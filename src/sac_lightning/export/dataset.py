@@ -35,7 +35,7 @@ End = Literal["terminated", "truncated", "checkpoint"]
 
 
 class Rows(NamedTuple):
-    """Transitions `first` … `first + M - 1` of a run in the order of collection, `[M, ...]` each.
+    """Stores transitions `first` … `first + M - 1` of a run in the order of collection, `[M, ...]` each.
 
     Before the transitions numbered `breaks` all episodes were cut off without a last step, as by a resume
     that could not restore the envs.
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Episode:
-    """The rows of one episode, in order, the number of its env, and how it begins and ends."""
+    """Lists the rows of one episode, in order; names its env and how it begins and ends."""
 
     rows: Array
     env: int

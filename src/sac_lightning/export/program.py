@@ -34,6 +34,12 @@ from sac_lightning.spaces import (
 FORMAT = 1  # of the description
 DESCRIPTION = "policy.json"  # its name inside a .pt2
 ONNX_KEY = "sac_lightning"  # and among an ONNX model's metadata
+KINDS = {
+    BoxAction: "box",
+    DiscreteAction: "discrete",
+    HybridAction: "hybrid",
+    MultiDiscreteAction: "multi_discrete",
+}
 
 
 def torch_bytes(policy: Policy, about: dict[str, Any]) -> bytes:
@@ -151,24 +157,23 @@ class PolicyGraph(nn.Module):
 def describe(policy: Policy, **about: Any) -> dict[str, Any]:
     """Returns what a reader of the file needs to know of its input and output, as JSON values."""
     obs = {"obs_shape": list(policy.obs.shape), "obs_dtype": policy.obs.dtype}
-    return {"format": FORMAT, **obs, "head": policy.head.name(), **about, "action": _action(policy.action)}
+    return {
+        "format": FORMAT,
+        **obs,
+        "head": policy.head.name(),
+        **about,
+        "action": _describe_action(policy.action),
+    }
 
 
-def _action(action: ActionSpec) -> dict[str, Any]:
+def _describe_action(action: ActionSpec) -> dict[str, Any]:
+    spec = action.to_spec()
     if isinstance(action, HybridAction):
-        ends = {"low": list(action.numbers.low), "high": list(action.numbers.high)}
-        return {"kind": "hybrid", "n": action.n, **ends, "dtype": action.numbers.dtype}
-    assert isinstance(action, BoxAction | DiscreteAction | MultiDiscreteAction)
-    about = {"dtype": action.dtype}
-    if isinstance(action, BoxAction):
-        # JSON has no infinity: null stands for a missing bound.
-        bounds = {"low": action.low, "high": action.high}
-        finite = {key: [x if math.isfinite(x) else None for x in ends] for key, ends in bounds.items()}
-        return {"kind": "box", "shape": list(action.shape), **finite, **about}
-    if isinstance(action, DiscreteAction):
-        return {"kind": "discrete", "n": action.n, "start": action.start, **about}
-    lists = {"sizes": list(action.sizes), "starts": list(action.starts)}
-    return {"kind": "multi_discrete", "shape": list(action.shape), **lists, **about}
+        numbers = spec.pop("numbers")
+        spec |= {key: numbers[key] for key in ("low", "high", "dtype")}
+    for end in spec.keys() & {"low", "high"}:  # JSON has no infinity: null stands for a missing bound
+        spec[end] = [x if math.isfinite(x) else None for x in spec[end]]
+    return {**spec, "kind": next(kind for cls, kind in KINDS.items() if isinstance(action, cls))}
 
 
 # --- from the actor's own form of an action to the env's ---------------------------------------------

@@ -28,7 +28,7 @@ class BatchIndex(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """The rows of the buffer, `[R, ...]` each."""
+    """Stores the rows of the buffer, `[R, ...]` each."""
 
     obs: Tensor
     action: Tensor
@@ -188,7 +188,7 @@ class ReplayBuffer:
 
     @property
     def rows(self) -> list[Tensor]:
-        """The tensors that `gather` reads; they stay where they are."""
+        """Returns the tensors that `gather` reads; `add` changes them in place."""
         store = self.store
         return [store.obs, store.action, store.reward, store.next_obs, store.terminated, self.next_row]
 

@@ -106,7 +106,7 @@ class SumTree:
 
     @property
     def total(self) -> float:
-        """The sum of all numbers."""
+        """Returns the sum of all numbers."""
         return float(self._sums[1])
 
     def get(self, index: Array) -> Array:
