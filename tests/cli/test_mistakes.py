@@ -101,7 +101,7 @@ MISTAKES = {
     ),
     "env.wrappers=[{name:NormalizeObservation}]": (
         "env.wrappers=NormalizeObservation: keeps running statistics",
-        "normalisation wrappers are not supported: leave it out",
+        "leave it out and set normalization/obs=running",
     ),
     "callbacks=early_stopping": ("callbacks.early_stopping.stopping_threshold=???: must be given",),
     "callbacks.plots.every_n_epochs=0": ("callbacks.plots.every_n_epochs=0: must be a whole number",),

@@ -25,8 +25,9 @@ NORMALIZING = (NormalizeObservation, NormalizeReward, vector.NormalizeObservatio
 SPREAD = {"var", "variance", "std", "m2", "s"}
 COUNT = {"count", "n", "num_samples"}
 REFUSED = (
-    "keeps running statistics, and evaluation would have statistics of its own, other than training's; "
-    "normalisation wrappers are not supported: leave it out, or scale by fixed numbers (RescaleObservation)"
+    "keeps running statistics, and evaluation would have statistics of its own, other than training's: "
+    "leave it out and set normalization/obs=running or normalization/reward=return_variance, whose "
+    "statistics belong to the module, or scale by fixed numbers (RescaleObservation)"
 )
 
 # --- wrappers that a config names --------------------------------------------------------------------
