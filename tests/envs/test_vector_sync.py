@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from sac_lightning.envs.vector import FastSyncVectorEnv
+from sac_lightning.private.gymnasium import FastSyncVectorEnv
 
 from .counter import Counter
 

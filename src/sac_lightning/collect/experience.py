@@ -87,7 +87,8 @@ class Experience:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from `state`. Raises DamagedFile when the journal is not what was written."""
-        collector, envs = state["collector"], state["envs"]
+        collector = state["collector"]
+        envs = None if self.guarantee == "episode-restart" else state["envs"]
         if envs is not None:
             restore(self.envs, envs)
         else:

@@ -6,28 +6,13 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
-from sac_lightning.envs.guard import (
-    LOST_WORKER,
-    Array,
-    CheckedVectorEnv,
-    Env,
-    EnvError,
-    GuardEnv,
-    Step,
-    make_named,
-)
+from sac_lightning.envs.guard import LOST_WORKER, CheckedVectorEnv, Env, EnvError, GuardEnv, make_named
 from sac_lightning.envs.snapshot.layers import ResumableEnv
-
-# Before Gymnasium 1.4 this is no generic class.
-if TYPE_CHECKING:
-    SyncEnvs = SyncVectorEnv[Any, Any]
-else:
-    SyncEnvs = SyncVectorEnv
+from sac_lightning.private.gymnasium import sync_vector_env
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
 VECTORIZATION = ("sync", "async")
@@ -53,7 +38,7 @@ def vector_env(
             reason = failure.value.decode(errors="replace") if failure is not None else ""
             raise EnvError(reason or f"{name}: a worker process could not make its env") from error
     else:
-        envs = FastSyncVectorEnv(factories, copy=True, autoreset_mode=mode)
+        envs = sync_vector_env(factories, mode)
     return CheckedVectorEnv(envs, name)
 
 
@@ -93,38 +78,3 @@ def prepare_worker() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
-
-
-class FastSyncVectorEnv(SyncEnvs):
-    """Gymnasium's SyncVectorEnv of Box observations, with a shorter `step`.
-
-    Gymnasium's serves every space: it lists, concatenates and copies observations and walks through infos.
-    The updates in between evict all of that from the processor's caches, so each call counts.
-    """
-
-    def step(self, actions: Array) -> Step:
-        """Returns obs [E, ...], reward [E], terminated [E], truncated [E], info: new arrays each time."""
-        obs = np.empty_like(self._observations)
-        reward = np.zeros(self.num_envs)
-        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
-        infos: dict[str, Any] = {}
-        for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
-            if self._autoreset_envs[i] and self.autoreset_mode is AutoresetMode.NEXT_STEP:
-                new, info = env.reset()
-            else:
-                new, reward[i], terminated[i], truncated[i], info = env.step(action)
-                if self.autoreset_mode is AutoresetMode.SAME_STEP and (terminated[i] or truncated[i]):
-                    infos = self._add_info(infos, {"final_obs": new, "final_info": info}, i)
-                    new, info = env.reset()
-            if np.shape(new) != obs.shape[1:]:  # NumPy would repeat it to make it fit
-                raise ValueError(
-                    f"an observation of shape {np.shape(new)}, where {obs.shape[1:]} is declared"
-                )
-            np.copyto(obs[i : i + 1], new)
-            if info:
-                infos = self._add_info(infos, info, i)
-        # What Gymnasium's `reset` and a captured state read. The returned arrays belong to the caller.
-        np.copyto(self._observations, obs)
-        self._env_obs = list(self._observations)
-        self._autoreset_envs = terminated | truncated
-        return obs, reward, terminated, truncated, infos

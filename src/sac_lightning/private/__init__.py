@@ -5,9 +5,10 @@ docs/private_apis.md lists all of them.
 """
 
 import logging
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
 log = logging.getLogger(__name__)
 _reported: set[str] = set()
@@ -17,7 +18,8 @@ class MissingApi(RuntimeError):
     """Reports that a library does not have an undocumented part that has no substitute at this place."""
 
 
-class PrivateApi(NamedTuple):
+@dataclass(frozen=True)
+class PrivateApi:
     """Describes one undocumented part of another library.
 
     Args:
@@ -31,6 +33,9 @@ class PrivateApi(NamedTuple):
     purpose: str
     fallback: str
     package: str = ""
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def attribute(self) -> str:

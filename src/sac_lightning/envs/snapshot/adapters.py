@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sac_lightning.private.gymnasium import ELAPSED_STEPS, HAS_RESET, OBS_BUFFER, skip_checks
+
 Layer = Any  # an env or a wrapper
 # Of MuJoCo's data: addresses of this process, and sizes that change with the contacts; every step computes
 # these again.
@@ -73,8 +75,7 @@ class Checked:
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
         """Marks them as made."""
-        layer.checked_reset = layer.checked_step = layer.checked_data_reuse = True
-        layer._previous_data = None
+        skip_checks(layer)
 
 
 class Hooks:
@@ -98,8 +99,8 @@ class MujocoState:
     them back.
     """
 
-    def __init__(self, *attributes: str) -> None:
-        self.attributes = attributes
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
     def capture(self, layer: Layer) -> dict[str, Any]:
         """Returns integration state, derived arrays and attributes."""
@@ -110,7 +111,7 @@ class MujocoState:
         return {
             "integration": integration,
             "derived": _derived(layer),
-            "attributes": {name: getattr(layer, name) for name in self.attributes if hasattr(layer, name)},
+            "attributes": {name: getattr(layer, name) for name in self.names if hasattr(layer, name)},
         }
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
@@ -165,10 +166,10 @@ def _has(layer: Layer, name: str) -> bool:
 
 WRAPPERS: dict[str, dict[str, Adapter]] = {
     "common": {
-        "TimeLimit": Attributes("_elapsed_steps"),
+        "TimeLimit": Attributes(ELAPSED_STEPS.attribute),
         "Autoreset": Attributes("autoreset"),
         "PassiveEnvChecker": Checked(),
-        "OrderEnforcing": Attributes("_has_reset"),
+        "OrderEnforcing": Attributes(HAS_RESET.attribute),
         "RecordEpisodeStatistics": EpisodeStatistics(
             *("episode_count", "episode_returns", "episode_lengths"),
             *("time_queue", "return_queue", "length_queue"),
@@ -178,7 +179,7 @@ WRAPPERS: dict[str, dict[str, Adapter]] = {
         "DelayObservation": Attributes("observation_queue"),
         "TimeAwareObservation": Attributes("timesteps"),
         "FrameStackObservation": Attributes("obs_queue", "padding_value"),
-        "MaxAndSkipObservation": Attributes("_obs_buffer"),
+        "MaxAndSkipObservation": Attributes(OBS_BUFFER.attribute),
     },
     "stateful_action": {
         "StickyAction": Attributes("last_action", "is_sticky_actions", "num_repeats", "repeats_taken"),

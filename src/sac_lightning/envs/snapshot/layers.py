@@ -14,20 +14,39 @@ from sac_lightning.envs.snapshot.serialize import (
     spaces_state,
 )
 from sac_lightning.envs.wrappers import RAW_REWARD, CopyObservation, FlatActions, RewardMeter, ShowRawReward
+from sac_lightning.private import PrivateApi
+from sac_lightning.private.gymnasium import (
+    env_random,
+    missing_attribute,
+    missing_in_every_env,
+    set_env_random,
+)
 
 
-def obstacle(env: Env) -> str | None:
-    """Returns the class in `env` with its wrappers whose state is unknown; None when all can be captured."""
-    return next((_name(layer) for layer in _layers(env) if adapter_for(layer) is None), None)
+def obstacle(env: Env) -> str | PrivateApi | None:
+    """Returns what prevents capturing `env` with its wrappers; None when all can be captured.
+
+    That is a class whose state is unknown, or an attribute that this release of a library does not have.
+    """
+    found: list[str | PrivateApi | None] = [missing_in_every_env(), *map(_obstacle, _layers(env))]
+    return next((each for each in found if each is not None), None)
+
+
+def _obstacle(layer: Env) -> str | PrivateApi | None:
+    adapter = adapter_for(layer)
+    if adapter is None:
+        return _name(layer)
+    return missing_attribute(layer, getattr(adapter, "names", ()))
 
 
 def capture_env(env: Env) -> dict[str, Any]:
     """Returns all that decides how `env` continues, as plain data. Raises EnvError when a hook fails."""
     base = env.unwrapped
+    generator, seed = env_random(base)
     return {
         "layers": [_capture(layer) for layer in _layers(env)],
-        "generator": generator_state(base._np_random),
-        "seed": plain(base._np_random_seed, f"{_name(base)}.np_random_seed"),
+        "generator": generator_state(generator),
+        "seed": plain(seed, f"{_name(base)}.np_random_seed"),
     }
 
 
@@ -43,8 +62,7 @@ def restore_env(env: Env, state: dict[str, Any]) -> None:
             restore_spaces(layer, layer_state["spaces"])
         except Exception as error:
             raise EnvError(f"the state of {_name(layer)} cannot be restored: {error}") from error
-    base = env.unwrapped
-    base._np_random, base._np_random_seed = generator_from(state["generator"]), state["seed"]
+    set_env_random(env.unwrapped, generator_from(state["generator"]), state["seed"])
 
 
 def _capture(layer: Env) -> dict[str, Any]:
@@ -100,8 +118,8 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     # The parent calls these by name. They return errors: one that is raised would end the worker.
 
-    def resume_obstacle(self) -> str | None:
-        """Returns the class whose state is unknown."""
+    def resume_obstacle(self) -> str | PrivateApi | None:
+        """Returns what prevents capturing the env's state."""
         return obstacle(self.env)
 
     def resume_state(self) -> dict[str, Any] | str:

@@ -14,11 +14,11 @@ import torch
 from gymnasium import spaces
 
 from sac_lightning.envs.guard import EnvError
+from sac_lightning.private.gymnasium import own_spaces, set_space_random, space_random
 
 KINDS = "biuf"  # bool, integers, floats
 SCALAR = "numpy scalar"
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-OWN_SPACES = ("action_space", "observation_space", "_action_space", "_observation_space")
 
 
 def plain(value: Any, where: str) -> Any:
@@ -88,30 +88,25 @@ def generator_from(state: dict[str, Any] | None) -> np.random.Generator | None:
 
 def spaces_state(owner: Any) -> dict[str, Any]:
     """Returns the states of the generators of the spaces that `owner` itself has as attributes."""
-    return {name: _space_state(space) for name, space in _own_spaces(owner).items()}
+    return {name: _space_state(space) for name, space in own_spaces(owner).items()}
 
 
 def restore_spaces(owner: Any, state: dict[str, Any]) -> None:
     """Gives the spaces of `owner` their generators back."""
-    for name, space in _own_spaces(owner).items():
+    for name, space in own_spaces(owner).items():
         if name in state:
             _restore_space(space, state[name])
 
 
-def _own_spaces(owner: Any) -> dict[str, gym.Space[Any]]:
-    found = {name: vars(owner).get(name) for name in OWN_SPACES}
-    return {name: space for name, space in found.items() if isinstance(space, gym.Space)}
-
-
 def _space_state(space: gym.Space[Any]) -> dict[str, Any]:
     return {
-        "generator": generator_state(space._np_random),
+        "generator": generator_state(space_random(space)),
         "parts": [_space_state(part) for part in _parts(space)],
     }
 
 
 def _restore_space(space: gym.Space[Any], state: dict[str, Any]) -> None:
-    vars(space)["_np_random"] = generator_from(state["generator"])
+    set_space_random(space, generator_from(state["generator"]))
     for part, part_state in zip(_parts(space), state["parts"], strict=True):
         _restore_space(part, part_state)
 

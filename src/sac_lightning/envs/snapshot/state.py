@@ -26,7 +26,15 @@ from sac_lightning.envs.snapshot.serialize import (
     spaces_state,
     to_checkpoint,
 )
-from sac_lightning.envs.vector import FastSyncVectorEnv
+from sac_lightning.private import PrivateApi
+from sac_lightning.private.gymnasium import (
+    FastSyncVectorEnv,
+    async_observations,
+    missing_in_vector_env,
+    restore_sync_memory,
+    shares_memory,
+    sync_memory,
+)
 
 VERSION = 1
 
@@ -35,8 +43,11 @@ State = dict[str, Any]
 
 
 def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
-    """Returns what resuming a run with these envs can promise."""
-    return "exact" if supports(vector_env) else "episode-restart"
+    """Returns what resuming a run with these envs can promise. Warns where an attribute is missing."""
+    why = obstacle(vector_env)
+    if isinstance(why, PrivateApi):
+        why.warn()
+    return "exact" if why is None else "episode-restart"
 
 
 def supports(vector_env: CheckedVectorEnv) -> bool:
@@ -44,15 +55,23 @@ def supports(vector_env: CheckedVectorEnv) -> bool:
     return obstacle(vector_env) is None
 
 
-def obstacle(vector_env: CheckedVectorEnv) -> str | None:
-    """Returns what prevents capturing: a class whose state is unknown. None when nothing does."""
+def obstacle(vector_env: CheckedVectorEnv) -> str | PrivateApi | None:
+    """Returns what prevents capturing: a class whose state is unknown, or an attribute that is missing.
+
+    Returns None when nothing does.
+    """
     envs: Any = vector_env.env
+    if type(envs) in (SyncVectorEnv, FastSyncVectorEnv, AsyncVectorEnv):
+        missing = missing_in_vector_env(envs)
+        if missing is not None:
+            return missing
     if type(envs) in (SyncVectorEnv, FastSyncVectorEnv):
-        return next(filter(None, map(layers.obstacle, envs.envs)), None)
+        found: list[str | PrivateApi | None] = [layers.obstacle(env) for env in envs.envs]
+        return next((each for each in found if each is not None), None)
     if type(envs) is AsyncVectorEnv:
         if not all(_call(vector_env, "has_wrapper_attr", "resume_obstacle")):
             return "a worker process without ResumableEnv"
-        if _next_step(envs) and not envs.shared_memory:
+        if _next_step(envs) and not shares_memory(envs):
             return "AsyncVectorEnv(shared_memory=False) with next_step autoreset"
         return next(filter(None, _call(vector_env, "resume_obstacle")), None)
     return f"{type(envs).__module__}.{type(envs).__qualname__}"
@@ -69,11 +88,11 @@ def capture(vector_env: CheckedVectorEnv) -> State | None:
     envs: Any = vector_env.env
     if isinstance(envs, SyncVectorEnv):
         states = [layers.capture_env(env) for env in envs.envs]
-        resetting, observations = [bool(over) for over in envs._autoreset_envs], envs._observations
+        resetting, observations = sync_memory(envs)
     else:
         answers = _checked(vector_env, _call(vector_env, "resume_state"))
         states, resetting = [answer["env"] for answer in answers], [answer["over"] for answer in answers]
-        observations = envs.observations
+        observations = async_observations(envs)
     # A sync vector env's rewards, terminations and truncations are overwritten before they are read.
     state = {
         "version": VERSION,
@@ -101,13 +120,12 @@ def restore(vector_env: CheckedVectorEnv, state: State) -> None:
     if isinstance(envs, SyncVectorEnv):
         for env, env_state in zip(envs.envs, found["envs"], strict=True):
             layers.restore_env(env, env_state)
-        envs._autoreset_envs = np.array(found["resetting"], dtype=np.bool_)
-        envs._observations, envs._env_obs = found["observations"], rows
+        restore_sync_memory(envs, found["resetting"], found["observations"], rows)
     else:
         each = zip(found["envs"], found["resetting"], rows, strict=True)
         _send(vector_env, [{"env": env, "over": over, "obs": obs} for env, over, obs in each])
-        if isinstance(envs.observations, np.ndarray):
-            envs.observations[...] = found["observations"]
+        if isinstance(async_observations(envs), np.ndarray):
+            async_observations(envs)[...] = found["observations"]
     restore_spaces(envs, found["spaces"])
     vector_env.env_steps = found["env_steps"]
 
