@@ -110,8 +110,8 @@ def test_the_page_lists_every_option_that_ships() -> None:
 
 
 def test_all_parts_train_at_once(all_parts: Run) -> None:
-    listed = json.loads((all_parts.folder / "summary.json").read_text())
-    assert (listed["status"], listed["env_steps"], listed["resume"]) == ("done", 60, "exact")
+    summary = json.loads((all_parts.folder / "summary.json").read_text())
+    assert (summary["status"], summary["env_steps"], summary["resume"]) == ("done", 60, "exact")
     for option, (path, kind) in PARTS.items():
         if path and option != "alpha=halving":  # its own run: it has no target entropy
             assert all_parts.kind(path) == kind
@@ -152,8 +152,8 @@ def test_each_part_trains_alone(option: str, alone: Path) -> None:
         assert run.kind(path) == kind
     else:
         assert yaml.safe_load((run.folder / "config.yaml").read_text())["replay"]["_target_"].endswith(kind)
-    listed = json.loads((run.folder / "summary.json").read_text())
-    assert (listed["status"], listed["env_steps"]) == ("done", 60)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert (summary["status"], summary["env_steps"]) == ("done", 60)
 
 
 def test_all_parts_continue_to_the_bit(all_parts: Run, tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_all_parts_compile(all_parts: Run, tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_told_as_the_page_shows(tmp_path: Path) -> None:
-    (line, listed) = re.findall(r"^  \$ (python train\.py .*)\n  (error: .*)$", TEXT, re.MULTILINE)[0]
+    (line, message) = re.findall(r"^  \$ (python train\.py .*)\n  (error: .*)$", TEXT, re.MULTILINE)[0]
     done = command(
         *(word.replace("examples/", f"{ROOT}/examples/") for word in line.split()[1:]), cwd=tmp_path
     )
-    assert (done.returncode, done.stderr.strip()) == (2, listed)
+    assert (done.returncode, done.stderr.strip()) == (2, message)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """Numbers and pictures of README and docs/speed.md come from the committed CSVs, from the same rows."""
 
 import csv
+import json
 import re
 import statistics
 import sys
@@ -104,6 +105,15 @@ def test_readme_s_speeds_are_those_of_docs() -> None:
             published = f"{shown} {speed(runs, ours).median:.0f}: {ratio(runs, ours, SB3).median:.2f}"
             assert published in text
         assert re.search(rf"at {speed(runs, SB3).median:.0f}\b", text)
+
+
+def test_memory_peaks_of_docs_and_changelog_are_those_of_the_file() -> None:
+    peaks = json.loads((RESULTS / "memory_peak.json").read_text())
+    compiled, eager = round(peaks["compiled_mb"]), round(peaks["eager_mb"])
+    text = f"a peak of {compiled} MB; an eager run has {eager} MB, so the ratio is {peaks['ratio']:.2f}"
+    assert text in " ".join(SPEED.split())
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"a memory peak of {compiled} MB" in changelog and f"stays at {eager} MB" in changelog
 
 
 @pytest.mark.parametrize("env", ENVS)
