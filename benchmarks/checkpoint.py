@@ -120,7 +120,7 @@ def resume(directory: Path, transitions: int, epochs: int) -> dict[str, float]:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had, as Linux tells it."""
+    """Returns the peak memory of this process, as Linux reports it."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
@@ -141,8 +141,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = train(Path(folder), given.transitions, given.epochs, not given.eager)
         line = [sys.executable, *sys.argv, "--resume", folder]
-        told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-        found |= json.loads(told.splitlines()[-1])
+        output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        found |= json.loads(output.splitlines()[-1])
     with given.results.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["transitions", "measure", "value"])

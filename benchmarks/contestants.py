@@ -27,13 +27,13 @@ class Contestant:
     script: str
     options: tuple[str, ...] = ()
     python: Path = Path(sys.executable)
-    in_env: bool = True  # whether it is told the env
-    warms_up: bool = True  # whether it is told how many random steps come first
-    has_parts: bool = False  # whether it can tell where its time goes
+    in_env: bool = True  # whether it takes the env as an argument
+    warms_up: bool = True  # whether it takes the number of random steps
+    has_parts: bool = False  # whether it reports the time of each part
 
 
 class WorkerEndedError(RuntimeError):
-    """A worker's process ended before it was told to; `why` is one line."""
+    """A worker's process ended too early; `why` is one line."""
 
     def __init__(self, name: str, errors: str) -> None:
         lines = [line for line in errors.splitlines() if line.strip()] or ["it said nothing"]
@@ -153,7 +153,7 @@ class Worker:
 
     def _order(self, order: str) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # then there is no answer either, and that is told
+        with suppress(BrokenPipeError):  # then there is no answer either, and that is reported
             self._process.stdin.write(order + "\n")
             self._process.stdin.flush()
 

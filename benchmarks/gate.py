@@ -78,5 +78,5 @@ class Gate:
 
 def versions(packages: Sequence[str]) -> str:
     """Names and versions, in one cell."""
-    told = [f"{name} {version(name)}" for name in packages]
-    return "; ".join([f"python {platform.python_version()}", *told])
+    versions = [f"{name} {version(name)}" for name in packages]
+    return "; ".join([f"python {platform.python_version()}", *versions])

@@ -30,7 +30,7 @@ class GatedEnv(gym.Wrapper[Any, Any, Any, Any]):
     """Asks the gate before every step; at that moment the step before has had its update.
 
     `updates`, how many there have been, is given when the library has made its optimizers. An order to quit
-    ends the process from here, since not every loop can be told to stop.
+    ends the process from here, since not every loop can be asked to stop.
     """
 
     def __init__(self, env_id: str, learning_starts: int, packages: Sequence[str]) -> None:
@@ -52,10 +52,10 @@ class GatedEnv(gym.Wrapper[Any, Any, Any, Any]):
 
 def one_count(counts: Iterable[int]) -> int:
     """How many updates there have been, from what every optimizer says for itself; they must agree."""
-    told = set(counts)
-    if len(told) != 1:
-        raise RuntimeError(f"the optimizers took different numbers of steps: {sorted(told)}")
-    return told.pop()
+    distinct = set(counts)
+    if len(distinct) != 1:
+        raise RuntimeError(f"the optimizers took different numbers of steps: {sorted(distinct)}")
+    return distinct.pop()
 
 
 def adam_steps(*optimizers: Any) -> int:

@@ -122,7 +122,7 @@ def show(found: dict[str, list[float]]) -> None:
 
 
 def main() -> int:
-    """Measure and tell."""
+    """Measures, writes the CSV and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--updates", type=int, default=100, help="of one round")

@@ -114,8 +114,8 @@ def main() -> int:
                 print(f"{run.name}: failed: {error}", flush=True)
                 continue
             benchmark.record(run, *made)
-            told = ", ".join(f"{s.return_mean:.1f} ± {s.return_std:.1f} at {s.env_steps:,}" for s in made[0])
-            print(f"{run.name}: {told}, {made[0][-1].seconds:.0f} s", flush=True)
+            means = ", ".join(f"{s.return_mean:.1f} ± {s.return_std:.1f} at {s.env_steps:,}" for s in made[0])
+            print(f"{run.name}: {means}, {made[0][-1].seconds:.0f} s", flush=True)
             benchmark.draw()
     benchmark.draw()
     print("\n".join(benchmark.summarise()), flush=True)

@@ -29,8 +29,8 @@ def draw(rows: list[Row], out: Path) -> None:
                 _band(grid[0, column], own, "return_mean", colour, rule.replace("-", " "))
                 _band(grid[1, column], own, "alpha", colour, rule)
             seeds = len({row["seed"] for t, _, row in split if t == task})
-            told = f": mean and range of {seeds} seeds" if seeds > 1 else ", one seed"
-            grid[0, column].set_title(f"{task}{told}")
+            label = f": mean and range of {seeds} seeds" if seeds > 1 else ", one seed"
+            grid[0, column].set_title(f"{task}{label}")
             grid[1, column].set_yscale("log")
             grid[1, column].set_xlabel("env steps")
             grid[1, column].xaxis.set_major_formatter(EngFormatter(sep=""))

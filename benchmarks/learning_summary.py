@@ -48,8 +48,8 @@ def summarise(rows: list[Row], out: Path) -> list[str]:
             iqm = float(interquartile_mean(scores))
             numbers |= {f"{prefix}.{name}{key}": v for key, v in zip(KEYS, (iqm, low, high), strict=True)}
         shown = [numbers[f"{prefix}.{key}"] for key in KEYS]
-        told = f"{shown[0]:8.1f}  [{shown[1]:.1f}, {shown[2]:.1f}]"
-        lines.append(f"{variant:<26} {len(own)} seeds  {told}")
+        interval_shown = f"{shown[0]:8.1f}  [{shown[1]:.1f}, {shown[2]:.1f}]"
+        lines.append(f"{variant:<26} {len(own)} seeds  {interval_shown}")
     table = Table(out, ("name", "value"))
     table.add([{"name": name, "value": value} for name, value in numbers.items()], replacing=lambda row: True)
     return lines

@@ -1,9 +1,9 @@
-"""Memory that a run needs beyond its replay buffer, as it goes on: it must not grow.
+"""Memory that a run needs beyond its replay buffer: it must not grow.
 
     python benchmarks/memory.py                            50,000 env steps with the default networks
     python benchmarks/memory.py --small --env-steps 2500   seconds, for a test
     python benchmarks/memory.py --small --compile --env-steps 100500    the same for 100,000 compiled updates
-    python benchmarks/memory.py --peak                     the most that an eager and a compiled run ever hold
+    python benchmarks/memory.py --peak                     peak memory of an eager and a compiled run
 
 The bound of the growth is 30 MB beyond the buffer's own rows after a warm-up.
 """
@@ -108,7 +108,7 @@ def growth(beyond_buffer: dict[int, float], env_steps: int) -> float:
 
 
 def peak(compiled: bool) -> float:
-    """The most megabytes that a run with the default networks holds, its graph compiled from nothing."""
+    """Returns the peak megabytes of a run with the default networks, without a cached graph."""
     options = ["env=pendulum", "total_env_steps=1500", f"compile={compiled}".lower(), "logger=csv"]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/cache"}
@@ -130,12 +130,12 @@ def peaks() -> dict[str, float]:
 
 
 def main() -> int:
-    """Tell the growth; 1 if it is beyond the bound."""
+    """Prints the growth, or the peaks; returns 1 if the growth is beyond the bound."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--env-steps", type=int, default=FULL_ENV_STEPS)
     parser.add_argument("--small", action="store_true", help="networks of 16, mini-batches of 32")
     parser.add_argument("--compile", action="store_true", help="measure the compiled update")
-    parser.add_argument("--peak", action="store_true", help="compare what an eager and a compiled run hold")
+    parser.add_argument("--peak", action="store_true", help="compare peak memory, eager and compiled")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--bound-mb", type=float, default=BOUND_MB)
     arguments = parser.parse_args()

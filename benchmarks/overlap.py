@@ -88,8 +88,8 @@ def main() -> None:
     for env in ENVS:
         speeds = compare(env, arguments.segments, arguments.env_steps, arguments.threads, table)
         ratios = [late / early for early, late in zip(*speeds.values(), strict=True)]
-        told = f"{statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
-        screen.add_row(env, *(f"{statistics.median(values):.1f}" for values in speeds.values()), told)
+        ratio_shown = f"{statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+        screen.add_row(env, *(f"{statistics.median(values):.1f}" for values in speeds.values()), ratio_shown)
     Console(width=100).print(screen)
 
 

@@ -82,14 +82,14 @@ def show(speeds: Speeds, console: Console) -> None:
         cells = []
         for of in (0, 1):
             ratios = [mine[of] / plain[of] for mine, plain in zip(values, speeds[PLAIN], strict=True)]
-            told = f"{statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
-            cells += [f"{statistics.median(value[of] for value in values):.1f}", told]
+            ratio_shown = f"{statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+            cells += [f"{statistics.median(value[of] for value in values):.1f}", ratio_shown]
         screen.add_row(str(loop), *cells)
     console.print(screen)
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Start all loops, alternate, tell."""
+    """Starts all loops, alternates between them, writes the CSV and prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--segments", type=int, default=11)

@@ -28,7 +28,7 @@ class Table:
     def add(self, rows: Iterable[dict[str, object]], replacing: Callable[[Row], bool] | None = None) -> None:
         """Append `rows`, dropping the old ones that `replacing` is true of."""
         kept = [row for row in self.rows if replacing is None or not replacing(row)]
-        new = [{key: told(value) for key, value in row.items()} for row in rows]
+        new = [{key: written(value) for key, value in row.items()} for row in rows]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
@@ -37,7 +37,7 @@ class Table:
         write_atomically(self.path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
 
 
-def told(value: object) -> str:
+def written(value: object) -> str:
     """A cell: floats with six digits, an unknown number as nothing."""
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else ""

@@ -115,7 +115,7 @@ def warn_of_others(table: Table, console: Console) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Start everyone, alternate, tell."""
+    """Starts all contestants, alternates between them, writes the CSV and prints tables."""
     arguments = _parser().parse_args(given)
     segments, env_steps, learning_starts = arguments.segments, arguments.env_steps, 1_000
     results = arguments.results

@@ -52,8 +52,8 @@ def show_parts(name: str, seconds: dict[str, float], console: Console) -> None:
     screen.add_column("part")
     for head in ("ms a step", "share"):
         screen.add_column(head, justify="right")
-    told = {**parts, "updates": updates, "collecting + logging + Lightning": around}
-    for part, spent in told.items():
+    times = {**parts, "updates": updates, "collecting + logging + Lightning": around}
+    for part, spent in times.items():
         if part.startswith("collecting +"):
             screen.add_section()
         screen.add_row(part, f"{1e3 * spent / seconds['env_steps']:.3f}", f"{spent / seconds['total']:.1%}")

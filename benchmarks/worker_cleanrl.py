@@ -120,7 +120,7 @@ def _step(adam: Adam, loss: Tensor) -> None:
 
 
 def main() -> None:
-    """Train until told to quit."""
+    """Trains until the command to quit."""
     arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

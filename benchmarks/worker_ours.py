@@ -34,7 +34,7 @@ def overrides(arguments: argparse.Namespace, folder: str) -> list[str]:
 
 
 def main() -> None:
-    """Train until told to quit, in a run directory that does not outlive the process."""
+    """Trains until the command to quit, in a temporary run folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--env", required=True)
     parser.add_argument("--learning-starts", type=int, required=True)

@@ -57,7 +57,7 @@ class Products:
 
 
 def main() -> None:
-    """Multiply when told to; an env step counts as one update."""
+    """Multiplies on command; an env step counts as one update."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--threads", type=int, required=True)

@@ -45,7 +45,7 @@ def jax_updates(model: Any) -> int:
 
 
 def main() -> None:
-    """Train until told to quit."""
+    """Trains until the command to quit."""
     options: argparse.ArgumentParser = parser()
     options.add_argument("--library", choices=["sb3", "sbx"], default="sb3")
     arguments = options.parse_args()

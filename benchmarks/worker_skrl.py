@@ -63,7 +63,7 @@ class Critic(DeterministicMixin, Model):
 
 
 def main() -> None:
-    """Train until told to quit."""
+    """Trains until the command to quit."""
     arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     gated = GatedEnv(arguments.env, arguments.learning_starts, PACKAGES)

@@ -48,7 +48,7 @@ def algorithm_for(env: GatedEnv) -> SAC:
 
 
 def main() -> None:
-    """Train until told to quit."""
+    """Trains until the command to quit."""
     arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

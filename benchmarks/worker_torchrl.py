@@ -1,7 +1,7 @@
 """TorchRL's SAC: its collector, buffer, loss and target updater, put together as its own SAC script does.
 
 One optimizer a loss there is merged into a single Adam, and so it is here; three batches are fetched ahead;
-losses are squared, as everyone's are. The transforms that only tell episodes' returns are left out.
+losses are squared, as everyone's are. The transforms that only report the returns of episodes are left out.
 """
 
 from concurrent.futures import wait
@@ -42,7 +42,7 @@ def networks(env: TransformedEnv) -> tuple[ProbabilisticActor, ValueOperator]:
 
 
 def main() -> None:
-    """Train until told to quit."""
+    """Trains until the command to quit."""
     arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -81,8 +81,8 @@ def main() -> None:
         buffer.extend(collected.reshape(-1))
         env_steps += collected.numel()
         if env_steps > arguments.learning_starts:
-            told = loss(buffer.sample())
-            (told["loss_actor"] + told["loss_qvalue"] + told["loss_alpha"]).backward()
+            losses = loss(buffer.sample())
+            (losses["loss_actor"] + losses["loss_qvalue"] + losses["loss_alpha"]).backward()
             adam.step()
             adam.zero_grad()
             targets.step()

@@ -1,6 +1,6 @@
 """sac_lightning's compiled update and nothing else: random transitions of the env's sizes, made once.
 
-Beside the matrix products of the same round it tells how near to them the update comes by itself.
+Compared with the matrix products of the same round it shows how close the update alone comes to them.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def mini_batches(replay: ReplayBuffer) -> list[BatchIndex]:
 
 
 def main() -> None:
-    """Update when told to; an env step counts as one update."""
+    """Updates on command; an env step counts as one update."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--env", required=True)
     parser.add_argument("--threads", type=int, required=True)
