@@ -49,8 +49,7 @@ def modules() -> Iterator[ModuleType]:
     """Those of this package, of Lightning's callbacks and loggers, and what this process has imported."""
     for package in (sac_lightning, pytorch_lightning.callbacks, pytorch_lightning.loggers):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.startswith("sac_lightning.lab"):
-                importlib.import_module(found.name)
+            importlib.import_module(found.name)
     roots = (
         "sac_lightning",
         "pytorch_lightning",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sac_lightning.lab.outputs import Outputs
+from entropy_lab.outputs import Outputs
 
 KNOWN = Outputs(Path(__file__).parents[2] / "docs").known()
 

@@ -5,16 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.report.test_untrusted import HOSTILE
+from tests.report.test_write import Reader
 
-from sac_lightning.lab import EXPERIMENTS
-from sac_lightning.lab.outputs import QUOTING, STORIES, Outputs
-from sac_lightning.lab.page import LANGUAGES
-from sac_lightning.lab.quoted import IN_STORY, MARKED, fill_document, fill_story, read_numbers, told
-from sac_lightning.lab.table import Table, cell
+from entropy_lab.experiment import Table, cell
+from entropy_lab.outputs import LANGUAGES, Outputs, Section, page, read_numbers
+from entropy_lab.runner import EXPERIMENTS
+from entropy_lab.texts import IN_STORY, MARKED, Story, fill_document, fill_story, written
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OUTPUTS = Outputs(DOCS)
+QUOTING = [each.document for each in LANGUAGES]
 LINKED = re.compile(r"\[`([\w.]+)`\]\(\.\./(src/sac_lightning/[\w/]+\.py)\)")
 
 
@@ -35,7 +37,7 @@ def test_every_quoted_number_is_the_csvs(name: str) -> None:
     known = OUTPUTS.known()
     quoted = MARKED.findall(text_of(name))
     assert len(quoted) > 50
-    assert [q for q in quoted if told(known, q[0], q[1]) != q[2]] == []
+    assert [q for q in quoted if written(known, q[0], q[1]) != q[2]] == []
 
 
 @pytest.mark.parametrize("name", QUOTING)
@@ -77,8 +79,8 @@ def test_algorithm_has_the_losses_in_their_order() -> None:
     source = (ROOT / "src/sac_lightning/algorithm/losses.py").read_text(encoding="utf-8")
     ours = ("soft_value", "critic_target", "critic_loss", "actor_loss", "alpha_loss")
     assert sorted(ours, key=lambda name: source.index(f"def {name}(")) == list(ours)
-    told_order = [dotted for dotted, _ in LINKED.findall(text_of("algorithm.md")) if "losses." in dotted]
-    assert told_order == [f"algorithm.losses.{name}" for name in ours]
+    in_order = [dotted for dotted, _ in LINKED.findall(text_of("algorithm.md")) if "losses." in dotted]
+    assert in_order == [f"algorithm.losses.{name}" for name in ours]
     methods = ("critic_loss", "actor_loss", "temperature_loss")
     sac = (ROOT / "src/sac_lightning/algorithm/sac.py").read_text(encoding="utf-8")
     assert sorted(methods, key=lambda name: sac.index(f"def {name}(")) == list(methods)
@@ -115,8 +117,8 @@ def test_page_is_complete_and_needs_nothing_from_outside() -> None:
 
 def test_stories_of_both_languages_quote_the_same_numbers() -> None:
     quoted = [
-        {letter: sorted(IN_STORY.findall(" ".join(story))) for letter, story in stories.items()}
-        for stories in STORIES.values()
+        {letter: sorted(IN_STORY.findall(" ".join(story))) for letter, story in language.stories.items()}
+        for language in LANGUAGES
     ]
     assert quoted[0] == quoted[1]
     assert sum(len(each) for each in quoted[0].values()) > 30
@@ -124,12 +126,30 @@ def test_stories_of_both_languages_quote_the_same_numbers() -> None:
 
 def test_numbers_are_written_as_the_documents_write_them(tmp_path: Path) -> None:
     known = {"x.a": -1234.5, "x.b": 2.84e5, "x.c": -0.0004}
-    assert told(known, "x.a", ".1f") == "−1234.5"
-    assert told(known, "x.b", ".1e") == "2.8·10^5"
-    assert told(known, "x.c", ".2f") == "0.00"
-    assert fill_story("α is {x.a .0f}.", known) == "α is −1234."
+    assert written(known, "x.a", ".1f") == "−1234.5"
+    assert written(known, "x.b", ".1e") == "2.8·10^5"
+    assert written(known, "x.c", ".2f") == "0.00"
+    story = fill_story(Story("α", "α is {x.a .0f}.", "", ""), known)
+    assert story == ("α", "α is −1234.", "", "")
     document = tmp_path / "d.md"
     document.write_text("x <!--lab x.a .0f-->old<!--/lab--> y", encoding="utf-8")
     assert fill_document(document, known)
     assert document.read_text(encoding="utf-8") == "x <!--lab x.a .0f-->−1234<!--/lab--> y"
     assert not fill_document(document, known)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values())
+def test_page_shows_text_as_text(hostile: str) -> None:
+    stories = dict.fromkeys((each.code for each in LANGUAGES), Story(hostile, hostile, hostile, hostile))
+    shown = Reader(page([Section("a", b"", stories)]))
+    assert shown.tags.count("script") == 1  # its own
+    assert shown.tags.count("img") == 1
+    flat = " ".join(shown.texts)
+    assert flat.count(hostile) >= 8
+
+
+def test_page_is_the_one_that_the_command_writes() -> None:
+    """`python lab.py measure=false` with the committed tables and figures gives the committed page."""
+    known = OUTPUTS.known()
+    sections = [OUTPUTS.section(each, known) for each in EXPERIMENTS]
+    assert page(sections) == text_of("lab.html")

@@ -10,13 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from entropy_lab import gradients, old_data, squashed, targets, thermostat, two_peaks
+from entropy_lab.agents import train
+from entropy_lab.experiment import Experiment, Job, Table
+from entropy_lab.runner import EXPERIMENTS, JobFailed, run
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.heads import TanhNormal
-from sac_lightning.lab import EXPERIMENTS, gradients, old_data, squashed, targets, thermostat, two_peaks
-from sac_lightning.lab.agents import train
-from sac_lightning.lab.experiment import Experiment, Job
-from sac_lightning.lab.runner import JobFailed, run
-from sac_lightning.lab.table import Table
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 
@@ -108,7 +107,7 @@ def test_every_compared_agent_has_three_seeds_and_draws_from_its_own_alone() -> 
     for letter in "bcgh":
         experiment = BY_LETTER[letter]
         jobs = experiment.jobs(0, 0.02)
-        seeds = {job.told.rpartition(" ")[2] for job in jobs} if letter != "g" else {""}
+        seeds = {job.label.rpartition(" ")[2] for job in jobs} if letter != "g" else {""}
         assert len(seeds) == (1 if letter == "g" else 3)
         first = Table.of(jobs[0].run())
         assert len(first) > 5
@@ -172,7 +171,7 @@ def test_rows_come_in_the_order_of_the_jobs_whatever_ends_first() -> None:
         assert last.done == pytest.approx(1.0)
 
 
-def test_job_that_fails_is_told_in_one_line() -> None:
+def test_job_that_fails_is_one_line() -> None:
     with pytest.raises(JobFailed) as failed:
         list(run([made_of(1.0, -1.0)], 0, 1.0, 1))
     assert str(failed.value) == "a, job -1.0: ValueError: two lines"

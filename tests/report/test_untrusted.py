@@ -9,8 +9,6 @@ from tests.report.folders import config, make_run, metrics, scored
 from tests.report.test_write import Reader
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.lab.page import LANGUAGES, Section, page
-from sac_lightning.lab.story import Story
 from sac_lightning_report import write_report
 
 HOSTILE = {
@@ -102,13 +100,3 @@ def test_summary_that_cannot_be_meant_is_damaged(tmp_path: Path, content: str) -
     (run / "summary.json").write_text(content)
     written = write_report([tmp_path], tmp_path)
     assert "summary.json is damaged" in written.markdown.read_text()
-
-
-@pytest.mark.parametrize("hostile", HOSTILE.values())
-def test_lab_page_shows_text_as_text(hostile: str) -> None:
-    told = dict.fromkeys((each.code for each in LANGUAGES), Story(hostile, hostile, hostile, hostile))
-    shown = Reader(page([Section("a", b"", told)]))
-    assert shown.tags.count("script") == 1  # its own
-    assert shown.tags.count("img") == 1
-    flat = " ".join(shown.texts)
-    assert flat.count(hostile) >= 8

@@ -1,4 +1,4 @@
-"""Runs the jobs of all experiments, some side by side, each on one thread."""
+"""Run the jobs of all experiments, some side by side, each on one thread."""
 
 import multiprocessing
 import os
@@ -8,16 +8,36 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from sac_lightning.lab.experiment import Experiment, Job, Rows
-from sac_lightning.lab.table import Table
+from entropy_lab import (
+    expectation,
+    gradients,
+    old_data,
+    schedules,
+    squashed,
+    targets,
+    thermostat,
+    two_peaks,
+)
+from entropy_lab.experiment import Experiment, Job, Rows, Table
+
+EXPERIMENTS = (
+    thermostat.EXPERIMENT,
+    targets.EXPERIMENT,
+    schedules.EXPERIMENT,
+    squashed.EXPERIMENT,
+    gradients.EXPERIMENT,
+    two_peaks.EXPERIMENT,
+    expectation.EXPERIMENT,
+    old_data.EXPERIMENT,
+)
 
 
 class JobFailed(Exception):
-    """A job of an experiment ended with an error, told in one line."""
+    """A job of an experiment ended with an error; the message is one line."""
 
     def __init__(self, experiment: Experiment, job: Job, error: BaseException) -> None:
         text = " ".join(str(error).split())
-        super().__init__(f"{experiment.letter}, {job.told}: {type(error).__name__}: {text}")
+        super().__init__(f"{experiment.letter}, {job.label}: {type(error).__name__}: {text}")
 
 
 @dataclass(frozen=True)
@@ -33,9 +53,9 @@ class Finished:
 def run(
     experiments: Sequence[Experiment], seed: int, budget: float, side_by_side: int
 ) -> Generator[Finished]:
-    """All jobs, the longest first, so that no core idles at the end. Raises JobFailed at the first error.
+    """Run all jobs, the longest first, so that no core idles at the end. Raises JobFailed at the first error.
 
-    Neither the order nor `side_by_side` changes a table: every job draws from its own seed.
+    Neither the order nor `side_by_side` changes a table: every job has its own random generators.
     """
     planned = [(each, list(each.jobs(seed, budget))) for each in experiments]
     work = [(each, i, job) for each, jobs in planned for i, job in enumerate(jobs)]
@@ -59,7 +79,7 @@ def run(
 
 
 def _answers(jobs: Sequence[Job], side_by_side: int) -> Generator[tuple[int, Callable[[], Rows]]]:
-    """The index of each job that has ended, and what gives its rows or raises its error."""
+    """The index of each job that has ended, and a function that returns its rows or raises its error."""
     if side_by_side == 1:
         one_thread()
         yield from ((i, job.run) for i, job in enumerate(jobs))
@@ -68,7 +88,7 @@ def _answers(jobs: Sequence[Job], side_by_side: int) -> Generator[tuple[int, Cal
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(side_by_side, mp_context=context, initializer=one_thread) as pool:
         try:
-            with _deaf_to_interrupts():
+            with _ignoring_interrupts():
                 futures: dict[Future[Rows], int] = {pool.submit(job.run): i for i, job in enumerate(jobs)}
             for future in as_completed(futures):
                 yield futures[future], future.result
@@ -80,8 +100,8 @@ def _answers(jobs: Sequence[Job], side_by_side: int) -> Generator[tuple[int, Cal
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes begun here leave Ctrl-C to their parent, which ends them without a word from each."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C: their parent ends them, without a traceback from each."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -90,7 +110,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def one_thread() -> None:
-    """More threads than cores slow each other many times over; alone, small nets gain nothing."""
+    """Use one thread: more threads than cores slow each other down, and small networks gain nothing."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     import torch
 

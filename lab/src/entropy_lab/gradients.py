@@ -8,11 +8,10 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from entropy_lab import canvas as c
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.core.seeding import torch_generator
 from sac_lightning.heads import TanhNormal
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.table import Table
 
 MEAN, STD, BEST = 0.2, 0.5, 0.6
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -75,8 +74,8 @@ def estimates(seed: int, budget: float) -> Rows:
         noise = torch.randn(draws, size, generator=generator, dtype=torch.float64)
         for name in ESTIMATORS:
             found = gradient(name, noise)
-            told: dict[str, float | str] = {"kind": "spread", "estimator": name, "size": size, "draws": draws}
-            rows.append({**told, **_columns(found.mean(1)), **_columns(found.std(1), "spread_")})
+            row: dict[str, float | str] = {"kind": "spread", "estimator": name, "size": size, "draws": draws}
+            rows.append({**row, **_columns(found.mean(1)), **_columns(found.std(1), "spread_")})
             if size == 1:
                 shown = found[:, : 1 if name == "sample" else DRAWN].T
                 rows += [{"kind": "draw", "estimator": name, "size": 1, **_columns(each)} for each in shown]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import CARTPOLE_LIMIT, cartpole, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table
 from sac_lightning.entropy import (
     Constant,
     EpsPeaked,
@@ -14,11 +17,6 @@ from sac_lightning.entropy import (
     TargetEntropyRule,
 )
 from sac_lightning.heads import Categorical, Interval
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows
-from sac_lightning.lab.recipes import CARTPOLE_LIMIT, cartpole
-from sac_lightning.lab.table import Table
 
 SEEDS = 3
 ALPHA_LR = 5e-3  # quick, so that a short run shows where α goes
@@ -74,10 +72,10 @@ def draw(table: Table, out: Path) -> None:
     """Entropy against its target, α, return: one colour a rule."""
     with c.canvas(out, (11.2, 4.6), 1, 3) as (figure, grid):
         for axes, (key, label) in zip(grid[0], PANELS, strict=True):
-            for (name, (told, _)), colour in zip(RULES.items(), c.COLOURS, strict=True):
+            for (name, (label_of, _)), colour in zip(RULES.items(), c.COLOURS, strict=True):
                 own = table.where(rule=name).known(key)
                 x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
-                c.band(axes, x, own.by(key, "seed"), colour, f"H̄ = {told}")
+                c.band(axes, x, own.by(key, "seed"), colour, f"H̄ = {label_of}")
                 if key == "entropy":
                     axes.axhline(own.column("target")[0], color=colour, linewidth=1.1, linestyle=(0, (4, 3)))
             axes.set_ylabel(label)

@@ -4,12 +4,10 @@ import math
 from functools import partial
 from pathlib import Path
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import cartpole, pendulum, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table
 from sac_lightning.entropy import Anneal, Fixed, LearnedTemperature, TemperatureRule
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows
-from sac_lightning.lab.recipes import cartpole, pendulum
-from sac_lightning.lab.table import Table
 
 SEEDS = 3
 ENVS = {"pendulum": "Pendulum-v1", "cartpole": "CartPole-v1, 200 steps"}
@@ -64,7 +62,7 @@ def jobs(seed: int, budget: float) -> list[Job]:
 def draw(table: Table, out: Path) -> None:
     """Return above α; one column an env, one colour a rule."""
     with c.canvas(out, (10.2, 6.6), 2, 2, sharex="col") as (figure, grid):
-        for column, (env, told) in enumerate(ENVS.items()):
+        for column, (env, title) in enumerate(ENVS.items()):
             half = table.where(env=env)
             for axes, (key, label) in zip(grid[:, column], PANELS, strict=True):
                 for (name, label_of), colour in zip(RULES.items(), c.COLOURS, strict=False):
@@ -73,7 +71,7 @@ def draw(table: Table, out: Path) -> None:
                     c.band(axes, x, own.by(key, "seed"), colour, label_of)
                 if column == 0:
                     axes.set_ylabel(label)
-            grid[0, column].set_title(told)
+            grid[0, column].set_title(title)
             c.log_axis(grid[1, column])
             c.env_steps(grid[1, column], half.column("env_steps").max())
         c.legend_above(figure, grid[0, 0], len(RULES))

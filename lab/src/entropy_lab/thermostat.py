@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import Recipe, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.entropy import LearnedTemperature, MaxRatio
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import Categorical
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.table import Table
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 from sac_lightning.types import WeightedActions
@@ -32,7 +31,7 @@ PANELS = (
 class Holds:
     """Stops the actor for a while, its logits scaled so that it has a given entropy, and lets it go again.
 
-    Every row is also told how sure the policy is.
+    It adds the likelier action's probability to every row.
     """
 
     def __init__(self, total: int) -> None:
@@ -47,7 +46,7 @@ class Holds:
         """After each row: what is due from here on."""
         obs = some_states(data)
         with torch.no_grad():
-            row["peak"] = float(atoms(module, obs).weight.amax(0).mean())
+            row["peak"] = float(policy(module, obs).weight.amax(0).mean())
         wanted = next((at for begin, end, at in self._spans if begin <= env_steps < end), None)
         if wanted == self._held:
             return
@@ -67,7 +66,7 @@ def some_states(data: ReplayDataModule) -> torch.Tensor:
     return replay.store[0][torch.linspace(0, len(replay) - 1, STATES).long()]
 
 
-def atoms(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> WeightedActions:
+def policy(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> WeightedActions:
     """The policy at `obs`, its logits multiplied by `scale`."""
     return module.head.weighted_actions(scale * module.actor(obs), torch.empty(len(obs), 0))
 
@@ -78,7 +77,7 @@ def scale_logits(module: SACModule, obs: torch.Tensor, entropy: float) -> None:
     low, high = 1e-4, 1e4  # entropy falls as the logits grow
     for _ in range(60):
         middle = (low * high) ** 0.5
-        above = float(atoms(module, obs, middle).entropy.mean()) > entropy
+        above = float(policy(module, obs, middle).entropy.mean()) > entropy
         low, high = (middle, high) if above else (low, middle)
     for weight in module.actor.output.parameters():
         weight.mul_(middle)

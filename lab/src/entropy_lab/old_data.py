@@ -1,4 +1,4 @@
-"""h. Old data: how far the policy has moved from its pool, and what a short memory costs."""
+"""h. Old data: how far the policy has moved from its replay buffer, and the cost of a small one."""
 
 import math
 from dataclasses import replace
@@ -7,12 +7,10 @@ from pathlib import Path
 
 import torch
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import Recipe, pendulum, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.entropy import LearnedTemperature
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.recipes import pendulum
-from sac_lightning.lab.table import Table
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 
@@ -93,10 +91,10 @@ def draw(table: Table, out: Path) -> None:
     """Age, distance and return beside one another, one colour a pool."""
     with c.canvas(out, (11.2, 4.4), 1, 3) as (figure, grid):
         for axes, (key, label) in zip(grid[0], PANELS, strict=True):
-            for pool, (told, colour) in POOLS.items():
+            for pool, (name, colour) in POOLS.items():
                 own = table.where(pool=pool).known(key)
                 x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
-                c.band(axes, x, own.by(key, "seed"), colour, told)
+                c.band(axes, x, own.by(key, "seed"), colour, name)
             axes.set_ylabel(label)
             c.env_steps(axes, table.column("env_steps").max())
         age, moved, _ = grid[0]

@@ -1,4 +1,4 @@
-"""One look for all figures of the lab: the style of plots.py, colours that the colour-blind tell apart."""
+"""Draw all figures of the lab in one style: that of plots.py, with colours for the colour-blind too."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from entropy_lab.experiment import Column
 from sac_lightning.core.files import write_atomically
 from sac_lightning.core.plots import BLUE, GREY, INK, MUTED, ORANGE, STYLE
-from sac_lightning.lab.table import Column
 
 # Blue and orange of plots.py with three more of the Okabe-Ito family; all differ in lightness too.
 GREEN, PURPLE, GOLD = "#009e73", "#9b4f96", "#e0a100"

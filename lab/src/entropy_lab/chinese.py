@@ -1,6 +1,6 @@
-"""The page's texts in Traditional Chinese as written in Taiwan, by the letter of the experiment."""
+"""Everything that the page says in Traditional Chinese as written in Taiwan."""
 
-from sac_lightning.lab.story import Story
+from entropy_lab.texts import Language, Story
 
 STORIES = {
     "a": Story(
@@ -46,7 +46,7 @@ STORIES = {
         "−log π 的平均，用數值積分算出。",
         see="μ = 0 且 σ 很小時，tanh 幾乎不起作用，½ log(2πeσ²) 是對的。σ = {d.one.std .2f} 時公式"
         "說 {d.one.gaussian .2f} nat，實際是 {d.one.true .2f}。實際的熵在 σ = {d.best_std .2f} "
-        "時最大，接近 log 2，之後又下降：太寬的高斯會被擠到盒子的兩面牆上。σ = "
+        "時最大，接近 log 2，之後又下降：太寬的高斯會被擠到動作範圍的兩端。σ = "
         "{d.large.std .1f} 時公式說 {d.large.gaussian .2f}，實際是 {d.large.true .2f}。",
         follows="½ log(2πeσ²) 是 u 的熵，不是動作的熵。它是上界，但實際的熵下降時它還一直往上走；μ 不為 "
         "0 時，就算 σ 很小也不準。σ 本身根本不是熵。SAC 用的是壓縮後動作的 −log π。",
@@ -54,12 +54,12 @@ STORIES = {
     "e": Story(
         title="rsample 的 r 做了什麼",
         done="單一狀態，μ = 0.2、σ = 0.5，Q 是壓縮後動作的二次函數。每個點是抽一次樣得到的梯度：穿過"
-        "動作（rsample）、用 score function（Q ∇log π，有基線與無基線），以及穿過 sample 抽出的"
+        "動作（rsample）、用 score function（Q ∇log π，有與沒有 baseline（基準）），以及穿過 sample 抽出的"
         "動作。",
         see="前三種估計平均起來都對（對 μ 是 {e.exact.of_mean .2f}，對 σ 是 {e.exact.of_std .2f}）。"
         "經由 sample 什麼也傳不過去：抽出來的數字不記得自己怎麼來的。要得到同樣精確的 μ 的梯度，"
         "score function 在一維需要 rsample 的 {e.draws.score.1 .0f} 倍樣本，在 32 維需要 "
-        "{e.draws.score.32 .0f} 倍；加上基線則是 {e.draws.baseline.1 .0f} 倍與 "
+        "{e.draws.score.32 .0f} 倍；加上 baseline 則是 {e.draws.baseline.1 .0f} 倍與 "
         "{e.draws.baseline.32 .0f} 倍。",
         follows="r 是 reparameterised（重參數化）。μ 與 σ 是學出來的，ε 是抽出來的；寫成 u = μ + σε，Q "
         "的斜率就能逐維傳到 μ 與 σ。score function 只知道整個動作好不好，所以每多一維就多一份雜"
@@ -79,24 +79,36 @@ STORIES = {
         title="對所有動作加總，還是抽一個",
         done="一個學到一半的 Acrobot agent（三個動作）。在同一個 128 個狀態的 mini-batch 上計算 "
         "actor 的梯度：一種照損失函數的寫法對所有動作加總，另一種從 π 抽動作來估計。",
-        see="每個狀態抽一個動作時，梯度的標準差是它長度的 {g.score.1 .1f} 倍；以 V(s) 為基線則是 "
-        "{g.baseline.1 .2f} 倍；而且只隨樣本數的平方根下降。對所有動作加總則沒有雜訊。剩下的 "
+        see="每個狀態抽一個動作時，梯度的標準差是它長度的 {g.score.1 .1f} 倍；以 V(s) 為 baseline（基準）則"
+        "是 {g.baseline.1 .2f} 倍；而且只隨樣本數的平方根下降。對所有動作加總則沒有雜訊。剩下的 "
         "{g.states .2f} 倍來自 mini-batch 抽到哪些狀態。",
         follows="動作不多時，期望值就老實寫成加總：反正 critic 一次就給出全部的 Q 值。只有動作列舉不完"
         "時才需要抽樣，而那時該用 rsample（圖 e）。",
     ),
     "h": Story(
         title="別的策略留下的舊資料",
-        done="一個 Pendulum agent 用它蒐集過的全部資料學習，另一個完全相同、但池子只留最新的 "
-        "{h.newest .0f} 個環境步；各三個 seed，線是平均，色帶是最低到最高。中間那張圖是池子裡動作的 "
-        "log π(a|s)：用目前的策略算，減去當初執行時的值，再取平均；隨機暖身的資料不計。",
-        see="保留全部資料時，最後 mini-batch 的平均年齡是 {h.age.all .0f} 個環境步；這些動作在目前的"
+        done="一個 Pendulum agent 用它蒐集過的全部資料學習，另一個完全相同、但重播緩衝區（replay buffer）"
+        "只留最新的 {h.newest .0f} 個環境步；各三個 seed，線是平均，色帶是最低到最高。中間那張圖是緩衝區裡"
+        "動作的 log π(a|s)：用目前的策略算，減去當初執行時的值，再取平均；隨機暖身的資料不計。",
+        see="保留全部資料時，最後 mini-batch 的資料平均是 {h.age.all .0f} 步之前收集的；這些動作在目前的"
         "策略下，比在當初的策略下罕見 e^{h.gone.all .1f} = {h.rarer.all .0f} 倍。回報照樣上升，到 "
-        "{h.return.all .0f}。只留最新資料時，年齡是 {h.age.newest .0f} 個環境步，平均也離目前的策略較近"
+        "{h.return.all .0f}。只留最新資料時，資料平均是 {h.age.newest .0f} 步之前收集的，也離目前的策略較近"
         "（{h.shift.newest .1f} 對 {h.shift.all .1f} nat，但各 seed 的範圍有重疊），回報卻只有 "
         "{h.return.newest .0f}。",
-        follows="池子裡的動作是誰選的，對 critic 的目標值沒有影響，因為下一個動作由目前的策略重新抽出；不"
-        "需要用機率密度的比值來修正。真正要緊的是池子涵蓋了哪些地方：沒有資料的地方，Q 就不準。在這"
-        "個任務上，又廣又舊的池子勝過又窄又新的。",
+        follows="緩衝區裡的動作是誰選的，對 critic 的目標值沒有影響，因為下一個動作由目前的策略重新抽出；不"
+        "需要用機率密度的比值來修正。真正要緊的是資料涵蓋了哪些地方：沒有資料的地方，Q 就不準。在這"
+        "個任務上，廣而舊的資料勝過窄而新的資料。",
     ),
 }
+
+CHINESE = Language(
+    code="zh-Hant-TW",
+    name="繁體中文",
+    title="熵的實驗室",
+    lead="在 Soft Actor-Critic 裡，熵到底做了什麼？這裡用真正訓練出來的小型 agent 來看。每張圖、每個數字都取"
+    "自 `docs/lab/` 的 CSV；`python lab.py` 幾分鐘就能全部重做一遍，seed 相同，結果就相同。",
+    headings=("做了什麼", "看到什麼", "由此可知"),
+    footer="熵的單位是 nat，在動作正規化到 [−1, 1] 之後計算。圖背後的問題、公式與程式碼：",
+    document="questions.zh-TW.md",
+    stories=STORIES,
+)

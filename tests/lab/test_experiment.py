@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_lightning.lab.table import Table
+from entropy_lab.experiment import Table
 
 
 def test_table_in_memory_is_the_table_that_its_file_gives_back(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
+from entropy_lab import canvas as c
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.heads import TanhNormal
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.table import Table
 
 MEANS = (0.0, 1.0, 2.0)
 SHOWN = (0.3, 0.9, 3.0)  # σ whose densities are drawn

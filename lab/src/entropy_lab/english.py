@@ -1,6 +1,6 @@
-"""The page's texts in English, by the letter of the experiment."""
+"""Everything that the page says in English; stories by the letter of the experiment."""
 
-from sac_lightning.lab.story import Story
+from entropy_lab.texts import Language, Story
 
 STORIES = {
     "a": Story(
@@ -8,7 +8,7 @@ STORIES = {
         done="A CartPole agent learns with the target H̄ = {a.target .3f} nats. Twice its actor is "
         "stopped for a while (shaded) with its logits scaled: first so that the entropy is "
         "{a.narrow.entropy .2f} nats, below the target, then {a.wide.entropy .2f} nats, above "
-        "it. Critics and α go on learning.",
+        "it. The critics and α continue to learn.",
         see="Held below the target, α rises from {a.narrow.alpha_before .2f} to "
         "{a.narrow.alpha_end .2f}; Q, which counts α times the entropy to come, follows; let go, "
         "the policy answers by widening past the target. Held above, everything goes the other "
@@ -41,7 +41,7 @@ STORIES = {
         "{c.return.cartpole.auto .0f}. The learned α ends at {c.alpha.pendulum.auto .2g} on one "
         "and {c.alpha.cartpole.auto .2g} on the other.",
         follows="A fixed α is right for one scale of reward, an annealed one for one length of run as "
-        "well. The learned one is told neither, only an entropy, and finds a different α on "
+        "well. The learned one needs neither, only a target entropy, and finds a different α on "
         "each task.",
     ),
     "d": Story(
@@ -51,10 +51,10 @@ STORIES = {
         see="For small σ and μ = 0 tanh does nothing, and ½ log(2πeσ²) is right. At σ = "
         "{d.one.std .2f} it says {d.one.gaussian .2f} nats, the truth is {d.one.true .2f}. The "
         "truth is largest at σ = {d.best_std .2f}, close to log 2, and falls again: a wide "
-        "Gaussian is pressed against both walls of the box. At σ = {d.large.std .1f} the "
+        "Gaussian is pushed to both ends of the action range. At σ = {d.large.std .1f} the "
         "formula says {d.large.gaussian .2f}, the truth is {d.large.true .2f}.",
         follows="½ log(2πeσ²) is the entropy of u, not of the action. It is an upper bound, but one "
-        "that goes on growing while the truth falls, and away from μ = 0 it is off even for "
+        "that keeps growing while the truth falls, and away from μ = 0 it is off even for "
         "small σ. σ is no entropy at all. SAC uses −log π of the squashed action.",
     ),
     "e": Story(
@@ -100,20 +100,34 @@ STORIES = {
     ),
     "h": Story(
         title="Old data, another policy's",
-        done="A Pendulum agent learns from all data that it has ever gathered, and the same agent from "
+        done="A Pendulum agent learns from all data that it has ever collected, and the same agent from "
         "the newest {h.newest .0f} env steps alone; three seeds each, lines are means, bands go "
-        "from the lowest seed to the highest. The middle is the mean of log π(a|s) over the pool's "
+        "from the lowest seed to the highest. The middle is the mean of log π(a|s) over the buffer's "
         "actions, by the present policy, less what it was when they were taken; the random warm-up "
         "is left out.",
-        see="With the whole pool the data are {h.age.all .0f} env steps old at the end, and the "
-        "present policy holds their actions for e^{h.gone.all .1f} = {h.rarer.all .0f} times rarer "
+        see="With the whole buffer the data are {h.age.all .0f} env steps old at the end, and the "
+        "present policy finds their actions e^{h.gone.all .1f} = {h.rarer.all .0f} times rarer "
         "than the policies that took them. The return rises all the same, to {h.return.all .0f}. "
         "The newest data are {h.age.newest .0f} env steps old and on average closer to the policy "
         "({h.shift.newest .1f} against {h.shift.all .1f} nats; the seeds overlap), and the return is "
         "{h.return.newest .0f}.",
-        follows="Whose actions fill the pool does not matter to the critic's target, for the next action "
-        "is drawn from the present policy; no ratio of densities is needed. What the pool covers "
-        "does matter: Q is only right where there are data. On this task the wide old pool is worth "
-        "more than the narrow new one.",
+        follows="Whose actions fill the buffer does not matter to the critic's target, for the next action "
+        "is drawn from the present policy; no ratio of densities is needed. What the buffer covers "
+        "does matter: Q is only right where there are data. On this task the wide old data are worth "
+        "more than the narrow new ones.",
     ),
 }
+
+ENGLISH = Language(
+    code="en",
+    name="English",
+    title="The entropy lab",
+    lead="What entropy does in Soft Actor-Critic, shown on small agents that were really trained. Every "
+    "figure and every number here is read from a CSV of `docs/lab/`. `python lab.py` makes them all again "
+    "in minutes, and the same seed gives the same files.",
+    headings=("What was done", "What to see", "What follows"),
+    footer="Entropies are in nats, measured in the unit action box. The questions behind the figures, with "
+    "formulas and lines of code: ",
+    document="questions.md",
+    stories=STORIES,
+)

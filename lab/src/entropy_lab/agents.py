@@ -1,4 +1,4 @@
-"""Real agents, small ones: this project's own module, data and Lightning's Trainer."""
+"""Train small real agents with this project's own module and data and Lightning's Trainer."""
 
 import logging
 import warnings
@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
+from entropy_lab.experiment import steps
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import ActionHead
@@ -20,6 +21,7 @@ from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 
 EVALUATIONS = 10
+CARTPOLE_LIMIT = 200  # steps an episode: the limit of CartPole-v0, which small agents reach in minutes
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,36 @@ class Recipe:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Such that there are ten evaluations, and that epochs hold whole turns of the loop."""
-        turns = max(1, self.total_env_steps // (EVALUATIONS * self.num_envs))
-        return turns * self.num_envs
+        """For ten evaluations; a multiple of the number of envs."""
+        iterations = max(1, self.total_env_steps // (EVALUATIONS * self.num_envs))
+        return iterations * self.num_envs
+
+
+def cartpole(budget: float) -> Recipe:
+    """Return the recipe for CartPole with episodes of at most 200 steps, for rules of the target and of α."""
+    return Recipe(
+        EnvConfig(id="CartPole-v1", max_episode_steps=CARTPOLE_LIMIT),
+        total_env_steps=steps(6_000, budget, least=400),
+        learning_starts=steps(500, budget, least=100),
+        num_envs=2,
+        gamma=0.99,
+        tau=0.05,
+        utd_ratio=0.5,
+        lr=2e-3,
+        log_every=steps(150, budget, least=20),
+    )
+
+
+def pendulum(budget: float) -> Recipe:
+    """Return the recipe for Pendulum, for rules of α."""
+    return Recipe(
+        EnvConfig(id="Pendulum-v1"),
+        total_env_steps=steps(3_500, budget, least=400),
+        learning_starts=steps(300, budget, least=100),
+        tau=0.01,
+        lr=2e-3,
+        log_every=steps(250, budget, least=20),
+    )
 
 
 @dataclass(frozen=True)
@@ -62,12 +91,12 @@ AfterRow = Callable[[SACModule, ReplayDataModule, int, dict[str, float]], None]
 
 
 class MemoryLogger(Logger):
-    """Keeps the rows that a run logs, and tells of each as it is written."""
+    """Keeps the rows that a run logs, and calls `after_row` with the env steps and the row after each."""
 
-    def __init__(self, tell: Callable[[int, dict[str, float]], None]) -> None:
+    def __init__(self, after_row: Callable[[int, dict[str, float]], None]) -> None:
         super().__init__()
         self.rows: dict[int, dict[str, float]] = {}
-        self._tell = tell
+        self._after_row = after_row
 
     @property
     @override
@@ -86,11 +115,11 @@ class MemoryLogger(Logger):
         """Add to the row of `step`, in env steps."""
         row = self.rows.setdefault(step or 0, {})
         row.update(metrics)
-        self._tell(step or 0, row)
+        self._after_row(step or 0, row)
 
     @override
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the experiment's own lines hold them."""
+        """Nothing: the hyperparameters stand in the experiment's code."""
 
 
 def train(
@@ -100,7 +129,7 @@ def train(
     head: ActionHead | None = None,
     after_row: AfterRow = lambda module, data, env_steps, row: None,
 ) -> Trained:
-    """Train an agent of `recipe` to its end, on the CPU. `after_row` may change the module, and the row."""
+    """Train an agent of `recipe` to the end, on the CPU. `after_row` may change the module and the row."""
     data = ReplayDataModule(
         recipe.env,
         total_env_steps=recipe.total_env_steps,
@@ -130,7 +159,7 @@ def train(
 
 def _fit(module: SACModule, data: ReplayDataModule, logger: Logger, evaluates: bool) -> None:
     for name in ("pytorch_lightning", "lightning_fabric", "sac_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # the lab asks for what they warn of
+        logging.getLogger(name).setLevel(logging.ERROR)  # the lab does on purpose what they warn of
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pl.Trainer(

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import Recipe, Trained, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.algorithm import losses
 from sac_lightning.core.seeding import torch_generator
 from sac_lightning.entropy import LearnedTemperature
 from sac_lightning.envs import EnvConfig
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import Recipe, Trained, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.table import Table
 
 TOTAL = 2_500
 STATES, BATCH = 2_048, 128

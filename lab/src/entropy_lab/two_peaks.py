@@ -10,12 +10,11 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from entropy_lab import canvas as c
+from entropy_lab.agents import Recipe, train
+from entropy_lab.experiment import Experiment, Job, Numbers, Rows, Table, steps
 from sac_lightning.entropy import Fixed
 from sac_lightning.envs import EnvConfig
-from sac_lightning.lab import canvas as c
-from sac_lightning.lab.agents import Recipe, train
-from sac_lightning.lab.experiment import Experiment, Job, Numbers, Rows, steps
-from sac_lightning.lab.table import Table
 
 BINS = 41
 ACTIONS = np.linspace(-1.0, 1.0, BINS)
