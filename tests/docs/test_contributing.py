@@ -24,6 +24,21 @@ def test_every_file_and_folder_that_it_names_exists() -> None:
     assert missing == []
 
 
+def test_every_folder_of_the_package_has_a_row() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    rows = "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))
+    assert [folder for folder in sorted(folders) if f"`{folder}`" not in rows] == []
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert releases[0] == "Unreleased"
+    kinds = re.findall(r"^### (.+)$", changelog, re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert len(kinds) >= len(releases)
+
+
 def test_every_make_target_that_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z]+)\b", TEXT.replace("make its", "")))
