@@ -156,7 +156,7 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
     [
         (
             lambda: LearnedTemperature(critic="fixed"),
-            "alpha.critic_value=None: must be a number of at least 0",
+            "alpha.critic_value=None: must be a number in [0, 1e9] for alpha.critic=fixed",
         ),
         (lambda: LearnedTemperature(critic="fixed", critic_value=-1.0), "alpha.critic_value=-1.0"),
         (lambda: Anneal(critic_value=0.1), "alpha.critic_value=0.1: is for alpha.critic=fixed"),

@@ -6,16 +6,26 @@ among the subclasses of a given base that are *already imported*. Nothing in a f
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from sac_lightning.core.errors import ConfigError, did_you_mean, require
+from sac_lightning.core.fields import check_fields
 
 KIND = "kind"
 PlainSpec = dict[str, Any]
 
 
 class Described:
-    """Mixin of the frozen dataclasses that a checkpoint describes."""
+    """Mixin of the frozen dataclasses that a checkpoint describes.
+
+    What their fields may be stands in the annotations: see `fields`.
+    """
+
+    # The config key of an object, for messages: alpha, torso, ...
+    config_key: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, self.config_key)
 
     @classmethod
     def advice(cls, value: Any) -> str:

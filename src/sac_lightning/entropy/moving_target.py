@@ -2,19 +2,18 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
-from sac_lightning.entropy.shape import SHAPES, progress, remainder
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.fields import Number, Whole
+from sac_lightning.entropy.shape import Shape, progress, remainder
 from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule, dims
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
-
-WIDEST = 1e6  # nats; a wider window would only mean that every entropy counts as settled
 
 
 @dataclass(frozen=True)
@@ -28,19 +27,10 @@ class Schedule(TargetEntropyRule):
     """
 
     is_dynamic: ClassVar[bool] = True
-    start: float
-    end: float
-    steps: int = 100_000
-    shape: str = "linear"
-
-    def __post_init__(self) -> None:
-        for key in ("start", "end"):
-            value = getattr(self, key)
-            require(math.isfinite(number(value)), f"{KEY}.{key}", value, "must be a finite number of nats")
-        object.__setattr__(self, "steps", as_whole(self.steps))
-        told = "must be a whole number of env steps of at least 1"
-        require(whole(self.steps) >= 1, f"{KEY}.steps", self.steps, told)
-        require(str(self.shape) in SHAPES, f"{KEY}.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
+    start: Annotated[float, Number(unit="nats")]
+    end: Annotated[float, Number(unit="nats")]
+    steps: Annotated[int, Whole("[1, inf)", "env steps")] = 100_000
+    shape: Shape = "linear"
 
     def value(self, head: ActionHead) -> float:
         return self.start
@@ -79,29 +69,14 @@ class Tes(TargetEntropyRule):
     """
 
     is_dynamic: ClassVar[bool] = True
-    start: float | None = None
-    factor: float = 0.9
-    floor: float | None = None
-    decay: float = 0.999
-    mean_within: float = 0.01
-    deviation: float = 0.05
-    patience: int = 1000
-
-    def __post_init__(self) -> None:
-        for key in ("start", "floor"):
-            value = getattr(self, key)
-            ok = value is None or math.isfinite(number(value))
-            require(ok, f"{KEY}.{key}", value, "must be a finite number of nats, or null")
-        for key in ("factor", "decay"):
-            value = getattr(self, key)
-            require(0.0 < number(value) < 1.0, f"{KEY}.{key}", value, "must be a number in (0, 1)")
-        for key in ("mean_within", "deviation"):
-            value = getattr(self, key)
-            ok = 0.0 < number(value) <= WIDEST
-            require(ok, f"{KEY}.{key}", value, f"must be a number of nats above 0 and at most {WIDEST:g}")
-        object.__setattr__(self, "patience", as_whole(self.patience))
-        told = "must be a whole number of updates of at least 1"
-        require(whole(self.patience) >= 1, f"{KEY}.patience", self.patience, told)
+    start: Annotated[float | None, Number(unit="nats")] = None
+    factor: Annotated[float, Number("(0, 1)")] = 0.9
+    floor: Annotated[float | None, Number(unit="nats")] = None
+    decay: Annotated[float, Number("(0, 1)")] = 0.999
+    # In a wider window every entropy would count as settled.
+    mean_within: Annotated[float, Number("(0, 1e6]", "nats")] = 0.01
+    deviation: Annotated[float, Number("(0, 1e6]", "nats")] = 0.05
+    patience: Annotated[int, Whole("[1, inf)", "updates")] = 1000
 
     def value(self, head: ActionHead) -> float:
         if self.start is not None:

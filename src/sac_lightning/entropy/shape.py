@@ -1,14 +1,16 @@
 """The course of a number from its start to its end over a given count of env steps."""
 
 import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from sac_lightning.core.fields import OneOf
 from sac_lightning.types import Scalar
 
-SHAPES = ("exponential", "linear", "cosine")
+Shape = Annotated[str, OneOf(("exponential", "linear", "cosine"))]
 RATE = 5.0  # e-folds of the exponential remainder: less than 1 % would be left without the offset
 
 

@@ -9,13 +9,14 @@ choices (of joint ones, if there are several), H_max the largest entropy: log n,
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from sac_lightning.core.errors import ConfigError, number, require
+from sac_lightning.core.errors import ConfigError, number
+from sac_lightning.core.fields import Number
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
@@ -31,6 +32,7 @@ class TargetEntropyRule(Described):
     pure function, in tensor operations alone, so that it may be part of a compiled update.
     """
 
+    config_key: ClassVar[str] = KEY
     is_dynamic: ClassVar[bool] = False
 
     @classmethod
@@ -96,10 +98,7 @@ class Sigma(TargetEntropyRule):
     Actions: continuous. Interval: the head's, σ above 0.
     """
 
-    sigma: float = 0.15
-
-    def __post_init__(self) -> None:
-        require(0.0 < number(self.sigma) < math.inf, f"{KEY}.sigma", self.sigma, "must be a number above 0")
+    sigma: Annotated[float, Number("(0, inf)")] = 0.15
 
     def value(self, head: ActionHead) -> float:
         _continuous_only(self, head)
@@ -116,10 +115,7 @@ class MaxRatio(TargetEntropyRule):
     that drives α up without end.
     """
 
-    ratio: float = 0.98
-
-    def __post_init__(self) -> None:
-        require(0.0 < number(self.ratio) <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
+    ratio: Annotated[float, Number("(0, 1]")] = 0.98
 
     def value(self, head: ActionHead) -> float:
         return self.ratio * head.entropy_interval.high
@@ -143,10 +139,7 @@ class EpsPeaked(TargetEntropyRule):
     Actions: discrete. Interval: (0, log n].
     """
 
-    eps: float = 0.1
-
-    def __post_init__(self) -> None:
-        require(0.0 < number(self.eps) <= 1.0, f"{KEY}.eps", self.eps, "must be a number in (0, 1]")
+    eps: Annotated[float, Number("(0, 1]")] = 0.1
 
     def value(self, head: ActionHead) -> float:
         n = head.num_discrete
@@ -166,10 +159,7 @@ class PerPart(TargetEntropyRule):
     Actions: hybrid. Interval: [−A, log n − A].
     """
 
-    ratio: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(0.0 < number(self.ratio) <= 1.0, f"{KEY}.ratio", self.ratio, "must be a number in (0, 1]")
+    ratio: Annotated[float, Number("(0, 1]")] = 0.5
 
     def value(self, head: ActionHead) -> float:
         return self.ratio * math.log(head.num_discrete) - head.num_continuous
@@ -182,10 +172,7 @@ class Constant(TargetEntropyRule):
     Actions: all. Interval: the head's.
     """
 
-    nats: float
-
-    def __post_init__(self) -> None:
-        require(math.isfinite(number(self.nats)), f"{KEY}.nats", self.nats, "must be a finite number of nats")
+    nats: Annotated[float, Number(unit="nats")]
 
     def value(self, head: ActionHead) -> float:
         return self.nats

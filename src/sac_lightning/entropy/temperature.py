@@ -9,7 +9,7 @@ and `--help` from it. A rule owns no tensor: the module keeps
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -18,12 +18,13 @@ from typing_extensions import override
 
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.losses import LossForm
-from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.errors import number, require
+from sac_lightning.core.fields import Number, Whole
 from sac_lightning.core.spec import Described
-from sac_lightning.entropy.shape import SHAPES, progress, remainder
+from sac_lightning.entropy.shape import Shape, progress, remainder
 from sac_lightning.entropy.target_entropy import HeadDefault, TargetEntropyRule
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.optim import Adam, check_lr
+from sac_lightning.optim import Adam, LearningRate
 from sac_lightning.types import Alpha, Scalar
 
 CriticAlpha = Literal["same", "fixed", "none"]
@@ -41,22 +42,20 @@ class TemperatureRule(Described):
     log are measured in the `unit_box` or in the `env`'s units; α itself does not depend on it.
     """
 
+    config_key: ClassVar[str] = "alpha"
     learned: ClassVar[bool] = False
     critic: CriticAlpha = "same"
-    critic_value: float | None = None
+    critic_value: Annotated[float | None, Number("[0, 1e9]")] = None
     units: Units = "unit_box"
 
     def __post_init__(self) -> None:
-        known = ("same", "fixed", "none")
-        require(self.critic in known, "alpha.critic", self.critic, f"must be one of {', '.join(known)}")
+        super().__post_init__()
         if self.critic == "fixed":
-            ok = 0.0 <= number(self.critic_value) <= LARGEST
-            told = f"must be a number of at least 0 and at most {LARGEST:g} for alpha.critic=fixed"
+            allowed = "must be a number in [0, 1e9] for alpha.critic=fixed"
         else:
-            ok = self.critic_value is None
-            told = f"is for alpha.critic=fixed; alpha.critic={self.critic} takes null"
-        require(ok, "alpha.critic_value", self.critic_value, told)
-        require(self.units in ("unit_box", "env"), "alpha.units", self.units, "must be unit_box or env")
+            allowed = f"is for alpha.critic=fixed; alpha.critic={self.critic} takes null"
+        ok = (self.critic_value is not None) == (self.critic == "fixed")
+        require(ok, "alpha.critic_value", self.critic_value, allowed)
 
     @classmethod
     @override
@@ -105,13 +104,7 @@ class Fixed(TemperatureRule):
     Interval: one value, at least 0. With 0 the algorithm is a plain stochastic actor-critic, no longer soft.
     """
 
-    value: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = 0.0 <= number(self.value) <= LARGEST
-        told = f"must be a number of at least 0 and at most {LARGEST:g}"
-        require(ok, "alpha.value", self.value, told)
+    value: Annotated[float, Number("[0, 1e9]")] = 0.2
 
     @property
     def initial(self) -> float:
@@ -132,30 +125,17 @@ class Anneal(TemperatureRule):
     cosine end + (start − end)·½(1 + cos πf).
     """
 
-    start: float = 1.0
-    end: float = 0.01
-    steps: int = 100_000
-    shape: str = "exponential"
+    start: Annotated[float, Number("[0, 1e9]")] = 1.0
+    end: Annotated[float, Number("[0, 1e9]")] = 0.01
+    steps: Annotated[int, Whole("[1, inf)", "env steps")] = 100_000
+    shape: Shape = "exponential"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(str(self.shape) in SHAPES, "alpha.shape", self.shape, f"must be one of {', '.join(SHAPES)}")
-        least_told = "above 0" if self.shape == "exponential" else "of at least 0"
-        for key, value in (("alpha.start", self.start), ("alpha.end", self.end)):
-            ok = 0.0 < number(value) <= LARGEST or (value == 0.0 and self.shape != "exponential")
-            require(
-                ok,
-                key,
-                value,
-                f"must be a number {least_told} and at most {LARGEST:g} for the {self.shape} shape",
-            )
-        object.__setattr__(self, "steps", as_whole(self.steps))
-        require(
-            whole(self.steps) >= 1,
-            "alpha.steps",
-            self.steps,
-            "must be a whole number of env steps of at least 1",
-        )
+        for key in ("start", "end"):
+            ok = getattr(self, key) > 0.0 or self.shape != "exponential"
+            allowed = "must be a number above 0 for the exponential shape"
+            require(ok, f"alpha.{key}", getattr(self, key), allowed)
 
     @property
     def initial(self) -> float:
@@ -189,41 +169,23 @@ class LearnedTemperature(TemperatureRule):
     """
 
     learned: ClassVar[bool] = True
-    init: float = 1.0
-    min: float = 0.0
-    max: float | None = None
+    init: Annotated[float, Number("(0, 1e9]")] = 1.0
+    min: Annotated[float, Number("[0, 1e9)")] = 0.0
+    max: Annotated[float | None, Number("(0, 1e9]")] = None
     loss_form: LossForm = "log_alpha"
     per_dim: bool = False
     target_entropy: TargetEntropyRule = HeadDefault()
-    lr: float = 3e-4
+    lr: LearningRate = 3e-4
     optimizer: Adam = field(default_factory=Adam)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Adam.check("optimizer", self.optimizer)
-        try:
-            check_lr(self.lr)
-        except ConfigError as error:
-            raise error.under("alpha") from None
-        top = LARGEST if self.max is None else number(self.max)
-        told = f"must be a number of at least 0 and below {LARGEST:g}"
-        require(0.0 <= number(self.min) < LARGEST, "alpha.min", self.min, told)
-        told = f"must be a number above alpha.min={self.min} and at most {LARGEST:g}, or null for no limit"
-        require(self.min < top <= LARGEST, "alpha.max", self.max, told)
-        ok = number(self.init) > 0.0 and self.min <= self.init <= top
+        top = LARGEST if self.max is None else self.max
         require(
-            ok,
-            "alpha.init",
-            self.init,
-            f"must be a number above 0 within [alpha.min, alpha.max]=[{self.min:g}, {top:g}]",
+            self.min < top, "alpha.max", self.max, f"must be a number above alpha.min={self.min}, or null"
         )
-        require(
-            self.loss_form in ("log_alpha", "alpha"), "alpha.loss_form", self.loss_form, "log_alpha or alpha"
-        )
-        rule = self.target_entropy
-        told = f"must be a rule for the target entropy, e.g. {TargetEntropyRule.advice(rule)}"
-        require(isinstance(rule, TargetEntropyRule), "target_entropy", rule, told)
-        require(isinstance(self.per_dim, bool), "alpha.per_dim", self.per_dim, "must be true or false")
+        allowed = f"must be a number within [alpha.min, alpha.max]=[{self.min:g}, {top:g}]"
+        require(self.min <= self.init <= top, "alpha.init", self.init, allowed)
 
     @property
     def initial(self) -> float:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.core.errors import as_whole, require, whole
+from sac_lightning.core.errors import require
+from sac_lightning.core.fields import ListOf, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks.encoder import Encoder, Flat
@@ -17,7 +18,7 @@ from sac_lightning.networks.pessimism import Min, Pessimism
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
 from sac_lightning.networks.torso import Mlp, Torso
 from sac_lightning.networks.value_head import ScalarValue, ValueHead
-from sac_lightning.optim import Adam, check_lr
+from sac_lightning.optim import Adam, LearningRate
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import WeightedActions
 
@@ -34,24 +35,11 @@ class ActorConfig(Described):
         optimizer: what takes the steps.
     """
 
-    hidden_sizes: Sequence[int] = (256, 256)
+    hidden_sizes: Annotated[Sequence[int], ListOf(Whole("(0, inf)"))] = (256, 256)
     encoder: Encoder = field(default_factory=Flat)
     torso: Torso = field(default_factory=Mlp)
-    lr: float = 3e-4
+    lr: LearningRate = 3e-4
     optimizer: Adam = field(default_factory=Adam)
-
-    def __post_init__(self) -> None:
-        sizes: Any = self.hidden_sizes
-        listed = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
-        sizes = tuple(map(as_whole, sizes)) if listed else sizes
-        ok = listed and all(whole(size) >= 1 for size in sizes)
-        allowed = "must be a list of one or more whole numbers above 0"
-        require(ok, "hidden_sizes", self.hidden_sizes, allowed)
-        object.__setattr__(self, "hidden_sizes", sizes)
-        Encoder.check("encoder", self.encoder)
-        Torso.check("torso", self.torso)
-        Adam.check("optimizer", self.optimizer)
-        check_lr(self.lr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +54,16 @@ class CriticConfig(ActorConfig):
         hidden_sizes, encoder, torso, lr, optimizer: as for the actor.
     """
 
-    num_critics: int = 2
+    num_critics: Annotated[int, Whole("[1, inf)")] = 2
     value_head: ValueHead = field(default_factory=ScalarValue)
     pessimism: Pessimism = field(default_factory=Min)
     target_network: TargetNetwork = field(default_factory=Polyak)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ValueHead.check("value_head", self.value_head)
-        Pessimism.check("pessimism", self.pessimism)
-        TargetNetwork.check("target_network", self.target_network)
-        object.__setattr__(self, "num_critics", as_whole(self.num_critics))
         least, name = self.pessimism.least_critics, type(self.pessimism).__name__
         allowed = f"must be a whole number of at least {least} for pessimism {name}"
-        require(whole(self.num_critics) >= least, "num_critics", self.num_critics, allowed)
+        require(self.num_critics >= least, "num_critics", self.num_critics, allowed)
         ok = self.torso.has_batch_statistics or not self.target_network.needs_batch_statistics
         allowed = "needs critics with batch statistics: torso=batch_norm"
         require(ok, "target_network", type(self.target_network).__name__, allowed)

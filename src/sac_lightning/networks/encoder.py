@@ -3,15 +3,18 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.core.errors import ConfigError, require, whole
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.fields import ListOf, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ObsSpec
+
+WholeNumbers = Annotated[Sequence[int], ListOf(Whole("(0, inf)"))]
 
 
 class Encoder(Described):
@@ -19,6 +22,8 @@ class Encoder(Described):
 
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
     """
+
+    config_key: ClassVar[str] = "encoder"
 
     @abstractmethod
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
@@ -51,23 +56,15 @@ class Cnn(Encoder):
         features: O, outputs of the linear layer.
     """
 
-    channels: Sequence[int] = (32, 64, 64)
-    kernels: Sequence[int] = (8, 4, 3)
-    strides: Sequence[int] = (4, 2, 1)
-    features: int = 512
+    channels: WholeNumbers = (32, 64, 64)
+    kernels: WholeNumbers = (8, 4, 3)
+    strides: WholeNumbers = (4, 2, 1)
+    features: Annotated[int, Whole("(0, inf)")] = 512
 
     def __post_init__(self) -> None:
-        for key in ("channels", "kernels", "strides"):
-            values: Any = getattr(self, key)
-            listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
-            ok = listed and all(whole(each) >= 1 for each in values)
-            require(ok, f"encoder.{key}", values, "must be a list of whole numbers above 0")
-            object.__setattr__(self, key, tuple(int(each) for each in values))
+        super().__post_init__()
         same = len(self.channels) == len(self.kernels) == len(self.strides)
         require(same, "encoder.kernels", self.kernels, "must have as many entries as channels and strides")
-        require(
-            whole(self.features) >= 1, "encoder.features", self.features, "must be a whole number above 0"
-        )
 
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
         return Convolutions(self, obs, generator)

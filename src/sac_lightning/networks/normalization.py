@@ -6,12 +6,13 @@ read the same statistics.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sac_lightning.core.errors import number, require
+from sac_lightning.core.fields import Number
 from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ObsSpec
 
@@ -46,6 +47,8 @@ class RunningStatistics(nn.Module):
 class ObsNormalization(Described):
     """Says how observations are normalised. Frozen dataclass; `build` returns the module with statistics."""
 
+    config_key: ClassVar[str] = "normalization.obs"
+
     @abstractmethod
     def build(self, obs: ObsSpec) -> "NormalizedObs | None":
         """Returns the module for `obs`, or None for raw observations."""
@@ -68,13 +71,8 @@ class RunningObs(ObsNormalization):
         eps: added to the variance, above 0.
     """
 
-    clip: float = 10.0
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        for key in ("clip", "eps"):
-            value = getattr(self, key)
-            require(0.0 < number(value) < 1e9, f"normalization.obs.{key}", value, "must be a number above 0")
+    clip: Annotated[float, Number("(0, 1e9)")] = 10.0
+    eps: Annotated[float, Number("(0, 1e9)")] = 1e-8
 
     def build(self, obs: ObsSpec) -> "NormalizedObs":
         return NormalizedObs(self, obs)
@@ -97,6 +95,8 @@ class NormalizedObs(nn.Module):
 class RewardNormalization(Described):
     """Says how rewards are normalised. Frozen dataclass; `build` returns the module with statistics."""
 
+    config_key: ClassVar[str] = "normalization.reward"
+
     @abstractmethod
     def build(self) -> "ScaledReward | None":
         """Returns the module, or None for raw rewards."""
@@ -118,11 +118,7 @@ class ReturnVariance(RewardNormalization):
         eps: added to the variance, above 0.
     """
 
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        allowed = "must be a number above 0"
-        require(0.0 < number(self.eps) < 1e9, "normalization.reward.eps", self.eps, allowed)
+    eps: Annotated[float, Number("(0, 1e9)")] = 1e-8
 
     def build(self) -> "ScaledReward":
         return ScaledReward(self.eps)

@@ -16,6 +16,7 @@ class Pessimism(Described):
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
     """
 
+    config_key: ClassVar[str] = "pessimism"
     # Critics without which it has no meaning.
     least_critics: ClassVar[int] = 1
 

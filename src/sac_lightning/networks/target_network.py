@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sac_lightning.core.errors import number, require
+from sac_lightning.core.fields import Number
 from sac_lightning.core.spec import Described
 
 
@@ -17,6 +17,8 @@ class TargetNetwork(Described):
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
     """
 
+    # Polyak's tau is a key of the top level.
+    config_key: ClassVar[str] = ""
     # Whether there is a copy; without one the critics bootstrap from themselves.
     has_copy: ClassVar[bool] = True
     # Whether stored and next actions pass through the critics as one batch, for BatchNorm (1902.05605).
@@ -41,10 +43,7 @@ class Polyak(TargetNetwork):
         tau: τ, the copy's step towards the critics, in (0, 1].
     """
 
-    tau: float = 0.005
-
-    def __post_init__(self) -> None:
-        require(0.0 < number(self.tau) <= 1.0, "tau", self.tau, "must be a number in (0, 1]")
+    tau: Annotated[float, Number("(0, 1]")] = 0.005
 
     @torch.no_grad()
     def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:

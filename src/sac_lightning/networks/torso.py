@@ -4,13 +4,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sac_lightning.core.errors import number, require
+from sac_lightning.core.fields import Number, OneOf
 from sac_lightning.core.spec import Described
 from sac_lightning.networks.ensemble import (
     ACTIVATIONS,
@@ -27,6 +27,7 @@ class Torso(Described):
     of the network that has a method `project_()` is projected after each optimizer step.
     """
 
+    config_key: ClassVar[str] = "torso"
     # Whether it normalises over the batch.
     has_batch_statistics: ClassVar[bool] = False
 
@@ -52,11 +53,7 @@ class Mlp(Torso):
         activation: relu, elu, silu or tanh.
     """
 
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        known = isinstance(self.activation, str) and self.activation in ACTIVATIONS
-        require(known, "torso.activation", self.activation, f"must be one of {', '.join(ACTIVATIONS)}")
+    activation: Annotated[str, OneOf(tuple(ACTIVATIONS))] = "relu"
 
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
@@ -100,14 +97,8 @@ class BatchNorm(Mlp):
     """
 
     has_batch_statistics: ClassVar[bool] = True
-    momentum: float = 0.99
-    eps: float = 1e-3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = 0.0 <= number(self.momentum) < 1.0
-        require(ok, "torso.momentum", self.momentum, "must be a number in [0, 1)")
-        require(0.0 < number(self.eps) < 1.0, "torso.eps", self.eps, "must be a number in (0, 1)")
+    momentum: Annotated[float, Number("[0, 1)")] = 0.99
+    eps: Annotated[float, Number("(0, 1)")] = 1e-3
 
     @property
     def has_bias(self) -> bool:

@@ -2,19 +2,18 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
-from sac_lightning.core.errors import number, require, whole
+from sac_lightning.core.errors import require
+from sac_lightning.core.fields import Number, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.networks.pessimism import Pessimism
 from sac_lightning.types import Alpha, Scalar, WeightedActions
-
-LARGEST_RETURN = 1e9  # of a bin
 
 
 class ValueHead(Described):
@@ -22,6 +21,8 @@ class ValueHead(Described):
 
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
     """
+
+    config_key: ClassVar[str] = "value_head"
 
     @property
     @abstractmethod
@@ -103,17 +104,14 @@ class CategoricalValue(ValueHead):
         bins: F, how many bins, at least 2.
     """
 
-    low: float = -5.0
-    high: float = 5.0
-    bins: int = 101
+    low: Annotated[float, Number("[-1e9, 1e9]")] = -5.0
+    high: Annotated[float, Number("[-1e9, 1e9]")] = 5.0
+    bins: Annotated[int, Whole("[2, inf)")] = 101
 
     def __post_init__(self) -> None:
-        low, high = number(self.low), number(self.high)
-        allowed = f"must be a number from -{LARGEST_RETURN:g} to {LARGEST_RETURN:g}"
-        require(abs(low) <= LARGEST_RETURN, "value_head.low", self.low, allowed)
-        allowed = f"must be a number above value_head.low={self.low} and at most {LARGEST_RETURN:g}"
-        require(low < high <= LARGEST_RETURN, "value_head.high", self.high, allowed)
-        require(whole(self.bins) >= 2, "value_head.bins", self.bins, "must be a whole number of at least 2")
+        super().__post_init__()
+        allowed = f"must be a number above value_head.low={self.low}"
+        require(self.low < self.high, "value_head.high", self.high, allowed)
 
     @property
     def feature_size(self) -> int:

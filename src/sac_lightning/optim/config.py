@@ -4,17 +4,16 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from sac_lightning.core.errors import ConfigError, number, require
+from sac_lightning.core.fields import ListOf, Number, OneOf
 from sac_lightning.core.spec import Described
 
-LARGEST_NORM = 1e9  # a clip that no gradient reaches
-SCHEDULES = ("linear", "cosine")
+LearningRate = Annotated[float, Number("(0, 1)")]
 
 
 def step_schedules(schedulers: Iterable[LRScheduler]) -> None:
@@ -24,11 +23,6 @@ def step_schedules(schedulers: Iterable[LRScheduler]) -> None:
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         for scheduler in schedulers:
             scheduler.step()
-
-
-def check_lr(lr: float) -> None:
-    """Raises ConfigError unless `lr` is a learning rate."""
-    require(0.0 < number(lr) < 1.0, "lr", lr, "must be a number in (0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,33 +40,17 @@ class Adam(Described):
         lr_final_ratio: in [0, 1].
     """
 
-    betas: Sequence[float] = (0.9, 0.999)
-    eps: float = 1e-8
-    max_grad_norm: float | None = None
-    lr_schedule: str | None = None
-    lr_final_ratio: float = 0.0
+    config_key: ClassVar[str] = "optimizer"
+    betas: Annotated[Sequence[float], ListOf(Number("[0, 1)"), length=2)] = (0.9, 0.999)
+    eps: Annotated[float, Number("(0, 1)")] = 1e-8
+    max_grad_norm: Annotated[float | None, Number("(0, 1e9]")] = None  # a clip that no gradient reaches
+    lr_schedule: Annotated[str | None, OneOf(("linear", "cosine"))] = None
+    lr_final_ratio: Annotated[float, Number("[0, 1]")] = 0.0
 
     @classmethod
     def advice(cls, value: Any) -> str:
         """What to write for `value`, which is no optimizer."""
         return "Adam(), AdamW()"
-
-    def __post_init__(self) -> None:
-        betas: Any = self.betas
-        listed = isinstance(betas, Sequence) and not isinstance(betas, str) and len(betas) == 2
-        ok = listed and all(0.0 <= number(beta) < 1.0 for beta in betas)
-        require(ok, "optimizer.betas", betas, "must be two numbers in [0, 1)")
-        object.__setattr__(self, "betas", tuple(betas))
-        require(0.0 < number(self.eps) < 1.0, "optimizer.eps", self.eps, "must be a number in (0, 1)")
-        clip = self.max_grad_norm
-        ok = clip is None or 0.0 < number(clip) <= LARGEST_NORM
-        allowed = f"must be a number above 0 and at most {LARGEST_NORM:g}, or null for no clipping"
-        require(ok, "optimizer.max_grad_norm", clip, allowed)
-        if self.lr_schedule is not None and self.lr_schedule not in SCHEDULES:
-            allowed = f"must be one of {', '.join(SCHEDULES)}, or null"
-            raise ConfigError("optimizer.lr_schedule", self.lr_schedule, allowed)
-        ok = 0.0 <= number(self.lr_final_ratio) <= 1.0
-        require(ok, "optimizer.lr_final_ratio", self.lr_final_ratio, "must be a number in [0, 1]")
 
     @property
     def decay(self) -> float:
@@ -107,12 +85,7 @@ class AdamW(Adam):
         betas, eps, max_grad_norm, lr_schedule, lr_final_ratio: as for Adam.
     """
 
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = 0.0 <= number(self.weight_decay) <= 1.0
-        require(ok, "optimizer.weight_decay", self.weight_decay, "must be a number in [0, 1]")
+    weight_decay: Annotated[float, Number("[0, 1]")] = 0.01
 
     @property
     def decay(self) -> float:

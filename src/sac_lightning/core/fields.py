@@ -1,0 +1,178 @@
+"""What the options of a config may be, said beside them: `ratio: Annotated[float, Number("(0, 1]")]`.
+
+`check_fields` checks a dataclass when it is made. Without an annotation of this module, a bool must be true
+or false, a Literal one of its choices, and a described object one of its class.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from math import inf
+from types import NoneType
+from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
+
+from sac_lightning.core.errors import as_whole, number, require, whole
+
+
+class Allowed(Protocol):
+    """What an option may be."""
+
+    def accepts(self, value: Any) -> bool:
+        """Returns whether `value` is allowed."""
+
+    def converted(self, value: Any) -> Any:
+        """Returns `value` as the option keeps it: 1e5 is 100000 where a whole number is meant."""
+
+    def __str__(self) -> str:
+        """Says what is allowed, after "must be"."""
+
+
+class Number:
+    """Allows the numbers of an interval: `Number("(0, 1]")`. Infinity and NaN are no numbers.
+
+    Args:
+        interval: as in mathematics, with -inf and inf for an open end.
+        unit: what is counted, e.g. nats.
+    """
+
+    noun = "a number"
+
+    def __init__(self, interval: str = "(-inf, inf)", unit: str = "") -> None:
+        self.interval, self.unit = interval, unit
+        low, high = interval[1:-1].split(",")
+        self.low, self.high = float(low), float(high)
+
+    def value(self, value: Any) -> float:
+        """Returns `value` as a number, NaN if it is none."""
+        return number(value)
+
+    def accepts(self, value: Any) -> bool:
+        found = self.value(value)
+        above = found > self.low or (self.interval[0] == "[" and found == self.low)
+        below = found < self.high or (self.interval[-1] == "]" and found == self.high)
+        return above and below
+
+    def converted(self, value: Any) -> Any:
+        return value
+
+    def __str__(self) -> str:
+        noun = f"{self.noun} of {self.unit}" if self.unit else self.noun
+        if self.low == -inf:
+            finite = noun.replace("a ", "a finite ", 1)
+            return finite if self.high == inf else f"{noun} in {self.interval}"
+        least = f"of at least {self.low:g}" if self.interval[0] == "[" else f"above {self.low:g}"
+        return f"{noun} {least}" if self.high == inf else f"{noun} in {self.interval}"
+
+
+class Whole(Number):
+    """Allows the whole numbers of an interval: `Whole("[1, inf)", "env steps")`.
+
+    Args:
+        interval, unit: as for Number.
+    """
+
+    noun = "a whole number"
+
+    def value(self, value: Any) -> float:
+        return whole(value)
+
+    def converted(self, value: Any) -> Any:
+        return as_whole(value)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Allows some texts, or other plain values."""
+
+    choices: tuple[Any, ...]
+
+    def accepts(self, value: Any) -> bool:
+        return any(type(value) is type(each) and value == each for each in self.choices)
+
+    def converted(self, value: Any) -> Any:
+        return value
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.choices))}"
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """Allows lists, which become tuples.
+
+    Args:
+        each: what an entry may be.
+        length: how many entries; None for one or more.
+    """
+
+    each: Number
+    length: int | None = None
+
+    def accepts(self, value: Any) -> bool:
+        listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+        return listed and self.length in (None, len(value)) and all(map(self.each.accepts, value))
+
+    def converted(self, value: Any) -> Any:
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        return tuple(map(self.each.converted, value)) if listed else value
+
+    def __str__(self) -> str:
+        many = str(self.each).replace("a whole number", "whole numbers").replace("a number", "numbers")
+        return f"a list of {'one or more' if self.length is None else self.length} {many}"
+
+
+class _Bool:
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def converted(self, value: Any) -> Any:
+        return value
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+def check_fields(config: Any, key: str) -> None:
+    """Checks and converts the fields of a dataclass object. Raises ConfigError for the first wrong one.
+
+    Args:
+        config: a (frozen) dataclass object.
+        key: the object's config key, in front of those of its fields; "" for none.
+    """
+    for name, allowed, optional in _allowed(cast(Any, type(config))):
+        value = getattr(config, name)
+        if value is None and optional:
+            continue
+        path = f"{key}.{name}" if key else name
+        if isinstance(allowed, type):
+            allowed.check(name, value)  # type: ignore[attr-defined]  # a class of Described
+            continue
+        converted = allowed.converted(value)
+        require(
+            allowed.accepts(converted), path, value, f"must be {allowed}{', or null' if optional else ''}"
+        )
+        object.__setattr__(config, name, converted)
+
+
+@cache
+def _allowed(cls: Hashable) -> tuple[tuple[str, Any, bool], ...]:
+    """Returns name, what is allowed, and whether None is, of each field that can be checked."""
+    found = []
+    for each in fields(cast(Any, cls)):
+        named: Any = each.type
+        hint = get_type_hints(cls, include_extras=True)[each.name] if isinstance(named, str) else named
+        allowed: Any = None
+        if get_origin(hint) is Annotated:
+            hint, *marks = get_args(hint)
+            allowed = next((mark for mark in marks if hasattr(mark, "accepts")), None)
+        kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
+        (kind, *_) = [kind for kind in kinds if kind is not NoneType]
+        if allowed is None and kind is bool:
+            allowed = _Bool()
+        elif allowed is None and get_origin(kind) is Literal:
+            allowed = OneOf(get_args(kind))
+        elif allowed is None and hasattr(kind, "to_spec"):
+            allowed = kind
+        if allowed is not None:
+            found.append((each.name, allowed, NoneType in kinds))
+    return tuple(found)
