@@ -133,7 +133,7 @@ def test_a_run_that_fails_keeps_its_last_checkpoint_at_wandb(train: Command, tmp
         (
             (),
             ("env=gym", "env.id=Steady-v0", "+env.kwargs.reward=1", *FAULTY),
-            "gives no pictures",
+            "renders no images",
         ),
     ],
 )

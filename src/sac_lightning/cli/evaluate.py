@@ -264,7 +264,7 @@ def _policy(module: "SACModule", cfg: "DictConfig") -> "Policy":
 
 
 def _recorder(env: "EnvConfig", path: Path, max_steps: int | None) -> "Callable[[Policy, int], None]":
-    from sac_lightning.training.video import check_video, film
+    from sac_lightning.training.callbacks.video import check_video, film
 
     check_video(env)
     return partial(film, env, path, max_steps=max_steps)

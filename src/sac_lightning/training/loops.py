@@ -1,12 +1,14 @@
-"""Lightning's own counts of batches, epochs and steps, kept true to what a run of ours has done.
+"""Lightning's counts of batches, epochs and steps, made to agree with env steps and gradient updates.
 
-Whatever reaches into Lightning's loops is here.
+All access to Lightning's loops is here.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.loggers.logger import Logger
 
 
 def count_updates(trainer: Trainer, updates: int) -> None:
@@ -17,10 +19,10 @@ def count_updates(trainer: Trainer, updates: int) -> None:
         counted.completed += updates
 
 
-def begin_an_epoch(trainer: Trainer) -> None:
-    """Let a fit begin with an epoch of its own, wherever the one before it ended.
+def start_epoch(trainer: Trainer) -> None:
+    """Let a fit start with an epoch of its own, wherever the one before it ended.
 
-    The loader holds what is left of an epoch. Lightning would count those batches of it that an earlier fit
+    The loader has what is left of an epoch. Lightning would count those batches of it that an earlier fit
     made as well, and end the epoch that much too early.
     """
     loop = trainer.fit_loop
@@ -61,12 +63,12 @@ def stop_at_the_end(trainer: Trainer) -> None:
 
 
 def env_steps(trainer: Trainer) -> int:
-    """Those that the data module has taken."""
+    """Env steps that the data module has taken."""
     return int(getattr(_data(trainer), "env_steps", 0))
 
 
 def continues(trainer: Trainer, module_env_steps: int) -> bool:
-    """Whether a fit goes on with the data of a module's last one, rather than with new or earlier data."""
+    """Whether a fit continues with the data of the module's last one, not with new or earlier data."""
     return 0 < env_steps(trainer) >= module_env_steps
 
 
@@ -96,8 +98,28 @@ def allow_uneven_epochs(trainer: Trainer) -> None:
 
 
 def fast_dev_run(trainer: Trainer | None) -> int:
-    """The batches of a fit that only tries everything out; 0 in any other."""
+    """The batches of a fit with `fast_dev_run`; 0 in any other."""
     return 0 if trainer is None else int(vars(trainer).get("fast_dev_run", 0))
+
+
+def log_at_env_steps(logger: Logger, env_steps: Callable[[], int]) -> None:
+    """Give every row that `logger` receives the step `env_steps()`, until `log_at_given_steps`.
+
+    Lightning counts its batches and passes this count to all loggers as their step: for `self.log`, and by
+    LearningRateMonitor and DeviceStatsMonitor. Rows of one run would lie on two axes.
+    """
+    log_at_given_steps(logger)
+    log_metrics = logger.log_metrics
+
+    def at_env_steps(metrics: Mapping[str, Any], step: int | None = None) -> None:
+        log_metrics(dict(metrics), step=env_steps())
+
+    vars(logger)["log_metrics"] = at_env_steps
+
+
+def log_at_given_steps(logger: Logger) -> None:
+    """Undo `log_at_env_steps`."""
+    vars(logger).pop("log_metrics", None)
 
 
 def _data(trainer: Trainer) -> Any:

@@ -40,7 +40,6 @@ from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.checkpoint import FORMAT, check_format
 from sac_lightning.training.checks import check_log_every, check_trainer
-from sac_lightning.training.loggers import log_at_env_steps, log_at_given_steps
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.types import PackedMetrics, SampleInfo
 
@@ -224,12 +223,12 @@ class SACModule(LightningModule):
         if stage == "fit":
             check_trainer(self.trainer.precision, self.trainer.world_size)
         for logger in self.trainer.loggers:
-            log_at_env_steps(logger, lambda: int(self.env_steps))
+            loops.log_at_env_steps(logger, lambda: int(self.env_steps))
 
     def teardown(self, stage: str) -> None:
         """Give the loggers back as they were."""
         for logger in self.trainer.loggers:
-            log_at_given_steps(logger)
+            loops.log_at_given_steps(logger)
 
     def on_fit_start(self) -> None:
         """The noise for this device, and what the run that is continued had drawn."""
@@ -253,7 +252,7 @@ class SACModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Weights and optimizers are where they stay. The global random states come back last."""
-        loops.begin_an_epoch(self.trainer)
+        loops.start_epoch(self.trainer)
         configs = (self.critic_config, self.actor_config, self.temperature)
         self._steps = [
             OptimizerStep(config.optimizer, cast(Adam, optimizer))

@@ -92,7 +92,7 @@ def test_in_lightning_s_own_csv(tmp_path: Path) -> None:
 
 def test_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "sac_lightning.training.loggers.wandb_mode._setting", {"base_url": "https://api.wandb.ai"}.get
+        "sac_lightning.training.loggers.wandb._setting", {"base_url": "https://api.wandb.ai"}.get
     )
     logger = EnvStepWandbLogger(dir=tmp_path, mode="offline")
     fitted(logger, tmp_path)

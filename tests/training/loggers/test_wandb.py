@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.training.loggers import EnvStepWandbLogger, choose_mode, log_image
+from sac_lightning.training.callbacks.plots import log_image
+from sac_lightning.training.loggers import EnvStepWandbLogger, choose_mode
 
 KEY = "0123456789" * 4
 
@@ -27,7 +28,7 @@ def _no_account(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setattr(
-        "sac_lightning.training.loggers.wandb_mode._setting", {"base_url": "https://api.wandb.ai"}.get
+        "sac_lightning.training.loggers.wandb._setting", {"base_url": "https://api.wandb.ai"}.get
     )
 
 

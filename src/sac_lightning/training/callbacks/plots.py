@@ -1,22 +1,28 @@
-"""The run's two pictures, kept fresh while it trains."""
+"""Draws the learning curve and the temperature while a run trains."""
 
 import os
 import warnings
 from pathlib import Path
 
-import pytorch_lightning as pl
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from sac_lightning.core.errors import as_whole, names_path, require, whole
 from sac_lightning.core.plots import learning_curve, temperature
-from sac_lightning.training.loggers import MetricsCSV, log_image, read_metrics
+from sac_lightning.training.loggers import MetricsCSV, read_metrics
 
 
-class PlotCallback(pl.Callback):
-    """Draws `learning_curve.png` and `temperature.png` into `dir` from the run's `metrics.csv`.
+class PlotCallback(Callback):
+    """Draws `learning_curve.png` and `temperature.png` from the run's `metrics.csv`, and logs both images.
 
-    It does so every `every_n_epochs` epochs and when the fit ends, and shows them to every logger. A picture
-    that fails is a warning: training goes on.
+    A plot that fails is a warning: training continues.
+
+    Args:
+        dir: the folder of the plots.
+        every_n_epochs: epochs between two drawings, at least 1; the end of a fit draws as well.
+        title: above both plots.
     """
 
     def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
@@ -30,20 +36,18 @@ class PlotCallback(pl.Callback):
         self._drawn_epoch = -1
 
     @override
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw when the epoch's number is a multiple of `every_n_epochs`."""
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._drawn_epoch = trainer.current_epoch + 1
             self.draw(trainer)
 
     @override
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the whole run, unless the last epoch has just done so."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch != self._drawn_epoch:
             self.draw(trainer)
 
-    def draw(self, trainer: pl.Trainer) -> None:
-        """Draw both pictures now and hand them to the loggers."""
+    def draw(self, trainer: Trainer) -> None:
+        """Draw both plots now and log them."""
         logger = next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)), None)
         if logger is None or not trainer.is_global_zero or not logger.path.exists():
             return
@@ -55,5 +59,19 @@ class PlotCallback(pl.Callback):
                 plot(metrics, png, self.title)
                 for each in trainer.loggers:
                     log_image(each, f"plots/{plot.__name__}", png, env_steps)
-        except Exception as error:  # a picture must not end a run
+        except Exception as error:  # a plot must not end a run
             warnings.warn(f"The plots of the run could not be drawn: {error!r}", RuntimeWarning, stacklevel=2)
+
+
+def log_image(logger: Logger, key: str, png_path: str | os.PathLike[str], env_steps: int) -> None:
+    """Log the PNG at `png_path` under `key`; a logger without images gets nothing."""
+    if hasattr(logger, "log_image"):
+        logger.log_image(key, [os.fspath(png_path)], step=env_steps)
+        return
+    add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
+    if add_image is not None:  # TensorBoard
+        from PIL import Image
+
+        with Image.open(png_path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        add_image(key, pixels, env_steps, dataformats="HWC")

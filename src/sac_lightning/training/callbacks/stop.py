@@ -1,9 +1,10 @@
-"""Stopping in good order: Ctrl-C, SIGTERM and a wall-clock limit end in a checkpoint that can be resumed."""
+"""Callbacks that end a run early: on a signal, after a time limit, or as a trial that has fallen behind."""
 
 import logging
 import math
 import signal
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -14,14 +15,19 @@ from sac_lightning.training.datamodule import data_of
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MONITOR = "eval/return_mean"
 
 
 class GracefulStop(Callback):
-    """Ends the epoch after the present turn, or step of an evaluation; a checkpoint is written as usual.
+    """Ends the epoch early on SIGINT, SIGTERM or a time limit, and lets a checkpoint be written as usual.
 
-    A resumed run completes the epoch and makes its evaluation, from the first episode on, so it is
-    bit-identical to one that was never stopped. A second signal ends the process at once; the last checkpoint
-    stays whole. `reason` says afterwards what stopped the run.
+    The epoch ends after the present iteration, an evaluation after its present step. A resumed run completes
+    the epoch and runs its evaluation from the first episode on, so it is bit-identical to one that was never
+    stopped. A second signal ends the process at once; the last checkpoint stays whole. `reason` says
+    afterwards what stopped the run.
+
+    Args:
+        max_seconds: the time limit of a fit; None for none.
     """
 
     def __init__(self, max_seconds: float | None = None) -> None:
@@ -89,3 +95,48 @@ class GracefulStop(Callback):
         if self._between_epochs:  # the checkpoint is being written
             self._trainer.should_stop = True
         data_of(self._trainer).end_epoch_early()
+
+
+class TrialPruner(Callback):
+    """Reports each evaluation to Optuna's journal; ends the run below the median of the others at that step.
+
+    `reason` says afterwards whether this run was pruned.
+
+    Args:
+        journal: Optuna's journal file.
+        trial: number of this run's trial.
+        startup_trials: trials that must have ended before any is pruned.
+        warmup_evaluations: evaluations of a run before which it is not pruned.
+    """
+
+    def __init__(
+        self, journal: str | Path, trial: int, startup_trials: int = 3, warmup_evaluations: int = 2
+    ) -> None:
+        self.reason: Literal["pruned"] | None = None
+        self._journal, self._number = Path(journal), trial
+        self._startup, self._warmup = startup_trials, warmup_evaluations
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = data_of(trainer)
+        if MONITOR not in trainer.callback_metrics or data.epoch_cut_short:
+            return
+        value = float(trainer.callback_metrics[MONITOR])
+        if self._is_behind(data.env_steps, value):
+            self.reason = "pruned"
+            trainer.should_stop = True
+
+    def _is_behind(self, env_steps: int, value: float) -> bool:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        study = optuna.load_study(
+            study_name=None,
+            storage=JournalStorage(JournalFileBackend(str(self._journal))),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=self._startup),
+        )
+        trial = optuna.trial.Trial(study, study.trials[self._number]._trial_id)
+        trial.report(value, env_steps)
+        evaluations = len(study.trials[self._number].intermediate_values)
+        return evaluations > self._warmup and trial.should_prune()

@@ -1,26 +1,37 @@
-"""Films of evaluation episodes, for W&B."""
+"""Films of episodes as mp4 files, and the callback that films evaluations for W&B."""
 
 import logging
+import os
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback
+import gymnasium as gym
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from sac_lightning.algorithm.policy import Policy
+from sac_lightning.collect.evaluation import Evaluator
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.files import write_atomically
+from sac_lightning.envs import EnvConfig
 from sac_lightning.training.datamodule import ReplayDataModule, data_of
 from sac_lightning.training.loggers import EnvStepWandbLogger
 from sac_lightning.training.module import SACModule
-from sac_lightning.training.video import check_video, film
 
 log = logging.getLogger(__name__)
+PACKAGES = ("imageio", "imageio_ffmpeg")
+DEFAULT_FPS = 30
 
 
 class EvaluationVideo(Callback):
     """Films the first evaluation episode every `video_every` epochs of an `EnvStepWandbLogger`.
 
-    The film is an episode of its own, on an env of its own; it is kept in `videos/` of the logger's folder.
-    Where none can be made (no package to write it, an env without pictures) one warning says why, and
-    training goes on.
+    The film shows an episode of its own, on an env of its own; it is saved in `videos/` of the logger's
+    folder. Where no film can be made (no package to write it, an env without images) one warning says why,
+    and training continues.
     """
 
     films = True  # the logger looks for it
@@ -30,13 +41,13 @@ class EvaluationVideo(Callback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        wanting = [each for each in trainer.loggers if isinstance(each, EnvStepWandbLogger)]
-        self._loggers = [each for each in wanting if each.video_every is not None]
+        candidates = [each for each in trainer.loggers if isinstance(each, EnvStepWandbLogger)]
+        self._loggers = [each for each in candidates if each.video_every is not None]
         if self._loggers:
             try:
                 check_video(data_of(trainer).env)
             except Exception as error:
-                self._give_up(error)
+                self._disable(error)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,7 +60,7 @@ class EvaluationVideo(Callback):
             for logger in due:
                 self._film(logger, data, pl_module)
         except Exception as error:  # a film must not end a run
-            self._give_up(error)
+            self._disable(error)
 
     def _film(self, logger: EnvStepWandbLogger, data: ReplayDataModule, module: SACModule) -> None:
         env_steps = int(module.env_steps)
@@ -58,6 +69,81 @@ class EvaluationVideo(Callback):
         film(data.env, path, module.policy, data.evaluator.seeds[0], data.eval_max_steps)
         logger.log_video("eval/video", [str(path)], env_steps, format=["mp4"])
 
-    def _give_up(self, error: Exception) -> None:
+    def _disable(self, error: Exception) -> None:
         self._loggers = []
         log.warning("no evaluation is filmed: %s", " ".join(str(error).split()))
+
+
+def check_video(env: EnvConfig) -> None:
+    """Raise ConfigError unless `env` renders images and the package that writes films is installed."""
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise ConfigError(
+            "video", "true", f"needs {missing[0]}, which is not installed: pip install 'sac-lightning[video]'"
+        )
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # rendering needs no screen
+    try:
+        probe = env.build("rgb_array")
+        try:
+            probe.reset(seed=0)
+            _frame(probe)
+        finally:
+            probe.close()
+    except Exception as error:
+        raise ConfigError("video", "true", f"{env.id} renders no images: {error}") from error
+
+
+def film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None = None) -> None:
+    """Write the episode that starts from `reset(seed=seed)` to `path`, whole or not at all.
+
+    Args:
+        env: the env that is filmed; a new one is made.
+        path: an mp4 file.
+        policy: chooses the actions, by its mode.
+        seed: of the episode's reset.
+        max_steps: steps after which the film ends; None for the env's own end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # ffmpeg reads the container from the name, so the film keeps its own in a folder of its own.
+    with TemporaryDirectory(prefix=".film-", dir=path.parent) as folder:
+        film_path = Path(folder) / path.name
+        _film(env, film_path, policy, seed, max_steps)
+        write_atomically(path, film_path.replace)
+
+
+def _film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None) -> None:
+    import imageio.v2 as imageio
+
+    camera = Camera(env.build("rgb_array"))
+    fps = camera.metadata.get("render_fps") or DEFAULT_FPS
+    evaluator = Evaluator(lambda: camera, [seed], max_steps=max_steps)
+    try:
+        with imageio.get_writer(path, fps=fps, macro_block_size=2) as camera.writer:  # H.264 needs even sizes
+            evaluator.run(policy)
+    finally:
+        camera.close()
+
+
+class Camera(gym.Wrapper[Any, Any, Any, Any]):
+    """Appends an image of every state to `writer`, anything with `append_data`."""
+
+    writer: Any = None
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset the env and append the first image."""
+        answer = self.env.reset(**kwargs)
+        self.writer.append_data(_frame(self.env))
+        return answer
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the env and append the image after it."""
+        answer = self.env.step(action)
+        self.writer.append_data(_frame(self.env))
+        return answer
+
+
+def _frame(env: gym.Env[Any, Any]) -> np.ndarray[Any, Any]:
+    frame: Any = env.render()
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3:
+        raise ValueError(f"render answers {type(frame).__name__}, not an RGB array")
+    return frame

@@ -1,6 +1,7 @@
-"""Weights & Biases, counted in env steps, that never asks a question."""
+"""A Weights & Biases logger whose x-axis is env steps, and which never asks for input."""
 
 import logging
+import netrc
 import os
 import secrets
 import shlex
@@ -8,6 +9,7 @@ import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -17,9 +19,7 @@ from torch import nn
 from typing_extensions import override
 
 from sac_lightning.core.errors import as_whole, names_path, require, whole
-from sac_lightning.training.loggers.artifacts import ModelArtifacts
-from sac_lightning.training.loggers.histograms import HISTOGRAMS, histograms
-from sac_lightning.training.loggers.wandb_mode import choose_mode
+from sac_lightning.training.loggers.wandb_media import HISTOGRAMS, ModelArtifacts, histograms
 
 if TYPE_CHECKING:
     import wandb
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 STEP = "env_steps"
 TRAINING_ROW = "train/critic_loss"  # a metric that rows of training have, and no others
 FORBIDDEN_IN_PROJECT = "/\\#?%:"
+MODES = ("auto", "online", "offline", "disabled")
 # W&B refuses longer ones, and a run named after its overrides can be long.
 LONGEST_NAME, LONGEST_TAG = 128, 64
 INIT_TIMEOUT_S, FINISH_TIMEOUT_S = 60.0, 120.0
@@ -38,16 +39,20 @@ INIT_TIMEOUT_S, FINISH_TIMEOUT_S = 60.0, 120.0
 class EnvStepWandbLogger(WandbLogger):
     """A `WandbLogger` whose x-axis is `env_steps`, online only where that can work.
 
-    The mode is chosen when the logger is made: `auto` is online with an API key and offline without one.
-    Nothing is asked, no code is saved and the environment variables stay as they are. `run_id` is known from
-    the start; give it back as `id` to continue the same run.
+    It asks for no input, saves no code and leaves the environment variables as they are.
 
-    entity: the team or user that owns the run; None is the account's own.
-    notes: text about the run, shown beside it.
-    log_model: send best.ckpt and last.ckpt as versions of the artifact `model-RUN_ID` when a fit ends, with
-        the aliases `best` or `last`, and `env_steps-N`.
-    video_every: film an episode after every so many epochs (`EvaluationVideo`); None makes no film.
-    histograms: "gradients", "parameters" or "all" with each row of training metrics, or None (`watch`).
+    Args:
+        project: name of the W&B project.
+        dir: the folder in which W&B makes its own folder `wandb`.
+        name, group, job_type, tags: how W&B shows the run; None for W&B's choice.
+        id: the `run_id` of a run to continue; None for a new run.
+        mode: "online", "offline", "disabled" or "auto", which is online with an API key and offline without.
+        entity: the team or user that owns the run; None is the account's own.
+        notes: text about the run, shown beside it.
+        log_model: send best.ckpt and last.ckpt as versions of the artifact `model-RUN_ID` when a fit ends,
+            with the aliases `best` or `last`, and `env_steps-N`.
+        video_every: epochs between two films of an episode (`EvaluationVideo`); None makes no film.
+        histograms: "gradients", "parameters" or "all" with each row of training metrics, or None (`watch`).
     """
 
     def __init__(
@@ -67,14 +72,8 @@ class EnvStepWandbLogger(WandbLogger):
         video_every: int | None = None,
         histograms: str | None = None,
     ) -> None:
-        texts = {
-            "name": name,
-            "group": group,
-            "job_type": job_type,
-            "id": id,
-            "entity": entity,
-            "notes": notes,
-        }
+        texts = {"name": name, "group": group, "job_type": job_type}
+        texts |= {"id": id, "entity": entity, "notes": notes}
         for key, text in texts.items():
             ok = text is None or (isinstance(text, str) and bool(text.strip()))
             require(ok, key, text, "must be text, or null")
@@ -84,15 +83,11 @@ class EnvStepWandbLogger(WandbLogger):
         ok = isinstance(project, str) and bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
         require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
         require(isinstance(log_model, bool), "log_model", log_model, "must be true or false")
-        require(
-            histograms in (None, *HISTOGRAMS),
-            "histograms",
-            histograms,
-            f"must be {', '.join(HISTOGRAMS)} or null",
-        )
+        ok = histograms in (None, *HISTOGRAMS)
+        require(ok, "histograms", histograms, f"must be {', '.join(HISTOGRAMS)} or null")
         self.video_every = as_whole(video_every)
-        told = "must be a whole number of epochs of at least 1, or null"
-        require(video_every is None or whole(self.video_every) >= 1, "video_every", video_every, told)
+        ok = video_every is None or whole(self.video_every) >= 1
+        require(ok, "video_every", video_every, "must be a whole number of epochs of at least 1, or null")
         self.histograms = histograms
         self._watched: tuple[LightningModule, str] | None = None
         self._artifacts = ModelArtifacts() if log_model else None
@@ -108,7 +103,7 @@ class EnvStepWandbLogger(WandbLogger):
             notes=notes,
             version=id or _id_from_agent() or _new_id(),
         )
-        self._asked = mode
+        self._requested_mode = mode
         self._env_steps = 0
 
     @property
@@ -124,9 +119,9 @@ class EnvStepWandbLogger(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "wandb.Run":
-        """The W&B run, begun on first use."""
+        """The W&B run, started on first use."""
         if self._experiment is None:
-            self._experiment = self._begin()
+            self._experiment = self._start()
             self._experiment.define_metric(STEP)
             self._experiment.define_metric("*", step_metric=STEP)
             if self.mode == "offline":
@@ -171,7 +166,7 @@ class EnvStepWandbLogger(WandbLogger):
     @override
     @rank_zero_only
     def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
-        """Watch `model` as `histograms` asks for: Lightning calls this when a fit begins."""
+        """Watch `model` as `histograms` says: Lightning calls this when a fit begins."""
         if self.histograms is not None:
             self.watch(model, self.histograms)
         callbacks = vars(cast("LightningModule", model).trainer).get("callbacks", ())
@@ -188,7 +183,7 @@ class EnvStepWandbLogger(WandbLogger):
     @override
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """The fit has ended: log the checkpoints, if asked for."""
+        """Log the checkpoints, if `log_model` is set: the fit has ended."""
         if self._artifacts is not None and self.mode != "disabled":
             self._artifacts.log_to(self.experiment)
 
@@ -202,18 +197,18 @@ class EnvStepWandbLogger(WandbLogger):
         except Exception as error:  # a run's result must not depend on its record
             log.warning("W&B: the run could not be closed (%s); send it with: %s", error, self.sync_command)
 
-    def _begin(self) -> "wandb.Run":
+    def _start(self) -> "wandb.Run":
         import wandb
 
         Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
         try:
             return self._init()
         except wandb.errors.CommError as error:
-            if self._asked == "online":
+            if self._requested_mode == "online":
                 raise
             log.warning("W&B: the server does not answer (%s)", str(error).partition("\n")[0])
             self.mode = "offline"
-            # W&B still holds the id for the attempt that failed.
+            # W&B keeps the id for the attempt that failed.
             return self._init(id=_new_id())
 
     def _init(self, **changed: str) -> "wandb.Run":
@@ -226,6 +221,46 @@ class EnvStepWandbLogger(WandbLogger):
         return wandb.init(**arguments)
 
 
+def choose_mode(requested: str = "auto") -> str:
+    """Return `online`, `offline` or `disabled`, without using the network and without a question.
+
+    `auto` follows WANDB_MODE and W&B's own settings, and is online only where an API key is configured.
+    """
+    require(requested in MODES, "mode", requested, f"must be one of {', '.join(MODES)}")
+    if requested in ("offline", "disabled"):
+        return requested
+    if requested == "online":
+        allowed = "online needs an API key: run `wandb login`, or set WANDB_API_KEY"
+        require(_has_key(), "mode", requested, allowed)
+        return requested
+    mode = os.environ.get("WANDB_MODE", "").lower() or _setting("mode")
+    if mode == "disabled":
+        return "disabled"
+    return "offline" if mode in ("offline", "dryrun") or not _has_key() else "online"
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or _setting("base_url")).netloc
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    for place in places:
+        try:
+            entry = netrc.netrc(Path(place).expanduser()).authenticators(host)
+        except (OSError, netrc.NetrcParseError):
+            continue
+        if entry and entry[2]:
+            return True
+    return bool(_setting("api_key"))
+
+
+def _setting(key: str) -> str:
+    """Return a value of W&B's own settings files, which `wandb offline` and `wandb login` write."""
+    import wandb
+
+    return str(getattr(wandb.setup().settings, key, None) or "")
+
+
 def _settings() -> "wandb.Settings":
     import wandb
 
@@ -235,7 +270,7 @@ def _settings() -> "wandb.Settings":
         "save_code": False,
         "disable_git": True,
         "disable_job_creation": True,
-        # Neither joins nor ends a run that the calling program holds.
+        # Neither joins nor ends a run of the calling program.
         "reinit": "create_new",
         "init_timeout": INIT_TIMEOUT_S,
         "finish_timeout": FINISH_TIMEOUT_S,

@@ -1,10 +1,11 @@
-"""One image to every kind of logger, and TensorBoard's step."""
+"""One image logged to every kind of logger, and TensorBoard's step."""
 
 import pytest
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from sac_lightning.training.loggers import MetricsCSV, log_image
+from sac_lightning.training.callbacks.plots import log_image
+from sac_lightning.training.loggers import MetricsCSV
 
 
 @pytest.fixture
