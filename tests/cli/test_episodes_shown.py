@@ -10,7 +10,7 @@ from tests.cli.conftest import Command
 from tests.report.folders import config, make_run, metrics
 
 from sac_lightning.core import plots
-from sac_lightning.training.callbacks.progress import _facts
+from sac_lightning.training.callbacks.progress import _latest_texts
 from sac_lightning_report import write_report
 
 
@@ -24,7 +24,7 @@ from sac_lightning_report import write_report
     ],
 )
 def test_in_the_progress_bar(latest: dict[str, float], shown: str) -> None:
-    assert _facts({"eval/return_mean": -150.0, **latest}) == [shown]
+    assert _latest_texts({"eval/return_mean": -150.0, **latest}) == [shown]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reading a checkpoint as data: tensors, numbers, strings, lists and dicts, and nothing else."""
+"""Reads a checkpoint as data: tensors, numbers, strings, lists and dicts, and nothing else."""
 
 import pickle
 import zipfile
@@ -13,7 +13,7 @@ FORMAT = 3
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of `path`, on the CPU. Raises DamagedFile when it is damaged or holds more than data."""
+    """Return the content of `path`, on the CPU. Raises DamagedFile for damage and for more than data."""
     if not path.is_file():
         raise DamagedFile(path, "the checkpoint is missing")
     if path.stat().st_size == 0:
@@ -26,7 +26,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_format(path: Path) -> None:
-    """Raises DamagedFile for a checkpoint of another format; a file that is no checkpoint passes."""
+    """Raise DamagedFile for a checkpoint of another format; a file that is no checkpoint passes."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception:  # whoever loads the file says what is wrong with it
@@ -47,7 +47,7 @@ def _require_format(path: Path, content: dict[str, Any]) -> None:
 
 
 def journal_manifest(content: dict[str, Any]) -> list[Any]:
-    """The segments of the replay journal that a checkpoint needs; none where it was saved without one."""
+    """Return the segments of the replay journal that a checkpoint needs; none if it was saved without one."""
     states = (value for value in content.values() if isinstance(value, dict) and "journal" in value)
     return next(states, {}).get("journal") or []
 
@@ -58,20 +58,19 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         program = "Unsupported" in str(error)
-        told = "it holds a pickled program, not only data, and is not loaded" if program else "is damaged"
-        raise DamagedFile(path, told) from error
+        reason = "it holds a pickled program, not only data, and is not loaded" if program else "is damaged"
+        raise DamagedFile(path, reason) from error
     except OSError as error:
         raise DamagedFile(path, f"cannot be read ({error.strerror or error})") from error
     except DamagedFile:
         raise
     except Exception as error:  # a damaged file can fail anywhere
-        raise DamagedFile(
-            path, f"the checkpoint is damaged ({' '.join(str(error).split())[:100]})"
-        ) from error
+        reason = " ".join(str(error).split())[:100]
+        raise DamagedFile(path, f"the checkpoint is damaged ({reason})") from error
 
 
 def _check_bytes(path: Path) -> None:
-    """PyTorch writes checksums into its zip files and does not read them."""
+    """Check the checksums that PyTorch writes into its zip files and does not read."""
     try:
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()

@@ -1,4 +1,4 @@
-"""Numbers gathered without waiting for the device, averaged when they are due."""
+"""Collects metrics without waiting for the device, and averages them when a row is due."""
 
 import itertools
 import math
@@ -16,8 +16,8 @@ from sac_lightning.types import PackedMetrics
 
 Metrics = dict[str, float]
 Names = tuple[str, ...]
-# Updates whose tensors are kept before they are added up; one by one would take longer than keeping them.
-KEPT = 32
+# Updates whose tensors are summed at once; one by one would take longer.
+UPDATES_PER_SUM = 32
 ENTROPIES = (
     *("train/entropy", "train/target_entropy"),
     *(f"{PREFIX}entropy_squashed", f"{PREFIX}entropy_gaussian"),
@@ -25,11 +25,14 @@ ENTROPIES = (
 
 
 class MetricWindow:
-    """What happened since the last row of the log.
+    """Collects what happened since the last row of the log.
 
     `add` never waits for the device; the one wait is in `close`. Only the tensors of the last few updates are
-    kept: small ones that lived until the next row would come to lie where an update's large ones have just
-    been freed, so that the next update needs new memory.
+    kept: small ones that lived until the next row would take the place of an update's large ones that have
+    just been freed, so that the next update would need new memory.
+
+    Args:
+        every: env steps between two rows, at least 1.
     """
 
     def __init__(self, every: int) -> None:
@@ -43,7 +46,7 @@ class MetricWindow:
         self._steps_at_since = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What was gathered since the last row, as plain data."""
+        """Return what was collected since the last row, as plain data."""
         return {
             "last": self._last,
             "updates": _by_name({names: torch.stack(kept, dim=1) for names, kept in self._recent.items()}),
@@ -53,14 +56,16 @@ class MetricWindow:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._last = state["last"]
         updates, sums = state["updates"], state["sums"]
         self._recent = {
             names: list(torch.stack([updates[name].to(device) for name in names], dim=1).unbind())
-            for names in _apart(updates)
+            for names in _groups(updates)
         }
-        self._sums = {names: torch.stack([sums[name].to(device) for name in names]) for names in _apart(sums)}
+        self._sums = {
+            names: torch.stack([sums[name].to(device) for name in names]) for names in _groups(sums)
+        }
         self._counts = {names: state["counts"][names[0]] for names in self._sums}
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
@@ -69,22 +74,22 @@ class MetricWindow:
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
     def add(self, metrics: PackedMetrics) -> None:
-        """What one update told; the row has the mean over all of them."""
+        """Add the metrics of one update; the row has the mean over all updates."""
         kept = self._recent.setdefault(metrics.names, [])
         kept.append(metrics.numbers)
-        if len(kept) >= KEPT:
-            self._add_up()
+        if len(kept) >= UPDATES_PER_SUM:
+            self._sum()
 
     def check(self) -> None:
-        """Raise NotFiniteError for the first update not yet added up that has a metric of NaN or inf.
+        """Raise NotFiniteError for the first update not yet summed that has a metric of NaN or inf.
 
-        Diagnostics are left out: one that is not known is NaN.
+        Diagnostics are left out: an unknown one is NaN.
         """
         for names, kept in self._recent.items():
             if not names[0].startswith(PREFIX):
                 check_updates(names, torch.stack(kept))
 
-    def _add_up(self) -> None:
+    def _sum(self) -> None:
         self.check()
         for names, kept in self._recent.items():
             total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
@@ -94,11 +99,11 @@ class MetricWindow:
 
     @property
     def diagnosed(self) -> bool:
-        """Whether this row has its diagnostics: one look a row is enough."""
+        """Whether this row has its diagnostics: once a row is enough."""
         return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
-        """Training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
+        """Add training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
         for episode in episodes:
             if not math.isfinite(episode.ret):  # the rewards that are learned from may be a wrapper's
                 raise NotFiniteError(f"the return of a training episode is {episode.ret}")
@@ -109,9 +114,9 @@ class MetricWindow:
         return env_steps // self.every > self._last // self.every
 
     def close(self, env_steps: int) -> Metrics:
-        """Means over the window, which begins anew."""
+        """Return the means over the window and start a new one."""
         row: Metrics = {}
-        self._add_up()
+        self._sum()
         if self._sums:
             means = torch.cat([total / self._counts[names] for names, total in self._sums.items()])
             row.update(zip(itertools.chain(*self._sums), means.tolist(), strict=True))
@@ -128,19 +133,19 @@ class MetricWindow:
 
 
 def _by_name(numbers: Mapping[Names, Tensor]) -> dict[str, Tensor]:
-    """A clone of each metric's."""
+    """Return a clone of each metric's tensor."""
     return {
         name: each.clone() for names, many in numbers.items() for name, each in zip(names, many, strict=True)
     }
 
 
-def _apart(names: Iterable[str]) -> list[Names]:
-    """An update's metrics and those of a look, which are gathered at other times."""
-    looks = [name for name in names if name.startswith(PREFIX)]
+def _groups(names: Iterable[str]) -> list[Names]:
+    """Separate the metrics of updates from diagnostics, which are computed at other times."""
+    diagnostics = [name for name in names if name.startswith(PREFIX)]
     updates = [name for name in names if not name.startswith(PREFIX)]
-    return [tuple(each) for each in (updates, looks) if each]
+    return [tuple(each) for each in (updates, diagnostics) if each]
 
 
 def in_units(row: Metrics, offset: float) -> Metrics:
-    """`row` with its entropies raised by `offset`: from the unit action box to the units of a config."""
+    """Return `row` with `offset` added to its entropies: from the unit action box to a config's units."""
     return {key: value + offset if key in ENTROPIES else value for key, value in row.items()}

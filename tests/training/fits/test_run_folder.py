@@ -56,7 +56,7 @@ def run(ended: Path, tmp_path: Path) -> Path:
 
 def test_second_run_in_the_folder_of_a_first_is_refused(run: Path) -> None:
     before = files(run)
-    with pytest.raises(ConfigError, match=r"dirpath=.*holds the checkpoints of a run: continue it with"):
+    with pytest.raises(ConfigError, match=r"dirpath=.*contains the checkpoints of a run: continue it with"):
         fit(run)
     assert files(run) == before
 
@@ -64,7 +64,7 @@ def test_second_run_in_the_folder_of_a_first_is_refused(run: Path) -> None:
 def test_metrics_of_another_run_are_not_continued(run: Path, tmp_path: Path) -> None:
     before = files(run)
     other = tmp_path / "other"
-    with pytest.raises(ConfigError, match=r"path=.*metrics\.csv: holds rows of another run"):
+    with pytest.raises(ConfigError, match=r"path=.*metrics\.csv: contains rows of another run"):
         fit(other, logger=MetricsCSV(run / "metrics.csv"))
     assert files(run) == before
 

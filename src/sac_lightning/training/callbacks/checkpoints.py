@@ -1,4 +1,4 @@
-"""`last.ckpt` after every epoch, `best.ckpt` by evaluation; a crash leaves the old file whole."""
+"""Writes `last.ckpt` after every epoch and `best.ckpt` by evaluation; a crash leaves the old file whole."""
 
 import io
 import logging
@@ -20,22 +20,15 @@ from sac_lightning.training.loggers import MetricsCSV
 from sac_lightning.training.loops import env_steps, fast_dev_run
 
 log = logging.getLogger(__name__)
+ONE_FILE: Any = {"save_top_k": 1, "save_on_train_epoch_end": True, "enable_version_counter": False}
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """`best.ckpt`: the epoch with the highest `eval/return_mean`."""
+    """Saves `best.ckpt`, the epoch with the highest `eval/return_mean`, in the folder `dirpath`."""
 
     def __init__(self, dirpath: str | Path) -> None:
-        require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
-        super().__init__(
-            dirpath=dirpath,
-            filename="best",
-            monitor="eval/return_mean",
-            mode="max",
-            save_top_k=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+        _check_folder(dirpath)
+        super().__init__(dirpath, "best", monitor="eval/return_mean", mode="max", **ONE_FILE)
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -43,11 +36,10 @@ class BestCheckpoint(ModelCheckpoint):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # An epoch that a stop cut short has no evaluation of its own; the resumed run completes it. Nor has a
-        # run whose evaluation is off.
-        if self.monitor in trainer.callback_metrics and not getattr(
-            _datamodule(trainer), "epoch_cut_short", False
-        ):
+        # A run without evaluations has no such metric. An epoch that a stop cut short has the metric of the
+        # epoch before; the resumed run completes it.
+        cut_short = getattr(_datamodule(trainer), "epoch_cut_short", False)
+        if self.monitor in trainer.callback_metrics and not cut_short:
             super().on_train_epoch_end(trainer, pl_module)
 
     @override
@@ -61,37 +53,16 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": kept})
 
 
-def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
-    """Raise ConfigError where a fit that resumes nothing would replace the checkpoints of another run."""
-    begins = trainer.ckpt_path is None and not env_steps(trainer)
-    if begins and not fast_dev_run(trainer):
-        folder = Path(callback.dirpath or ".")
-        told = (
-            "holds the checkpoints of a run: continue it with fit(..., ckpt_path=...), or name another folder"
-        )
-        require(not any(folder.glob("*.ckpt")), "dirpath", folder, told)
-        for logger in trainer.loggers:
-            if isinstance(logger, MetricsCSV):
-                told = "holds rows of another run: name another file"
-                require(logger.is_empty, "path", logger.path, told)
-
-
 class LastCheckpoint(ModelCheckpoint):
-    """`last.ckpt`: before the first step and after each epoch, the warm-up's included.
+    """Saves `last.ckpt` in the folder `dirpath` before the first step and after each epoch, warm-up included.
 
-    Give it to the Trainer after every other checkpoint callback: what they remember of an epoch is then in
-    the `last.ckpt` of that epoch. It also prunes the replay journal.
+    Give it to the Trainer after every other checkpoint callback: the `last.ckpt` of an epoch then contains
+    their state of that epoch. It also prunes the replay journal.
     """
 
     def __init__(self, dirpath: str | Path) -> None:
-        require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
-        super().__init__(
-            dirpath=dirpath,
-            filename="last",
-            save_top_k=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+        _check_folder(dirpath)
+        super().__init__(dirpath, "last", **ONE_FILE)
         self._manifests: dict[tuple[str, int, int], list[Any]] = {}
 
     @override
@@ -134,14 +105,14 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, but written to a temporary name, synced, renamed; read as data."""
+    """Writes Lightning's checkpoints under a temporary name, syncs and renames them; reads them as data."""
 
     @override
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write `checkpoint` to `path` in one step that either happens whole or not at all."""
-        # By way of memory: where a disk is full, torch.save to a file says nothing of the disk.
+        # First to memory: on a full disk, the error of torch.save does not mention the disk.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), lambda temporary: temporary.write_bytes(content.getbuffer()))
@@ -155,10 +126,29 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     @override
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove one checkpoint file. Which one, a checkpoint that was resumed may say: never a folder."""
+        """Remove one checkpoint file, never a folder: `path` may come from a checkpoint that was resumed."""
         file = Path(path)
         if ".." not in file.parts and file.suffix == ".ckpt" and file.is_file():
             file.unlink()
+
+
+def _check_folder(dirpath: Any) -> None:
+    require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
+
+
+def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
+    """Raise ConfigError where a fit that resumes nothing would replace the files of another run."""
+    if trainer.ckpt_path is not None or env_steps(trainer) or fast_dev_run(trainer):
+        return
+    folder = Path(callback.dirpath or ".")
+    allowed = (
+        "contains the checkpoints of a run: continue it with fit(..., ckpt_path=...), or name another folder"
+    )
+    require(not any(folder.glob("*.ckpt")), "dirpath", folder, allowed)
+    for logger in trainer.loggers:
+        if isinstance(logger, MetricsCSV):
+            allowed = "contains rows of another run: name another file"
+            require(logger.is_empty, "path", logger.path, allowed)
 
 
 def _datamodule(trainer: Trainer) -> Any:
@@ -166,6 +156,6 @@ def _datamodule(trainer: Trainer) -> Any:
 
 
 def _version(path: Path) -> tuple[str, int, int]:
-    """Changes whenever the file is replaced."""
+    """Return a key that changes whenever the file is replaced."""
     status = path.stat()
     return path.name, status.st_mtime_ns, status.st_ino

@@ -1,4 +1,4 @@
-"""A word when α has run away or collapsed: what it means, and which key to change."""
+"""Warns when α has run away or collapsed: what it means, and which key to change."""
 
 import logging
 import math
@@ -13,16 +13,19 @@ log = logging.getLogger(__name__)
 
 
 class EntropyWatch(Callback):
-    """Looks at a learned α after each evaluation, and warns once of each of two ends.
+    """Checks a learned α after each evaluation, and warns at most once of each of two failures.
 
-    Run away: α has grown at `evaluations` evaluations in a row. Collapsed: α is below `collapsed` while the
-    entropy is still above its target. What it has seen is saved in checkpoints.
+    Its state is saved in checkpoints.
+
+    Args:
+        evaluations: α has run away when it has grown at so many evaluations in a row, at least 1.
+        collapsed: α has collapsed when it is below this, in (0, 1], and the entropy is above its target.
     """
 
     def __init__(self, evaluations: int = 20, collapsed: float = 1e-6) -> None:
         evaluations = as_whole(evaluations)
-        told = "must be a whole number of at least 1"
-        require(whole(evaluations) >= 1, "evaluations", evaluations, told)
+        allowed = "must be a whole number of at least 1"
+        require(whole(evaluations) >= 1, "evaluations", evaluations, allowed)
         require(0.0 < number(collapsed) <= 1.0, "collapsed", collapsed, "must be a number in (0, 1]")
         self.evaluations, self.collapsed = evaluations, collapsed
         self._last, self._first, self._grown = math.inf, math.inf, 0
@@ -33,7 +36,7 @@ class EntropyWatch(Callback):
         latest: Any = getattr(pl_module, "latest", {})
         # The target is in the log only where α is learned.
         if not trainer.sanity_checking and {"train/alpha", "train/target_entropy"} <= latest.keys():
-            self._look(latest["train/alpha"], latest["train/entropy"], latest["train/target_entropy"])
+            self._check(latest["train/alpha"], latest["train/entropy"], latest["train/target_entropy"])
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -45,24 +48,24 @@ class EntropyWatch(Callback):
         self._last, self._first = state_dict["last"], state_dict["first"]
         self._grown, self._warned = state_dict["grown"], set(state_dict["warned"])
 
-    def _look(self, alpha: float, entropy: float, target: float) -> None:
+    def _check(self, alpha: float, entropy: float, target: float) -> None:
         if alpha > self._last:
             self._grown += 1
         else:
             self._grown, self._first = 0, alpha
         self._last = alpha
-        facts = f"entropy {entropy:.3g}, target {target:.3g}"
+        values = f"entropy {entropy:.3g}, target {target:.3g}"
         if self._grown >= self.evaluations:
             self._warn(
                 "run away",
                 f"alpha has grown for {self._grown} evaluations, from {self._first:.3g} to {alpha:.3g} "
-                f"({facts}): the task does not let the policy be so random. Lower the target (for choices "
+                f"({values}): the task does not let the policy be so random. Lower the target (for choices "
                 "target_entropy=max_ratio target_entropy.ratio=0.5, or target_entropy=tes), or set alpha.max",
             )
         if alpha < self.collapsed and entropy > target:
             self._warn(
                 "collapsed",
-                f"alpha has collapsed to {alpha:.3g} ({facts}): the policy stays more random than "
+                f"alpha has collapsed to {alpha:.3g} ({values}): the policy stays more random than "
                 "asked, and entropy no longer counts. Raise the target (target_entropy=constant "
                 f"target_entropy.nats={entropy:.2g}), or set alpha.min",
             )

@@ -1,4 +1,4 @@
-"""One bar for the whole run, counted in env steps."""
+"""A progress bar for the whole run, counted in env steps."""
 
 import logging
 import math
@@ -27,23 +27,24 @@ SPEED_WINDOW_S = 60.0
 
 
 class RunProgress(ProgressBar):
-    """Env steps, returns, α, entropy and speed on one line; it replaces Lightning's own bars.
+    """Shows env steps, returns, α, entropy and speed on one line; it replaces Lightning's own bars.
 
-    In a terminal one line is redrawn at most `refresh_per_second` times a second. Elsewhere (a file, a
-    pipe, a cluster's log), and with live=False, every epoch leaves one plain line. The numbers come from
-    `trainer.datamodule.env_steps` and `total_env_steps`, and from `trainer.lightning_module.latest`.
+    The numbers come from `trainer.datamodule.env_steps` and `total_env_steps`, and from
+    `trainer.lightning_module.latest`.
+
+    Args:
+        refresh_per_second: how often the line is redrawn, above 0 and at most 4.
+        live: redraw one line in a terminal. Elsewhere (a file, a pipe, a cluster's log), and with False,
+            every epoch prints one plain line.
+        console: where to print; None for stderr.
     """
 
     def __init__(
         self, refresh_per_second: float = 4.0, live: bool = True, console: Console | None = None
     ) -> None:
         super().__init__()
-        require(
-            0 < number(refresh_per_second) <= 4,
-            "refresh_per_second",
-            refresh_per_second,
-            "above 0 and at most 4",
-        )
+        ok = 0 < number(refresh_per_second) <= 4
+        require(ok, "refresh_per_second", refresh_per_second, "above 0 and at most 4")
         require(isinstance(live, bool), "live", live, "must be true or false")
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second
@@ -53,7 +54,7 @@ class RunProgress(ProgressBar):
         self._next_s = math.inf
         self._started_s = 0.0
         self._seen: deque[tuple[float, int]] = deque()
-        self._told_steps = -1
+        self._printed_steps = -1
 
     @override
     def disable(self) -> None:
@@ -74,10 +75,9 @@ class RunProgress(ProgressBar):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin at the env steps that the run has already made."""
         self._started_s = time.monotonic()
         self._seen = deque([(self._started_s, self._env_steps)])
-        self._told_steps = self._env_steps
+        self._printed_steps = self._env_steps
         if self._enabled and self._may_redraw and self._console.is_terminal:
             self._live = Live(
                 console=self._console,
@@ -92,29 +92,25 @@ class RunProgress(ProgressBar):
 
     @override
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Redraw if it is time; otherwise this is one look at the clock."""
-        if time.monotonic() >= self._next_s:
-            self._refresh()
-
-    @override
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Redraw if it is time."""
         if time.monotonic() >= self._next_s:
             self._refresh()
 
+    on_validation_batch_end = on_train_batch_end
+
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Tell the epoch and its evaluation, which has just ended."""
+        """Show the epoch and its evaluation, which has just ended."""
         if self._live is not None:
             self._refresh()
         elif self._enabled:
-            self._tell()
+            self._print_line()
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar."""
-        if self._live is None and self._enabled and self._told_steps != self._env_steps:
-            self._tell()
+        if self._live is None and self._enabled and self._printed_steps != self._env_steps:
+            self._print_line()
         self._stop()
 
     @override
@@ -126,7 +122,7 @@ class RunProgress(ProgressBar):
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         self._stop()
 
     @property
@@ -153,22 +149,22 @@ class RunProgress(ProgressBar):
             self._open.close()
             self._live, self._next_s = None, math.inf
 
-    def _tell(self) -> None:
-        self._told_steps = self._env_steps
-        facts = _facts(self._latest, ascii_only=True)
+    def _print_line(self) -> None:
+        self._printed_steps = self._env_steps
         speed, left_s = self._pace()
         percent = 100 * self._env_steps / max(self._total, 1)
-        parts = [
+        texts = [
             f"env_steps {self._env_steps:,}/{self._total:,} ({percent:.0f} %)",
-            *facts,
+            *_latest_texts(self._latest, ascii_only=True),
             f"{speed:,.0f} steps/s",
+            f"{_clock(time.monotonic() - self._started_s)} elapsed",
+            f"{_clock(left_s)} left",
         ]
-        times = f"{_clock(time.monotonic() - self._started_s)} elapsed, {_clock(left_s)} left"
-        # One line in a log stays one line, however narrow the console believes itself to be.
-        self._console.print(", ".join([*parts, times]), markup=False, highlight=False, soft_wrap=True)
+        # One line in a log stays one line, however narrow the console seems to be.
+        self._console.print(", ".join(texts), markup=False, highlight=False, soft_wrap=True)
 
     def _pace(self) -> tuple[float, float]:
-        """Env steps per second of late, and the seconds left at that speed."""
+        """Return the env steps per second of the last minute, and the seconds left at that speed."""
         now, steps = time.monotonic(), self._env_steps
         self._seen.append((now, steps))
         while len(self._seen) > 2 and now - self._seen[1][0] > SPEED_WINDOW_S:
@@ -178,18 +174,18 @@ class RunProgress(ProgressBar):
         return speed, max(self._total - steps, 0) / speed if speed > 0 else math.nan
 
     def _render(self) -> Table:
-        """The bar takes the room that is left; the last facts go first where there is little of it."""
+        """Draw the bar in the room that the texts leave; in a narrow terminal the last texts are dropped."""
         ascii_only = self._console.options.ascii_only
         speed, left_s = self._pace()
         times = f"{_clock(time.monotonic() - self._started_s)}<{_clock(left_s)}"
         count = f"{self._env_steps:,}/{self._total:,}"
-        facts = [*_facts(self._latest, ascii_only), f"{speed:,.0f}/s"]
-        while facts and _width(count, *facts, times) + SHORTEST_BAR > self._console.width:
-            facts.pop()
-        texts = [count, *facts, times]
+        metrics = [*_latest_texts(self._latest, ascii_only), f"{speed:,.0f}/s"]
+        while metrics and _width(count, *metrics, times) + SHORTEST_BAR > self._console.width:
+            metrics.pop()
+        texts = [count, *metrics, times]
         room = max(self._console.width - _width(*texts) - 1, 1)
         line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        styles = ["bold", *["none"] * len(facts), "dim"]
+        styles = ["bold", *["none"] * len(metrics), "dim"]
         bar = Bar(total=max(self._total, 1), completed=min(self._env_steps, self._total), width=room)
         line.add_column(no_wrap=True)
         for _ in texts:
@@ -198,24 +194,24 @@ class RunProgress(ProgressBar):
         return line
 
 
-def _facts(latest: Mapping[str, float], ascii_only: bool = False) -> list[str]:
-    """Return, temperature and entropy in the order of their weight, each only where it is known."""
+def _latest_texts(latest: Mapping[str, float], ascii_only: bool = False) -> list[str]:
+    """Write return, temperature and entropy, the most important first, each only where it is known."""
     alpha, entropy, arrow = ("alpha", "entropy", "->") if ascii_only else ("α", "H", "→")
-    facts = []
+    texts = []
     rollout = f"{latest['rollout/return_mean']:.1f}" if "rollout/return_mean" in latest else ""
     if "eval/return_mean" in latest:
         number = latest.get("eval/episodes", 0.0)
         episodes = f"{number:.0f} episode{'' if number == 1.0 else 's'}" if number else ""
         beside = ", ".join(each for each in (episodes, f"rollout {rollout}" if rollout else "") if each)
-        facts.append(f"return {latest['eval/return_mean']:.1f}" + (f" ({beside})" if beside else ""))
+        texts.append(f"return {latest['eval/return_mean']:.1f}" + (f" ({beside})" if beside else ""))
     elif rollout:
-        facts.append(f"rollout {rollout}")
+        texts.append(f"rollout {rollout}")
     if "train/alpha" in latest:
-        facts.append(f"{alpha} {latest['train/alpha']:.3g}")
+        texts.append(f"{alpha} {latest['train/alpha']:.3g}")
     if "train/entropy" in latest:
         target = f"{arrow}{latest['train/target_entropy']:.2f}" if "train/target_entropy" in latest else ""
-        facts.append(f"{entropy} {latest['train/entropy']:.2f}{target}")
-    return facts
+        texts.append(f"{entropy} {latest['train/entropy']:.2f}{target}")
+    return texts
 
 
 def _width(*texts: str) -> int:
@@ -231,7 +227,7 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def _log_lines_above() -> Iterator[None]:
-    """Let log handlers made before the bar write above it: they hold the streams that it has replaced."""
+    """Let log handlers made before the bar write above it: their streams are those that it has replaced."""
     replaced = {id(sys.__stdout__): sys.stdout, id(sys.__stderr__): sys.stderr}
     names = ("", "pytorch_lightning", "lightning", "sac_lightning")
     handlers = [
