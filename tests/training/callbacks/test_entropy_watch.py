@@ -54,47 +54,47 @@ def _heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
     logger.setLevel(logging.WARNING)
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == WATCHED]
 
 
-def test_an_alpha_that_grows_for_twenty_evaluations_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alpha_that_grows_for_20_evaluations_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     # H = 0.035 stays below H̄ = 1: every step raises α. The first evaluation has nothing before it.
     rule = LearnedTemperature(lr=0.01, target_entropy=Constant(1.0))
     with caplog.at_level(logging.WARNING):
         ran(rule, EntropyWatch(), epochs=20)
-        assert told(caplog) == []
+        assert warned(caplog) == []
         ran(rule, EntropyWatch(), epochs=24)
-    (line,) = told(caplog)
+    (line,) = warned(caplog)
     assert line.startswith("alpha has grown for 20 evaluations, from 1.0")
     assert "target 1)" in line and "Lower the target" in line and "set alpha.max" in line
 
 
-def test_one_fall_begins_the_count_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_fall_restarts_the_count(caplog: pytest.LogCaptureFixture) -> None:
     watch = EntropyWatch(evaluations=3)
     for alpha in (1.0, 1.1, 1.2, 1.1, 1.2, 1.3):
-        watch._look(alpha, 0.1, 0.5)
-    assert told(caplog) == []
-    watch._look(1.4, 0.1, 0.5)
-    assert len(told(caplog)) == 1 and "from 1.1 to 1.4" in told(caplog)[0]
+        watch._check(alpha, 0.1, 0.5)
+    assert warned(caplog) == []
+    watch._check(1.4, 0.1, 0.5)
+    assert len(warned(caplog)) == 1 and "from 1.1 to 1.4" in warned(caplog)[0]
 
 
-def test_a_collapsed_alpha_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_collapsed_alpha_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     rule = LearnedTemperature(lr=0.5, init=1e-5, target_entropy=Constant(0.1))
     ran(rule, EntropyWatch(), epochs=3, peak=0.0)  # uniform: H = log 3 = 1.1 above the target
-    (line,) = told(caplog)
+    (line,) = warned(caplog)
     assert line.startswith("alpha has collapsed to ") and "(entropy 1.1, target 0.1)" in line
     assert "Raise the target" in line and "set alpha.min" in line
 
 
 def test_a_small_alpha_below_its_target_is_on_its_way_back(caplog: pytest.LogCaptureFixture) -> None:
     ran(LearnedTemperature(lr=1e-4, init=1e-8, target_entropy=Constant(1.0)), EntropyWatch(), epochs=2)
-    assert told(caplog) == []
+    assert warned(caplog) == []
 
 
 def test_an_alpha_that_is_not_learned_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     ran(Fixed(1e-9), EntropyWatch(evaluations=1), epochs=3, peak=0.0)
-    assert told(caplog) == []
+    assert warned(caplog) == []
 
 
 def test_the_count_is_in_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,8 +106,8 @@ def test_the_count_is_in_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptur
     assert state["grown"] == 4
     fresh = EntropyWatch(evaluations=5)
     fresh.load_state_dict(state)
-    fresh._look(state["last"] + 1.0, 0.0, 1.0)
-    assert "grown for 5 evaluations" in told(caplog)[0]
+    fresh._check(state["last"] + 1.0, 0.0, 1.0)
+    assert "grown for 5 evaluations" in warned(caplog)[0]
 
 
 @pytest.mark.parametrize("options", [{"evaluations": 0}, {"collapsed": 0.0}])
