@@ -86,7 +86,7 @@ def seen(
 def test_choices_by_hand() -> None:
     prob = torch.tensor([0.5, 0.25, 0.25])
     info = SampleInfo(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3)))
-    told = seen(
+    metrics = seen(
         Categorical(3),
         prob.log().expand(4, 3),
         torch.tensor([0, 0, 1, 2]),
@@ -95,28 +95,30 @@ def test_choices_by_hand() -> None:
         temperature=LearnedTemperature(init=0.5, target_entropy=Constant(0.4)),
     )
     entropy = 1.5 * math.log(2)  # ½ log 2 + 2·¼ log 4
-    assert told["entropy_squashed"] == pytest.approx(entropy)
-    assert told["effective_actions"] == pytest.approx(2**1.5)
-    assert told["q_gap"] == pytest.approx(2.0)  # 4 − (½·1 + ¼·2 + ¼·4)
-    assert told["q_disagreement"] == pytest.approx(1.0)
-    assert told["q_spread"] == 0.0
-    assert told["data_age"] == 20.0
+    assert metrics["entropy_squashed"] == pytest.approx(entropy)
+    assert metrics["effective_actions"] == pytest.approx(2**1.5)
+    assert metrics["q_gap"] == pytest.approx(2.0)  # 4 − (½·1 + ¼·2 + ¼·4)
+    assert metrics["q_disagreement"] == pytest.approx(1.0)
+    assert metrics["q_spread"] == 0.0
+    assert metrics["data_age"] == 20.0
     # mean of log(π/⅓) = ½ log 1.5 + ½ log 0.75
-    assert told["policy_shift"] == pytest.approx(0.5 * math.log(1.5 * 0.75))
-    assert told["alpha_grad"] == pytest.approx(entropy - 0.4)
-    assert not {"sigma", "saturated"} & told.keys()
+    assert metrics["policy_shift"] == pytest.approx(0.5 * math.log(1.5 * 0.75))
+    assert metrics["alpha_grad"] == pytest.approx(entropy - 0.4)
+    assert not {"sigma", "saturated"} & metrics.keys()
 
 
 def test_the_gaussian_before_squashing_stands_beside_the_squashed_action() -> None:
     # log σ = −5 + 3.5·(tanh r + 1) = 0 for tanh r = 3/7: σ = 1
     features = torch.tensor([[3.0, math.atanh(3 / 7)]]).expand(4, 2)
-    told = seen(TanhNormal(1), features, torch.tensor([[0.9], [0.99], [-0.5], [1.0]]))
-    assert told["sigma"] == pytest.approx(1.0, rel=1e-5)
-    assert told["entropy_gaussian"] == pytest.approx(1.4189385, rel=1e-5)  # ½ log 2πe
+    metrics = seen(TanhNormal(1), features, torch.tensor([[0.9], [0.99], [-0.5], [1.0]]))
+    assert metrics["sigma"] == pytest.approx(1.0, rel=1e-5)
+    assert metrics["entropy_gaussian"] == pytest.approx(1.4189385, rel=1e-5)  # ½ log 2πe
     # ε = 0, u = 3: −log π = ½ log 2π + log(1 − tanh² 3) = 0.9189385 − 4.6186627
-    assert told["entropy_squashed"] == pytest.approx(0.9189385 + math.log(1 - math.tanh(3.0) ** 2), rel=1e-5)
-    assert told["saturated"] == 1.0  # tanh 3 = 0.995
-    assert math.isnan(told["policy_shift"])  # nothing is known of where these actions come from
+    assert metrics["entropy_squashed"] == pytest.approx(
+        0.9189385 + math.log(1 - math.tanh(3.0) ** 2), rel=1e-5
+    )
+    assert metrics["saturated"] == 1.0  # tanh 3 = 0.995
+    assert math.isnan(metrics["policy_shift"])  # nothing is known of where these actions come from
     half = torch.tensor([[-2.0], [-2.0], [1.0], [1.0]])
     features = torch.tensor([[0.0, math.atanh(3 / 7)]]).expand(4, 2)
     # tanh of 2 is 0.964, of 3 is 0.995
@@ -130,8 +132,8 @@ def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
     draws = (noise[:, 0].view(8, 2)) ** 2
     gap = (draws.amax(0) - draws.mean(0)).mean().item()
     info = SampleInfo(torch.zeros(16, dtype=torch.int64), torch.zeros(16))
-    told = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, info=info)
-    assert told["q_gap"] == pytest.approx(gap, rel=1e-4) and gap > 5
+    metrics = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, info=info)
+    assert metrics["q_gap"] == pytest.approx(gap, rel=1e-4) and gap > 5
 
 
 @pytest.mark.parametrize("head", [Normal(2), TanhNormal(2)])
@@ -178,12 +180,12 @@ def test_every_run_tells_them_once_a_row(discrete: bool, monkeypatch: pytest.Mon
     )
     fit(clocks(discrete), log_every_n_env_steps=10, **nets())
     assert len(looks) == 4  # rows at 30, 40, 50, 60; the warm-up's have no update
-    told = [{key for key in row if key.startswith("diagnostics/")} for row in rows if "train/alpha" in row]
+    metrics = [{key for key in row if key.startswith("diagnostics/")} for row in rows if "train/alpha" in row]
     common = (
         "alpha_grad data_age effective_actions entropy_squashed policy_shift q_disagreement q_gap q_spread"
     )
     gaussian = set() if discrete else {"sigma", "saturated", "entropy_gaussian"}
-    assert told == [{f"diagnostics/{name}" for name in {*common.split(), *gaussian}}] * 4
+    assert metrics == [{f"diagnostics/{name}" for name in {*common.split(), *gaussian}}] * 4
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
 

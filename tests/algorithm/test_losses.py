@@ -23,14 +23,14 @@ def scalar(value: float) -> Tensor:
 
 def one_sample(log_prob: list[float]) -> WeightedActions:
     """K = 1: what a Gaussian head gives."""
-    told = torch.tensor([log_prob])
-    return WeightedActions(torch.zeros(1, len(log_prob), 1), told, torch.ones_like(told))
+    log_probs = torch.tensor([log_prob])
+    return WeightedActions(torch.zeros(1, len(log_prob), 1), log_probs, torch.ones_like(log_probs))
 
 
 def enumerated(prob: list[float]) -> WeightedActions:
     """K = n, B = 1: what a categorical head gives."""
-    told = torch.tensor(prob)[:, None]
-    return WeightedActions(torch.arange(len(prob))[:, None], told.log(), told)
+    weight = torch.tensor(prob)[:, None]
+    return WeightedActions(torch.arange(len(prob))[:, None], weight.log(), weight)
 
 
 def soft_value(q: Tensor, actions: WeightedActions, alpha: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from tests.export.conftest import OWN, RUNS
 
 from sac_lightning import export
 from sac_lightning.cli.export import command
-from sac_lightning.heads.auto import PREFERRED
+from sac_lightning.heads import PREFERRED
 from sac_lightning.spaces import Array, BoxAction
 from sac_lightning.training.module import SACModule
 

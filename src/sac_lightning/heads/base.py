@@ -61,17 +61,17 @@ class ActionHead(Described):
     @property
     @abstractmethod
     def feature_size(self) -> int:
-        """F, the numbers per state that the actor must give."""
+        """F, the actor's outputs per state."""
 
     @property
-    @abstractmethod
     def noise_size(self) -> int:
         """Random numbers per state that `weighted_actions` reads; 0 when the expectation is exact."""
+        return 0
 
     @property
-    @abstractmethod
     def num_actions(self) -> int | None:
-        """n if the critic gives the values of all n actions in one pass, None if it reads the action."""
+        """n if the critic returns the values of all n actions in one pass, None if it reads the action."""
+        return None
 
     @property
     @abstractmethod
@@ -108,11 +108,11 @@ class ActionHead(Described):
         return self.act(features, self.draw_acting_noise(features.shape[0], generator, features.device))
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, " B"]:
-        """log π(a|s) of given actions, for diagnostics; NaN from a head that does not say."""
+        """log π(a|s) of given actions, for diagnostics; NaN from a head without one."""
         return torch.full(features.shape[:1], torch.nan, device=features.device)
 
     def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
-        """Means over states that say how this head's policy looks, by name, for diagnostics."""
+        """Returns means over states that describe this head's policy, by name."""
         return {}
 
     @abstractmethod
@@ -128,5 +128,5 @@ class ActionHead(Described):
     def draw_acting_noise(
         self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
     ) -> Float[Tensor, "B M"]:
-        """The random numbers that `act` reads: as for `weighted_actions`, unless a head says otherwise."""
+        """The random numbers that `act` reads: as for `weighted_actions`, unless overridden."""
         return self.draw_noise((states,), generator, device)

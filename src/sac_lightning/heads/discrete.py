@@ -15,8 +15,18 @@ from sac_lightning.spaces import ActionSpec, DiscreteAction, MultiDiscreteAction
 from sac_lightning.types import WeightedActions
 
 
+class Choices(ActionHead):
+    """A head whose features are logits; a uniform number for each draws an action."""
+
+    def draw_acting_noise(
+        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "B F"]:
+        """Returns uniform numbers, for `gumbel_argmax`."""
+        return torch.rand(states, self.feature_size, generator=generator, device=device)
+
+
 @dataclass(frozen=True)
-class Categorical(ActionHead):
+class Categorical(Choices):
     """π = softmax(features); all n actions, weighted by π     (1910.07207 eq. 10 to 12)
 
     The gradient reaches the actor through the probabilities; no sample, no noise.
@@ -42,10 +52,6 @@ class Categorical(ActionHead):
         return self.n
 
     @property
-    def noise_size(self) -> int:
-        return 0
-
-    @property
     def num_actions(self) -> int:
         return self.n
 
@@ -60,18 +66,10 @@ class Categorical(ActionHead):
     def weighted_actions(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B 0"]
     ) -> WeightedActions:
-        log_prob = torch.log_softmax(features, dim=-1).T  # [K, B]
-        index = torch.arange(self.n, device=features.device)[:, None].expand(-1, features.shape[0])
-        return WeightedActions(index, log_prob, log_prob.exp())
+        return all_actions(torch.log_softmax(features, dim=-1))
 
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
         return gumbel_argmax(features, noise)
-
-    def draw_acting_noise(
-        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
-    ) -> Float[Tensor, "B F"]:
-        """Uniform."""
-        return torch.rand(states, self.n, generator=generator, device=device)
 
     def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return torch.log_softmax(features, dim=-1).gather(-1, action[:, None])[:, 0]
@@ -81,7 +79,7 @@ class Categorical(ActionHead):
 
 
 @dataclass(frozen=True)
-class FactoredCategorical(ActionHead):
+class FactoredCategorical(Choices):
     """π(a|s) = Π_d π_d(a_d|s), each π_d a softmax of its own `sizes[d]` features."""
 
     sizes: tuple[int, ...]
@@ -99,12 +97,6 @@ class FactoredCategorical(ActionHead):
     def num_discrete(self) -> int:
         return math.prod(self.sizes)
 
-    def draw_acting_noise(
-        self, states: int, generator: torch.Generator, device: torch.device | str = "cpu"
-    ) -> Float[Tensor, "B F"]:
-        """Uniform."""
-        return torch.rand(states, self.feature_size, generator=generator, device=device)
-
     @property
     def entropy_interval(self) -> Interval:
         return Interval(0.0, math.fsum(math.log(size) for size in self.sizes))
@@ -114,7 +106,7 @@ class FactoredCategorical(ActionHead):
 class MultiCategorical(FactoredCategorical):
     """π(a|s) = Π_d π_d(a_d|s), each π_d a softmax; all ∏ sizes joint choices, weighted by π.
 
-    An action is the index of a joint choice, the last choice running fastest. The actor says Σ sizes
+    An action is the index of a joint choice, the last choice running fastest. The actor returns Σ sizes
     numbers, the critic one value for each joint choice, so choices may depend on each other in Q.
     """
 
@@ -123,10 +115,6 @@ class MultiCategorical(FactoredCategorical):
     @classmethod
     def supports(cls, action: ActionSpec) -> bool:
         return isinstance(action, MultiDiscreteAction) and action.enumerable
-
-    @property
-    def noise_size(self) -> int:
-        return 0
 
     @property
     def num_actions(self) -> int:
@@ -146,9 +134,7 @@ class MultiCategorical(FactoredCategorical):
     def weighted_actions(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B 0"]
     ) -> WeightedActions:
-        log_prob = self.joint_log_prob(features).T  # [K, B]
-        index = torch.arange(self.num_actions, device=features.device)[:, None]
-        return WeightedActions(index.expand(-1, features.shape[0]), log_prob, log_prob.exp())
+        return all_actions(self.joint_log_prob(features))
 
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
         parts = zip(by_choice(features, self.sizes), by_choice(noise, self.sizes), strict=True)
@@ -174,7 +160,7 @@ class SampledMultiCategorical(FactoredCategorical):
     One joint choice a is drawn. Action (d, v) is a with choice d replaced by v: K = Σ sizes actions. As D
     estimates of the same expectation, V = E[ 1/D Σ_d Σ_v π_d(v) f(v, a_−d) ]; and the gradient of choice d
     comes from its own estimate alone, ∇V = E[ Σ_d Σ_v ∇π_d(v) f(v, a_−d) ], the local expectation gradient
-    of Titsias and Lázaro-Gredilla (2015): unbiased, with the variance of the other choices only. So `prob`
+    of Titsias and Lázaro-Gredilla (2015): unbiased, with the variance of the other choices only. So `weight`
     has the value π_d(v)/D and the gradient of π_d(v), and `log_prob` is a constant: the part of the
     gradient that it leaves out, E[∇ log π], is zero.
 
@@ -192,10 +178,6 @@ class SampledMultiCategorical(FactoredCategorical):
         return sum(self.sizes)
 
     @property
-    def num_actions(self) -> None:
-        return None
-
-    @property
     def action_size(self) -> int:
         return sum(self.sizes)
 
@@ -211,18 +193,17 @@ class SampledMultiCategorical(FactoredCategorical):
         uniform = (0.5 * (1.0 + torch.erf(noise / math.sqrt(2.0)))).clamp(1e-7, 1.0 - 1e-7)
         drawn = self._drawn(features, uniform)  # one-hot, [B, V] each
         log_probs = self.choice_log_probs(features)
-        taken = torch.stack(
-            [(one * each).sum(-1) for one, each in zip(drawn, log_probs, strict=True)]
-        )  # [D, B]
-        actions, log_prob, prob = [], [], []
+        chosen = [(one * each).sum(-1) for one, each in zip(drawn, log_probs, strict=True)]
+        taken = torch.stack(chosen)  # [D, B]
+        actions, log_prob, weight = [], [], []
         for d, (size, each) in enumerate(zip(self.sizes, log_probs, strict=True)):
             every = torch.eye(size, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
             others = [one.expand(size, -1, -1) for one in drawn]
             actions.append(torch.cat((*others[:d], every, *others[d + 1 :]), dim=-1))  # [V, B, F]
             log_prob.append(taken.sum(0) - taken[d] + each.T)
             own = each.T.exp()
-            prob.append(own - own.detach() * (1.0 - 1.0 / len(self.sizes)))
-        return WeightedActions(torch.cat(actions), torch.cat(log_prob).detach(), torch.cat(prob))
+            weight.append(own - own.detach() * (1.0 - 1.0 / len(self.sizes)))
+        return WeightedActions(torch.cat(actions), torch.cat(log_prob).detach(), torch.cat(weight))
 
     def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
         return torch.cat(self._drawn(features, noise), dim=-1)
@@ -237,6 +218,13 @@ class SampledMultiCategorical(FactoredCategorical):
     def _drawn(self, features: Float[Tensor, "B F"], uniform: Float[Tensor, "B F"]) -> list[Tensor]:
         parts = zip(by_choice(features, self.sizes), by_choice(uniform, self.sizes), strict=True)
         return [one_hot(gumbel_argmax(logits, drawn), logits.shape[-1]) for logits, drawn in parts]
+
+
+def all_actions(log_prob: Float[Tensor, "B K"]) -> WeightedActions:
+    """Returns the K actions by index, weighted by their probabilities."""
+    by_action = log_prob.T  # [K, B]
+    index = torch.arange(log_prob.shape[1], device=log_prob.device)[:, None].expand(-1, len(log_prob))
+    return WeightedActions(index, by_action, by_action.exp())
 
 
 def gumbel_argmax(logits: Float[Tensor, "B n"], uniform: Float[Tensor, "B n"]) -> Int[Tensor, " B"]:

@@ -37,12 +37,9 @@ class Gaussian(ActionHead):
 
     def __post_init__(self) -> None:
         require(self.size >= 1, "size", self.size, "must be at least one action dimension")
-        require(
-            -20.0 <= number(self.log_std_min) < number(self.log_std_max) <= 20.0,
-            "log_std_min",
-            self.log_std_min,
-            f"a number in [-20, 20) below log_std_max={self.log_std_max}",
-        )
+        ok = -20.0 <= number(self.log_std_min) < number(self.log_std_max) <= 20.0
+        allowed = f"a number in [-20, 20) below log_std_max={self.log_std_max}"
+        require(ok, "log_std_min", self.log_std_min, allowed)
 
     @classmethod
     def sizes_for(cls, action: ActionSpec) -> dict[str, int]:
@@ -56,10 +53,6 @@ class Gaussian(ActionHead):
     @property
     def noise_size(self) -> int:
         return self.size
-
-    @property
-    def num_actions(self) -> None:
-        return None
 
     @property
     def action_size(self) -> int:
@@ -179,10 +172,8 @@ class Normal(Gaussian):
 
     @property
     def entropy_interval(self) -> Interval:
-        return Interval(
-            self.size * (HALF_LOG_2PI_E + self.log_std_min),
-            self.size * (HALF_LOG_2PI_E + self.log_std_max),
-        )
+        low, high = HALF_LOG_2PI_E + self.log_std_min, HALF_LOG_2PI_E + self.log_std_max
+        return Interval(self.size * low, self.size * high)
 
     def weighted_actions(
         self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]

@@ -20,8 +20,9 @@ from sac_lightning.types import Scalar, WeightedActions
 class Hybrid(ActionHead):
     """π(k, x|s) = π(k|s) · N_tanh(x; μ_k(s), σ_k(s)): the numbers depend on the choice.
 
-    Atoms are the n choices, weighted by π(k|s), each with one reparameterised sample of its numbers: exact
-    in the choice, a sample in the numbers, as in 1912.11077. The gradient reaches the actor through both.
+    The weighted actions are the n choices, weighted by π(k|s), each with one reparameterised sample of its
+    numbers: exact in the choice, a sample in the numbers, as in 1912.11077. The gradient reaches the actor
+    through both.
     An action is `[n + A]`, the choice's one-hot vector and the numbers, which the critic reads.
     """
 
@@ -56,10 +57,6 @@ class Hybrid(ActionHead):
     @property
     def noise_size(self) -> int:
         return self.n * self.size
-
-    @property
-    def num_actions(self) -> None:
-        return None
 
     @property
     def action_size(self) -> int:

@@ -46,7 +46,7 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
 
 
 @pytest.mark.parametrize(
-    ("head", "action", "told"),
+    ("head", "action", "message"),
     [
         (TanhNormal, UNBOUNDED, "head=tanh_normal: is for bounded Box actions; the env has a Box of 2 (unb"),
         (TanhNormal, CHOICE, "head=tanh_normal: is for bounded Box actions; the env has Discrete(4)"),
@@ -61,12 +61,12 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
     ],
 )
 def test_a_head_that_does_not_fit_is_refused_by_name(
-    head: type[ActionHead], action: ActionSpec, told: str
+    head: type[ActionHead], action: ActionSpec, message: str
 ) -> None:
     assert not head.supports(action)
     with pytest.raises(ConfigError) as caught:
         head.for_action(action)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert caught.value.key == "head"
 
 
