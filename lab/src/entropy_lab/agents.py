@@ -26,7 +26,7 @@ CARTPOLE_LIMIT = 200  # steps an episode: the limit of CartPole-v0, which small 
 
 @dataclass(frozen=True)
 class Recipe:
-    """An env and how a small agent learns it; `log_every` and the epochs are in env steps."""
+    """An env, and the settings of a small agent for it; `log_every` is in env steps."""
 
     env: EnvConfig
     total_env_steps: int
@@ -101,13 +101,13 @@ class MemoryLogger(Logger):
     @property
     @override
     def name(self) -> str:
-        """Of no file."""
+        """A name that Lightning asks for; the rows stay in memory."""
         return "lab"
 
     @property
     @override
     def version(self) -> str:
-        """Of no file."""
+        """A name that Lightning asks for; the rows stay in memory."""
         return ""
 
     @override

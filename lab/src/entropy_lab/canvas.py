@@ -1,6 +1,6 @@
 """Draw all figures of the lab in one style: that of plots.py, with colours for the colour-blind too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from entropy_lab.experiment import Column
+from entropy_lab.experiment import Table
 from sac_lightning.core.files import write_atomically
 from sac_lightning.core.plots import BLUE, GREY, INK, MUTED, ORANGE, STYLE
 
@@ -27,7 +27,7 @@ __all__ = ["BLUE", "COLOURS", "GOLD", "GREEN", "GREY", "INK", "MUTED", "ORANGE",
 def canvas(
     out: Path, size: tuple[float, float], rows: int, columns: int, **grid: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure and its axes `[rows, columns]`; written to `out` as PNG when the block ends."""
+    """Yield a figure and its axes `[rows, columns]`; write it to `out` as PNG when the block ends."""
     with rc_context(STYLE):
         figure = Figure(figsize=size, dpi=150, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **grid)
@@ -39,15 +39,22 @@ def canvas(
         write_atomically(out, lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
 
 
-def band(axes: Axes, x: Column, lines: Column, colour: str, label: str, **style: Any) -> None:
-    """The mean over seeds, `lines` [S, T], with a band from the lowest seed to the highest."""
+def seed_band(axes: Axes, table: Table, key: str, colour: str, label: str) -> Table:
+    """Draw the mean of column `key` over seeds with a band from the lowest seed to the highest.
+
+    Returns the rows that were drawn: those in which the cell is not empty.
+    """
+    known = table.known(key)
+    lines = known.by(key, "seed")  # [S, T]
+    x = known.where(seed=known.distinct("seed")[0]).column("env_steps")
     if len(lines) > 1:
         axes.fill_between(x, lines.min(0), lines.max(0), color=colour, alpha=0.16, linewidth=0)
-    axes.plot(x, lines.mean(0), color=colour, label=label, **{"linewidth": 2.0, **style})
+    axes.plot(x, lines.mean(0), color=colour, label=label, linewidth=2.0)
+    return known
 
 
 def env_steps(axes: Axes, last: float) -> None:
-    """The x axis of a run."""
+    """Make the x axis that of a run."""
     axes.set_xlim(0, last)
     axes.set_xlabel("env steps")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -55,7 +62,7 @@ def env_steps(axes: Axes, last: float) -> None:
 
 
 def log_axis(axes: Axes, axis: str = "y") -> None:
-    """Plain numbers on a log axis."""
+    """Make an axis logarithmic, with plain numbers."""
     getattr(axes, f"set_{axis}scale")("log")
     own = getattr(axes, f"{axis}axis")
     low, high = np.log10(getattr(axes, f"get_{axis}lim")())
@@ -66,21 +73,15 @@ def log_axis(axes: Axes, axis: str = "y") -> None:
 
 
 def note(axes: Axes, x: float, y: float, text: str, colour: str = INK, **style: Any) -> None:
-    """A few words beside what they name, in its colour, on a veil that keeps them legible."""
-    veil = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2}
-    axes.text(x, y, text, color=colour, fontsize=9, bbox=veil, **style)
+    """Write a few words beside what they name, in its colour, on a background that keeps them legible."""
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2}
+    axes.text(x, y, text, color=colour, fontsize=9, bbox=box, **style)
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for all panels, above them."""
+    """Draw one legend for all panels, above them."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=9.5)
-
-
-def each_panel(axes: Any, do: Callable[[Axes], None]) -> None:
-    """Call `do` on every panel."""
-    for panel in axes.flat:
-        do(panel)
 
 
 def _power(value: float) -> str:

@@ -22,7 +22,7 @@ ESTIMATORS = {"score": ("sampled", c.ORANGE), "baseline": ("sampled, with V(s) a
 
 
 class ActorGradient:
-    """The gradient of J_π at one batch of states, exact or from sampled actions."""
+    """Computes the gradient of J_π at one batch of states, exactly or from sampled actions."""
 
     def __init__(self, trained: Trained, obs: Tensor) -> None:
         module = trained.module
@@ -35,11 +35,11 @@ class ActorGradient:
             )  # [n, B]
 
     def exact(self) -> Tensor:
-        """The sum over all actions: the losses as they stand."""
+        """Return it from the sum over all actions, as the losses have it."""
         return self._of(losses.actor_loss(losses.soft_value(self.q, self.actions, self.alpha)))
 
     def sampled(self, samples: int, with_baseline: bool, generator: torch.Generator) -> Tensor:
-        """E_a[(α log π − Q) ∇log π] from `samples` actions a state, drawn from π."""
+        """Return E_a[(α log π − Q) ∇log π] from `samples` actions per state, sampled from π."""
         prob, log_prob = self.actions.weight.detach(), self.actions.log_prob
         drawn = torch.multinomial(prob.T, samples, replacement=True, generator=generator)  # [B, samples]
         cost = self.alpha * log_prob.detach() - self.q  # [n, B]
@@ -85,7 +85,7 @@ def run(seed: int, budget: float) -> Rows:
 
 
 def spread(found: list[Tensor], centre: Tensor) -> float:
-    """√E‖g − centre‖²."""
+    """Return √E‖g − centre‖²."""
     return float((torch.stack(found) - centre).square().sum(1).mean().sqrt())
 
 
@@ -95,7 +95,7 @@ def jobs(seed: int, budget: float) -> list[Job]:
 
 
 def draw(table: Table, out: Path) -> None:
-    """Spread against the number of actions sampled; exact is none, the states' own noise stays."""
+    """Spread against the number of actions sampled; the exact sum has none, that of the states stays."""
     with c.canvas(out, (8.0, 4.4), 1, 1) as (_, grid):
         axes = grid[0, 0]
         for name, (label, colour) in ESTIMATORS.items():

@@ -1,4 +1,4 @@
-"""e. rsample against sample: which gradient reaches μ and σ, and how noisy the way around it is."""
+"""e. rsample against sample: which gradient reaches μ and σ, and how noisy the score function is."""
 
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,12 @@ ESTIMATORS = {
 
 
 def q_value(action: Tensor) -> Tensor:
-    """[N, A] -> [N]: a critic that likes BEST in every dimension."""
+    """Return [N] for actions [N, A]: a Q that is highest at BEST in every dimension."""
     return -(action - BEST).square().sum(-1)
 
 
 def parameters(draws: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """μ and σ, a copy for each draw so that each has its own gradient, and the features that say so."""
+    """Return μ and σ, a copy per draw so that each has its own gradient, and the actor's features."""
     head = TanhNormal(size)
     mean = torch.full((draws, size), MEAN, dtype=torch.float64, requires_grad=True)
     std = torch.full((draws, size), STD, dtype=torch.float64, requires_grad=True)
@@ -40,12 +40,12 @@ def parameters(draws: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def gradient(estimator: str, noise: Tensor) -> Tensor:
-    """[2, N]: each draw's estimate of d E[Q] / dμ and d E[Q] / dσ in the first dimension."""
+    """Return [2, N]: each draw's estimate of d E[Q] / dμ and d E[Q] / dσ in the first dimension."""
     draws, size = noise.shape
     head = TanhNormal(size)
     mean, std, given = parameters(draws, size)
     pre, _ = head.reparameterise(given, noise)  # rsample: u = μ + σε
-    drawn = pre.detach()  # sample: the same numbers, their origin forgotten
+    drawn = pre.detach()  # sample: the same numbers, detached
     q = q_value(torch.tanh(pre if estimator == "rsample" else drawn))
     if estimator in ("score", "baseline"):
         level = q.mean() if estimator == "baseline" else 0.0
@@ -58,7 +58,7 @@ def gradient(estimator: str, noise: Tensor) -> Tensor:
 
 
 def exact() -> Tensor:
-    """[2]: the gradient by quadrature; the same in every dimension, whatever A is."""
+    """Return [2]: the gradient by quadrature; it is the same in every dimension, for every A."""
     noise = torch.linspace(-8.0, 8.0, 8001, dtype=torch.float64)
     weight = torch.exp(-0.5 * noise**2)
     return (weight * gradient("rsample", noise[:, None])).sum(1) / weight.sum()
@@ -136,7 +136,7 @@ def _spread(axes: Axes, table: Table) -> None:
 
 
 def numbers(table: Table) -> Numbers:
-    """Exact gradients, spreads at A = 1 and at the largest A, and how many draws make up for it."""
+    """Exact gradients, spreads at A = 1 and at the largest A, and the draws needed for equal precision."""
     true = table.where(kind="exact")
     found: Numbers = {"exact.of_mean": true.column("of_mean")[0], "exact.of_std": true.column("of_std")[0]}
     for size in (SIZES[0], SIZES[-1]):

@@ -44,9 +44,9 @@ def recipe(pool: str, budget: float) -> Recipe:
 
 @torch.no_grad()
 def shift(module: SACModule, data: ReplayDataModule) -> float:
-    """`diagnostics/policy_shift` over the whole pool, without the warm-up, which no policy chose.
+    """Return `diagnostics/policy_shift` over the whole replay buffer, without the random warm-up.
 
-    NaN while the pool holds nothing else.
+    NaN while the buffer contains nothing else.
     """
     assert data.experience is not None
     replay = data.experience.replay
@@ -79,7 +79,7 @@ def run(pool: str, seed: int, budget: float) -> Rows:
 
 
 def jobs(seed: int, budget: float) -> list[Job]:
-    """Both pools on every seed."""
+    """Both buffers on every seed."""
     return [
         Job(f"pool of {pool}, seed {each}", partial(run, pool, each, budget), 6 * budget)
         for each in range(seed, seed + SEEDS)
@@ -88,13 +88,11 @@ def jobs(seed: int, budget: float) -> list[Job]:
 
 
 def draw(table: Table, out: Path) -> None:
-    """Age, distance and return beside one another, one colour a pool."""
+    """Age, distance and return beside one another, one colour per buffer."""
     with c.canvas(out, (11.2, 4.4), 1, 3) as (figure, grid):
         for axes, (key, label) in zip(grid[0], PANELS, strict=True):
             for pool, (name, colour) in POOLS.items():
-                own = table.where(pool=pool).known(key)
-                x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
-                c.band(axes, x, own.by(key, "seed"), colour, name)
+                c.seed_band(axes, table.where(pool=pool), key, colour, name)
             axes.set_ylabel(label)
             c.env_steps(axes, table.column("env_steps").max())
         age, moved, _ = grid[0]
@@ -106,7 +104,7 @@ def draw(table: Table, out: Path) -> None:
 
 
 def numbers(table: Table) -> Numbers:
-    """Age, distance and return at the end: means over seeds, with the lowest and the highest return."""
+    """Age, distance and return at the end: means over seeds, with the lowest and the highest seed."""
     found: Numbers = {"newest": NEWEST}
     for pool in POOLS:
         own = table.where(pool=pool)

@@ -22,7 +22,7 @@ PANELS = (("return", "return, mean of 10 episodes"), ("alpha", "temperature α")
 
 
 def rule(name: str, total: int) -> TemperatureRule:
-    """The three ways to an α."""
+    """Return the temperature rule of that name, for a run of `total` env steps."""
     rules: dict[str, TemperatureRule] = {
         "fixed": Fixed(0.2),
         "anneal": Anneal(start=1.0, end=0.01, steps=total, shape="exponential"),
@@ -60,15 +60,13 @@ def jobs(seed: int, budget: float) -> list[Job]:
 
 
 def draw(table: Table, out: Path) -> None:
-    """Return above α; one column an env, one colour a rule."""
+    """Return above α; one column per env, one colour per rule."""
     with c.canvas(out, (10.2, 6.6), 2, 2, sharex="col") as (figure, grid):
         for column, (env, title) in enumerate(ENVS.items()):
             half = table.where(env=env)
             for axes, (key, label) in zip(grid[:, column], PANELS, strict=True):
                 for (name, label_of), colour in zip(RULES.items(), c.COLOURS, strict=False):
-                    own = half.where(rule=name).known(key)
-                    x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
-                    c.band(axes, x, own.by(key, "seed"), colour, label_of)
+                    c.seed_band(axes, half.where(rule=name), key, colour, label_of)
                 if column == 0:
                     axes.set_ylabel(label)
             grid[0, column].set_title(title)

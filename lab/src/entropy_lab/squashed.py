@@ -1,4 +1,4 @@
-"""d. σ, ½ log(2πeσ²) and the entropy of the squashed action: three numbers that part as σ grows."""
+"""d. σ, ½ log(2πeσ²) and the entropy of the squashed action: three numbers that differ more as σ grows."""
 
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,14 @@ REACH = 9.0  # standard deviations on either side of μ
 
 
 def features(head: TanhNormal, mean: float, std: float, copies: int) -> torch.Tensor:
-    """[copies, 2]: what an actor would have to say for N(mean, std²); inverts `mean_and_log_std`."""
+    """Return [copies, 2]: the actor's features for N(mean, std²), the inverse of `mean_and_log_std`."""
     half = 0.5 * (head.log_std_max - head.log_std_min)
     raw = np.arctanh((np.log(std) - head.log_std_min) / half - 1.0)
     return torch.tensor([[mean, raw]], dtype=torch.float64).expand(copies, -1)
 
 
 def entropies(mean: float, std: float, points: int) -> tuple[float, float]:
-    """½ log(2πeσ²) before squashing and the entropy after it, by quadrature of the head's own log π."""
+    """Return ½ log(2πeσ²) before squashing and the entropy after it, by quadrature of the head's log π."""
     head = TanhNormal(1)
     noise = torch.linspace(-REACH, REACH, points, dtype=torch.float64)
     weight = torch.exp(-0.5 * noise**2)
@@ -59,7 +59,7 @@ def densities(budget: float) -> Rows:
 
 
 def jobs(seed: int, budget: float) -> list[Job]:
-    """Quadrature; no chance in it."""
+    """Quadrature, without random numbers."""
     del seed
     return [
         Job("entropies", partial(curves, budget), 1 * budget),

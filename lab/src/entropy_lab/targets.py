@@ -69,13 +69,11 @@ def jobs(seed: int, budget: float) -> list[Job]:
 
 
 def draw(table: Table, out: Path) -> None:
-    """Entropy against its target, α, return: one colour a rule."""
+    """Entropy against its target, α, return: one colour per rule."""
     with c.canvas(out, (11.2, 4.6), 1, 3) as (figure, grid):
         for axes, (key, label) in zip(grid[0], PANELS, strict=True):
             for (name, (label_of, _)), colour in zip(RULES.items(), c.COLOURS, strict=True):
-                own = table.where(rule=name).known(key)
-                x = own.where(seed=own.distinct("seed")[0]).column("env_steps")
-                c.band(axes, x, own.by(key, "seed"), colour, f"H̄ = {label_of}")
+                own = c.seed_band(axes, table.where(rule=name), key, colour, f"H̄ = {label_of}")
                 if key == "entropy":
                     axes.axhline(own.column("target")[0], color=colour, linewidth=1.1, linestyle=(0, (4, 3)))
             axes.set_ylabel(label)
@@ -89,7 +87,7 @@ def draw(table: Table, out: Path) -> None:
 
 
 def likelier(entropy: float) -> float:
-    """The probability of the likelier of two actions at that entropy; 1 where no policy is so sure."""
+    """Return the likelier of two actions' probability at that entropy; 1 where the entropy is below 0."""
     if entropy <= 0.0:
         return 1.0
     low, high = 0.5, 1.0

@@ -1,4 +1,4 @@
-"""a. α as a thermostat: the policy is held too cold, then too warm, and let go each time."""
+"""a. α as a thermostat: the policy is fixed too narrow, then too wide, and released each time."""
 
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ PANELS = (
 
 
 class Holds:
-    """Stops the actor for a while, its logits scaled so that it has a given entropy, and lets it go again.
+    """Stops the actor for a while, with logits scaled to a given entropy, then lets it learn again.
 
     It adds the likelier action's probability to every row.
     """
@@ -43,7 +43,7 @@ class Holds:
     def __call__(
         self, module: SACModule, data: ReplayDataModule, env_steps: int, row: dict[str, float]
     ) -> None:
-        """After each row: what is due from here on."""
+        """After each row: stop or release the actor where a span starts or ends."""
         obs = some_states(data)
         with torch.no_grad():
             row["peak"] = float(policy(module, obs).weight.amax(0).mean())

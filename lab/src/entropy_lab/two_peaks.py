@@ -24,7 +24,7 @@ HARD, SOFT = 0.0, 0.15
 
 
 def reward(action: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two hills, the right one a little higher."""
+    """Return the reward: two hills, the right one a little higher."""
     hills = [height * np.exp(-0.5 * ((action - at) / WIDTH) ** 2) for at, height in PEAKS]
     return np.asarray(np.maximum(*hills))
 
@@ -40,17 +40,17 @@ class TwoPeaks(gym.Env[NDArray[np.float32], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The only state there is."""
+        """Return the only state."""
         super().reset(seed=seed, options=options)
         return np.ones(1, np.float32), {}
 
     def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """The reward of that place, and the end."""
+        """Return the reward of that place; the episode ends."""
         return np.ones(1, np.float32), float(self._rewards[int(action)]), True, False, {}
 
 
 def recipe(budget: float) -> Recipe:
-    """γ = 0: a bandit."""
+    """Return the recipe: γ = 0, as it is a bandit."""
     return Recipe(
         EnvConfig(id="TwoPeaks-v0", make=TwoPeaks),
         total_env_steps=steps(16_000, budget, least=1_000),
@@ -65,7 +65,7 @@ def recipe(budget: float) -> Recipe:
 
 
 def run(seed: int, budget: float, name: str, alpha: float) -> Rows:
-    """What an agent at that fixed α has learned, beside the answer of the theory."""
+    """The policy that an agent learned with that fixed α, beside that of the theory."""
     trained = train(recipe(budget), Fixed(alpha), seed)
     obs = torch.ones(1, 1)
     with torch.no_grad():
@@ -99,7 +99,7 @@ def jobs(seed: int, budget: float) -> list[Job]:
 
 
 def draw(table: Table, out: Path) -> None:
-    """Reward, then each policy's probabilities, one line a seed."""
+    """Reward, then each policy's probabilities, one line per seed."""
     with c.canvas(out, (10.6, 3.7), 1, 3) as (_, grid):
         left, middle, right = grid[0]
         own = table.where(policy="soft").where(seed=table.distinct("seed")[0])
