@@ -8,7 +8,7 @@ import pytest
 import sac_lightning
 
 
-@pytest.mark.parametrize("module", ["cli.train", "cli.grid", "cli.report"])
+@pytest.mark.parametrize("module", ["cli.train", "cli.sweep.multirun", "cli.report"])
 def test_a_command_begins_without_pytorch(module: str) -> None:
     told = f"import sys, sac_lightning.{module}; print([m for m in ('torch', 'scipy') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)

@@ -117,7 +117,7 @@ def test_folder_that_is_no_run_is_told_what_it_lacks(evaluate: Command, tmp_path
     assert told(evaluate()) == "run=???: must be given"
     assert told(evaluate("run=nowhere")) == "run=nowhere: is no run: there is no such folder"
     (tmp_path / "empty").mkdir()
-    assert told(evaluate("run=empty")) == "run=empty: is no run: it holds no config.yaml"
+    assert told(evaluate("run=empty")) == "run=empty: is no run: it has no config.yaml"
     (tmp_path / "empty" / "config.yaml").write_text("seed: 0")
     assert told(evaluate("run=empty")) == "run=empty: is no run: its config.yaml names no env.id"
     (tmp_path / "empty" / "config.yaml").write_text("env: {id: Pendulum-v1}")

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from tests.cli.conftest import TINY, Server, everything, start
 from tests.cli.sweeps import assert_same_result, summary
 
-from sac_lightning.cli.sweep import Shares
+from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.core.errors import ConfigError
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

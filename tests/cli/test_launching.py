@@ -11,8 +11,9 @@ import pytest
 from tests.cli.conftest import TINY, start
 from tests.cli.sweeps import summary
 
-from sac_lightning.cli.launching import KILLED, Launched, LauncherFailed, launch_all
-from sac_lightning.cli.status import DONE, FAILED
+from sac_lightning.cli.command_line import DONE, FAILED
+from sac_lightning.cli.sweep.jobs import KILLED, Job
+from sac_lightning.cli.sweep.pool import LauncherFailed, launch_all
 
 JOBLIB = ("launcher=joblib", "sweep.at_once=2", "callbacks.plots=null", "hydra.sweep.dir=sweep")
 DEADLY = (
@@ -70,10 +71,10 @@ def wait_for(paths: Sequence[Path], process: "subprocess.Popen[str]") -> None:
 @pytest.mark.parametrize(
     ("begins", "dies", "launches", "code"),
     [
-        ("", "", [[0, 1, 3]], FAILED),  # told at once
-        # 1 dies, 0 is taken along; 3 had not begun; both go on alone.
-        ("01", "1", [[0, 1], [3], [0], [1]], FAILED),
-        ("01", "", [[0, 1], [3], [0], [1]], DONE),
+        ("", "", [[0, 1, 2, 3]], FAILED),  # reported at once
+        # 0 was done; 1 dies, 2 is taken along, 3 had not begun: each of them runs alone.
+        ("012", "1", [[0, 1, 2, 3], [1], [2], [3]], FAILED),
+        ("012", "", [[0, 1, 2, 3], [1], [2], [3]], DONE),
     ],
 )
 def test_jobs_are_launched_again_if_the_launcher_failed_after_some_had_begun(
@@ -81,22 +82,27 @@ def test_jobs_are_launched_again_if_the_launcher_failed_after_some_had_begun(
 ) -> None:
     calls: list[list[int]] = []
 
-    def launch(jobs: Sequence[Launched]) -> int:
+    def end(job: Job) -> None:
+        job.path.mkdir(exist_ok=True)
+        (job.path / "summary.json").write_text('{"status": "done"}')
+
+    def launch(jobs: Sequence[Job]) -> int:
         calls.append([job.number for job in jobs])
         for job in jobs:
-            if not begins:
-                raise LauncherFailed("it does not answer")
-            job.path.mkdir(exist_ok=True)
-            (job.path / "config.yaml").write_text("seed: 7")
-        if len(calls) == 1 or str(jobs[0].number) in dies:
+            if str(job.number) in begins:
+                job.path.mkdir(exist_ok=True)
+                (job.path / "config.yaml").write_text("seed: 7")
+        if len(calls) == 1:
+            if begins:
+                end(jobs[0])
             raise LauncherFailed("a worker died")
-        for job in jobs:
-            (job.path / "summary.json").write_text('{"status": "done"}')
+        if str(jobs[0].number) in dies:
+            raise LauncherFailed("it died again")
+        end(jobs[0])
         return DONE
 
-    numbers = [0, 1, 3]
-    assert launch_all(launch, [Launched(n, [f"seed={n}"], tmp_path / str(n)) for n in numbers]) == code
-    assert calls == (launches if begins else [[0, 1]])
+    jobs = [Job(number, [f"seed={number}"], tmp_path / str(number)) for number in range(4)]
+    assert launch_all(launch, jobs) == code
+    assert calls == launches
     if begins:
-        statuses = [summary(tmp_path / str(n))["status"] for n in numbers]
-        assert statuses == ["failed" if str(n) in dies else "done" for n in numbers]
+        assert [job.status for job in jobs] == ["failed" if str(n) in dies else "done" for n in range(4)]

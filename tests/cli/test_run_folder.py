@@ -36,19 +36,19 @@ def test_second_run_in_a_folder_is_refused_and_the_first_one_stays(
     before = files(ended)
     assert before
     line = told(train(*CARTPOLE, "hydra.run.dir=run", "seed=1", makes_envs=False))
-    assert line.startswith(f"hydra.run.dir={ended}: holds a run: continue it with resume={ended}, or name")
+    assert line.startswith(f"hydra.run.dir={ended}: contains a run: continue it with resume={ended}, or name")
     assert files(ended) == before
 
 
 def test_run_and_sweep_do_not_share_a_folder(train: Command, ended: Path, tmp_path: Path) -> None:
     before = files(ended)
     line = told(train("-m", "seed=0,1", *CARTPOLE, f"hydra.sweep.dir={ended}", makes_envs=False))
-    assert line == f"hydra.sweep.dir={ended}: holds a run: name another folder for a sweep"
+    assert line == f"hydra.sweep.dir={ended}: contains a run: name another folder for a sweep"
     assert files(ended) == before
     assert train("-m", "seed=0,1", *CARTPOLE, "hydra.sweep.dir=sweep").code == 0
     before = files(tmp_path / "sweep")
     line = told(train(*CARTPOLE, "hydra.run.dir=sweep", makes_envs=False))
-    assert line == f"hydra.run.dir={tmp_path / 'sweep'}: holds a sweep: name another folder"
+    assert line == f"hydra.run.dir={tmp_path / 'sweep'}: contains a sweep: name another folder"
     assert files(tmp_path / "sweep") == before
 
 

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from tests.cli.conftest import ROOT, TINY, Command, Server, everything, told
 from tests.cli.sweeps import summary
 
-from sac_lightning.cli.search import MEASURES
+from sac_lightning.cli.sweep.search import MEASURES
 
 FIXED = (*TINY, "callbacks.plots=null", "hydra.sweep.dir=sweep")
 # Half of the trials have a gamma that is refused.

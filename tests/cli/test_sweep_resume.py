@@ -96,9 +96,9 @@ def test_sweep_grows_at_its_end_and_nowhere_else(server: Server, whole: Path) ->
     rest = ("env=cartpole", "callbacks.plots=null", *LONGER)
     before = files(whole / "0")
     line = told(server.call("train", whole.parent, ("-m", "seed=0,2,1", *rest, *more)))
-    assert line.startswith(f"hydra.sweep.dir={whole}: holds another sweep: its jobs are ")
+    assert line.startswith(f"hydra.sweep.dir={whole}: contains another sweep: its jobs are ")
     line = told(server.call("train", whole.parent, (*SWEEP, "hydra.sweep.dir=sweep")))
-    assert line.endswith("holds a sweep: go on with it by sweep.resume=true, or name another folder")
+    assert line.endswith("contains a sweep: continue it with sweep.resume=true, or name another folder")
     ended = server.call("train", whole.parent, ("-m", "seed=0,1,2,3", *rest, *more))
     assert ended.code == 0, ended.err
     assert summary(whole / "3")["seed"] == 3
@@ -114,7 +114,7 @@ def test_job_with_other_values_is_refused_and_its_run_left_alone(server: Server,
     again = ("sweep.resume=true", "hydra.sweep.dir=sweep")
     ended = server.call("train", whole.parent, (*SWEEP[:1], "seed=0,1,2,3", *SWEEP[2:], *again))
     assert ended.code == 2
-    assert f"gamma=0.99: is 0.9 in the run that {whole / '1'} holds already" in ended.err
+    assert f"gamma=0.99: is 0.9 in the run that {whole / '1'} already contains" in ended.err
     assert files(whole / "1") == before
 
 
@@ -122,10 +122,10 @@ def test_folder_that_another_process_holds_is_waited_for(tmp_path: Path) -> None
     entered = threading.Event()
 
     def hold() -> None:
-        with RunDirectory(tmp_path).held(wait=True):
+        with RunDirectory(tmp_path).locked(wait=True):
             entered.set()
 
-    with RunDirectory(tmp_path).held(wait=True):
+    with RunDirectory(tmp_path).locked(wait=True):
         waiting = threading.Thread(target=hold)
         waiting.start()
         assert not entered.wait(0.2)

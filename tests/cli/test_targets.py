@@ -21,8 +21,15 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 import sac_lightning
-from sac_lightning.cli.saved import check_saved, check_saved_target
-from sac_lightning.cli.targets import KINDS, KINDS_OF_ENTRIES, check_target, kind_of
+from sac_lightning.cli.assemble import resolved
+from sac_lightning.cli.targets import (
+    KINDS,
+    KINDS_OF_ENTRIES,
+    check_saved,
+    check_saved_target,
+    check_target,
+    kind_of,
+)
 from sac_lightning.core.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -130,8 +137,10 @@ def test_every_object_of_a_composed_config_may_stand_in_a_file() -> None:
     choices = ("encoder=cnn", "torso=batch_norm", "optimizer=adamw", "replay=prioritized")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose("train", overrides=[f"paths.run_dir={HERE}", "env=gym", "env.id=X", *choices])
-    config = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+    config = OmegaConf.create(resolved(composed))
     assert config.critic.torso._target_ == "sac_lightning.networks.BatchNorm"
+    assert config.module == {"_target_": "sac_lightning.SACModule", "_partial_": True}
+    assert config.data == {"_target_": "sac_lightning.ReplayDataModule"}
     assert config.alpha.optimizer._target_ == "sac_lightning.optim.AdamW"
     check_saved(config, HERE, [])
 

@@ -1,22 +1,23 @@
 """From a composed config to a module, a data module and a trainer; every mistake before an env is made."""
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sac_lightning.cli.instantiate import build
-from sac_lightning.cli.targets import check_targets
-from sac_lightning.cli.values import allowed_packages, check_values, make_whole
-from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.cli.instantiate import build, naming_errors
+from sac_lightning.cli.sweep.multirun import Shares
+from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
+from sac_lightning.core.errors import ConfigError, as_whole, names_path, number, require
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
-from sac_lightning.entropy import TemperatureRule, entropy_setting
-from sac_lightning.envs import EnvConfig, declared_action
-from sac_lightning.networks import ActorConfig, CriticConfig, ObsNormalization, RewardNormalization
+from sac_lightning.entropy import entropy_setting
+from sac_lightning.envs import declared_action
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
@@ -34,6 +35,54 @@ OWN_TRAINER_KEYS = {
     "max_epochs": "follows from total_env_steps and steps_per_epoch",
     "max_steps": "follows from total_env_steps and utd_ratio",
 }
+GROUPS = (
+    *("env", "head", "alpha", "target_entropy", "actor", "critic", "encoder", "torso"),
+    *("value_head", "pessimism", "target_network", "optimizer", "module", "data"),
+    *("replay", "collector", "trainer", "logger", "callbacks", "paths"),
+)
+# Groups that are no objects: plain keys, or entries that are objects each.
+PLAIN_GROUPS = ("collector", "logger", "callbacks", "paths")
+# Their objects need the action space: `_partial_: true`.
+PARTIAL_GROUPS = ("head", "module")
+# Keys whose number the config passes on to others, in their place or by ${...}.
+COUNTS = (
+    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
+    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "log_every_n_env_steps", "threads"),
+)
+
+
+class Rule(NamedTuple):
+    """What a value must be, as a test and as a sentence."""
+
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+def _is_profiler(value: Any) -> bool:
+    return value is None or names_path(value) or (isinstance(value, DictConfig) and "_target_" in value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, ListConfig | list) and all(isinstance(item, str) for item in value)
+
+
+# The keys of conf/train.yaml that no constructor checks.
+RULES = {
+    "allowed_prefixes": Rule(_texts, "must be a list of packages, e.g. [my_package]"),
+    "tags": Rule(_texts, "must be a list of words, e.g. [baseline,night]"),
+    "task_name": Rule(names_path, "must be text that names a folder"),
+    "lr": Rule(lambda value: 0.0 < number(value) < 1.0, "must be a number in (0, 1)"),
+    "precision": Rule(lambda value: str(value) in PRECISIONS, f"must be one of {', '.join(PRECISIONS)}"),
+    "resume": Rule(lambda value: value is None or names_path(value), "must be the folder of a run, or null"),
+    "paths.run_dir": Rule(names_path, "must be the name of a folder"),
+    "sweep.resume": Rule(lambda value: isinstance(value, bool), "must be true or false"),
+    "trainer.deterministic": Rule(
+        lambda value: isinstance(value, bool) or value == "warn", "must be true, false or warn"
+    ),
+    "trainer.profiler": Rule(
+        _is_profiler, "must be null, simple, advanced, pytorch, or a profiler of your own with _target_"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -42,11 +91,7 @@ class Plan:
 
     config: DictConfig
     datamodule: ReplayDataModule
-    temperature: TemperatureRule
-    actor: ActorConfig
-    critic: CriticConfig
-    obs_normalization: ObsNormalization
-    reward_normalization: RewardNormalization
+    make_module: "functools.partial[SACModule]"
     device: torch.device
     threads: int
     compiled: bool
@@ -56,20 +101,9 @@ class Plan:
         """The module for the env's spaces: this makes (and closes) one env."""
         obs, action = self.datamodule.specs
         check_fits(self.datamodule.capacity, obs, action, self.device)
-        cfg = self.config
-        module = SACModule(
-            obs,
-            action,
-            build(cfg, "head", action),
-            self.temperature,
-            self.actor,
-            self.critic,
-            self.obs_normalization,
-            self.reward_normalization,
-            seed=cfg.seed,
-            compile=self.compiled,
-            log_every_n_env_steps=cfg.log_every_n_env_steps,
-        )
+        head = _make_head(self.config, self.make_module, action)
+        with naming_errors(self.config, "module"):
+            module = self.make_module(obs, action, head=head, compile=self.compiled)
         module.save_hyperparameters({}, logger=False)  # loggers get the whole config instead
         return module
 
@@ -87,7 +121,7 @@ class Plan:
             logger=loggers,
             callbacks=[*callbacks, EvaluationVideo(), GracefulStop(self.max_seconds)],
             plugins=[AtomicCheckpointIO()],
-            max_time=None,  # GracefulStop keeps it
+            max_time=None,  # GracefulStop ends the run at trainer.max_time
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter
             num_sanity_val_steps=0,  # the sanity check would roll out the env
             log_every_n_steps=1,  # rows are due by env steps; Lightning would warn of short epochs
@@ -104,50 +138,101 @@ def plan(cfg: DictConfig) -> Plan:
     check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
     check_log_every(cfg.log_every_n_env_steps)
-    require(
-        str(cfg.precision) in PRECISIONS,
-        "precision",
-        cfg.precision,
-        f"must be one of {', '.join(PRECISIONS)}",
-    )
     for key, advice in OWN_TRAINER_KEYS.items():
         if cfg.trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)
     if cfg.eval_episodes == 0:
         _need_no_evaluation(cfg.callbacks)
+    # What may be named may be imported, so that one key is enough.
+    OmegaConf.update(cfg, "env.allowed_prefixes", allowed_packages(cfg), merge=False, force_add=True)
     device = resolve_device(cfg.device)
-    datamodule = _datamodule(cfg, device)
-    temperature = build(cfg, "alpha")
-    updates = datamodule.updates_due(datamodule.total_env_steps)
+    datamodule = build(cfg, "data", device=device)
+    make_module = build(cfg, "module")
     made = Plan(
         config=cfg,
         datamodule=datamodule,
-        temperature=temperature,
-        actor=build(cfg, "actor"),
-        critic=build(cfg, "critic"),
-        obs_normalization=build(cfg, "normalization.obs"),
-        reward_normalization=build(cfg, "normalization.reward"),
+        make_module=make_module,
         device=device,
         threads=resolve_threads(cfg.threads),
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
-        compiled=resolve_compile(cfg.compile, updates),
+        compiled=resolve_compile(cfg.compile, datamodule.updates_due(datamodule.total_env_steps)),
     )
     declared = declared_action(datamodule.env.action)
     if declared is None:
-        _check_head(cfg)
+        _check_head(cfg, make_module)
     else:
-        entropy_setting(temperature, build(cfg, "head", declared), declared)
+        head = _make_head(cfg, make_module, declared)
+        entropy_setting(make_module.keywords["temperature"], head, declared)
     return made
+
+
+def make_whole(cfg: DictConfig) -> None:
+    """Write whole numbers as such, where somebody wrote 1e5."""
+    for key in COUNTS:
+        cfg[key] = as_whole(cfg[key])
+
+
+def allowed_packages(cfg: DictConfig) -> list[str]:
+    """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
+    rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
+    require(rule.holds(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.allowed)
+    require(rule.holds(of_env), "env.allowed_prefixes", of_env, rule.allowed)
+    return list(dict.fromkeys([*cfg.allowed_prefixes, *of_env]))
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Raise ConfigError for a key that no constructor would check; call it before anything is built."""
+    for group in GROUPS:
+        value = cfg.get(group)
+        is_object = isinstance(value, DictConfig) and isinstance(value.get("_target_"), str)
+        ok = is_object or (isinstance(value, DictConfig) and group in PLAIN_GROUPS)
+        require(ok, group, value, f"must name an option of conf/{group}")
+        partial = group in PARTIAL_GROUPS
+        allowed = f"must be {'true' if partial else 'false, or left out'}"
+        given = value.get("_partial_", partial)
+        require(given is partial, f"{group}._partial_", given, allowed)
+    require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
+    for key, rule in RULES.items():
+        value = OmegaConf.select(cfg, key)
+        require(rule.holds(value), key, value, rule.allowed)
+    Shares.of(cfg.sweep, jobs=1)
+    for group in ("logger", "callbacks"):
+        for key, entry in cfg[group].items():
+            ok = entry is None or (isinstance(entry, DictConfig) and "_target_" in entry)
+            require(ok, f"{group}.{key}", entry, "must be null, or have a _target_ and its arguments")
+    for group in REFERRING_GROUPS:
+        for key, value in own_values(cfg, group).items():
+            own = key.startswith("_") or key not in inspect.signature(KINDS[group]).parameters
+            require(own, f"{group}.{key}", value, "follows from another key of the config: set that one")
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return `cfg` as plain data, without the repetitions in the groups `module` and `data`."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {**plain, **{group: own_values(cfg, group) for group in REFERRING_GROUPS}}
+
+
+def own_values(cfg: DictConfig, group: str) -> dict[str, Any]:
+    """Return what `group` says itself: all but the usual arguments that are written `${...}`."""
+    usual = inspect.signature(KINDS[group]).parameters
+    raw: Any = OmegaConf.to_container(cfg[group], resolve=False)
+    plain: Any = OmegaConf.to_container(cfg[group], resolve=True)
+    return {key: plain[key] for key, value in raw.items() if key not in usual or "${" not in str(value)}
 
 
 def _need_no_evaluation(callbacks: DictConfig) -> None:
     for name, entry in callbacks.items():
         monitor = entry.get("monitor") if isinstance(entry, DictConfig) else None
-        told = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
-        require(not str(monitor).startswith("eval/"), "eval_episodes", 0, told)
+        allowed = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
+        require(not str(monitor).startswith("eval/"), "eval_episodes", 0, allowed)
 
 
-def _check_head(cfg: DictConfig) -> None:
+def _make_head(cfg: DictConfig, make_module: "functools.partial[SACModule]", action: Any) -> Any:
+    with naming_errors(cfg, "head"):
+        return make_module.keywords["head"](action)
+
+
+def _check_head(cfg: DictConfig, make_module: "functools.partial[SACModule]") -> None:
     """Raise ConfigError for a head's own arguments, for an env that does not say what an action is."""
     declared: list[dict[str, Any]] = [
         {"box": 1},
@@ -158,7 +243,7 @@ def _check_head(cfg: DictConfig) -> None:
     unbounded = BoxAction((-math.inf,), (math.inf,), (1,))
     for each in (*map(declared_action, declared), unbounded):
         try:
-            build(cfg, "head", each)
+            _make_head(cfg, make_module, each)
         except ConfigError as error:
             if error.key != "head":  # `head` itself: it is for other actions
                 raise
@@ -173,28 +258,3 @@ def _max_seconds(max_time: str | None) -> float | None:
     require(ok, "trainer.max_time", max_time, "must be DD:HH:MM:SS, e.g. 00:01:30:00, or null")
     days, hours, minutes, seconds = map(int, parts)
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-def _datamodule(cfg: DictConfig, device: torch.device) -> ReplayDataModule:
-    # What may be named may be imported, so that one key is enough.
-    env: EnvConfig = build(cfg, "env", allowed_prefixes=allowed_packages(cfg))
-    return ReplayDataModule(
-        env,
-        total_env_steps=cfg.total_env_steps,
-        steps_per_epoch=cfg.steps_per_epoch,
-        learning_starts=cfg.learning_starts,
-        num_envs=cfg.num_envs,
-        collect_steps=cfg.collector.collect_steps,
-        turns_per_batch=cfg.collector.turns_per_batch,
-        overlap=cfg.collector.overlap,
-        utd_ratio=cfg.utd_ratio,
-        batch_size=cfg.batch_size,
-        replay=build(cfg, "replay"),
-        eval_episodes=cfg.eval_episodes,
-        eval_envs=cfg.get("eval_envs", 10),  # a run of before has none
-        eval_seed=cfg.eval_seed,
-        eval_max_steps=cfg.eval_max_steps,
-        seed=cfg.seed,
-        device=device,
-        journal_dir=Path(cfg.paths.run_dir) / "replay",
-    )

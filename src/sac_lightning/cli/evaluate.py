@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sac_lightning.cli.command_line import print_rows, typed_path
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, as_whole, require, whole
 from sac_lightning.core.files import check_no_links
@@ -29,12 +30,10 @@ def main() -> None:
 
 
 def command() -> int:
-    """The command's exit status; mistakes are told in one line on stderr."""
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        print("error: -m: evaluates one run at a time; call it once for each", file=sys.stderr)
-        return 2
+    """The command's exit status; a mistake is one line on stderr."""
     with _sigterm_as_ctrl_c():
-        return hydra_command("eval", _job, paths=("run", "checkpoint"))
+        one = "evaluates one run at a time; call it once for each"
+        return hydra_command("eval", _job, paths=("run", "checkpoint"), no_multirun=one)
 
 
 @contextmanager
@@ -52,6 +51,8 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.rundir import versions
+    from sac_lightning.core.files import write_json
     from sac_lightning.core.finite import NotFiniteError
     from sac_lightning.envs import EnvError
 
@@ -81,10 +82,11 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         **statistics(result),
         "seeds": list(seeds),
         "max_steps": max_steps,
+        "versions": versions(),
     }
     written = []
     try:
-        _write(run.path / "eval.json", summary)
+        write_json(run.path / "eval.json", summary)
         written.append(run.path / "eval.json")
         if record is not None:
             record(_policy(module, cfg), seeds[0])
@@ -92,20 +94,19 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         return 0, result.return_mean
     except OSError as error:  # such as somebody else's folder: the numbers are shown all the same
         what = "videos/eval.mp4" if written else "eval.json"
-        told = f"{what} cannot be written ({error.strerror or error})"
-        raise ConfigError("run", cfg.run, told) from None
+        reason = f"{what} cannot be written ({error.strerror or error})"
+        raise ConfigError("run", cfg.run, reason) from None
     finally:
-        _tell(summary, written)
+        _print(summary, written)
 
 
 def _check(cfg: "DictConfig") -> None:
-    for key in ("episodes", "envs", "seed", "max_steps"):
-        cfg[key] = as_whole(cfg[key])
-    for key in ("episodes", "envs"):
-        require(whole(cfg[key]) >= 1, key, cfg[key], "must be a whole number of at least 1")
-    require(whole(cfg.seed) >= 0, "seed", cfg.seed, "must be a whole number of at least 0")
     from sac_lightning.collect.evaluation import check_max_steps
 
+    for key in ("episodes", "envs", "seed", "max_steps"):
+        cfg[key] = as_whole(cfg[key])
+    for key, least in (("episodes", 1), ("envs", 1), ("seed", 0)):
+        require(whole(cfg[key]) >= least, key, cfg[key], f"must be a whole number of at least {least}")
     check_max_steps("max_steps", cfg.max_steps)
     for key in ("deterministic", "video"):
         require(isinstance(cfg[key], bool), key, cfg[key], "must be true or false")
@@ -123,15 +124,13 @@ class Run:
     @classmethod
     def at(cls, path: str) -> "Run":
         """The run in the folder `path`. Raises ConfigError that says what is missing there."""
-        from sac_lightning.cli.paths import typed_path
-
         folder = typed_path(path)
         require(folder.is_dir(), "run", path, "is no run: there is no such folder")
         file = folder / "config.yaml"
-        require(file.is_file(), "run", path, "is no run: it holds no config.yaml")
+        require(file.is_file(), "run", path, "is no run: it has no config.yaml")
         from omegaconf import OmegaConf
 
-        from sac_lightning.cli.saved import read_saved
+        from sac_lightning.cli.targets import read_saved
 
         try:
             check_no_links(folder)
@@ -145,14 +144,15 @@ class Run:
 
     def env(self, allowed_prefixes: list[str]) -> "EnvConfig":
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
-        from sac_lightning.cli.saved import check_wrappers
+        from sac_lightning.cli.rundir import replaced
+        from sac_lightning.cli.targets import check_wrappers
         from sac_lightning.envs import EnvConfig
 
         said = {
             k: v for k, v in self.config["env"].items() if k not in ("_target_", "allowed_prefixes", "make")
         }
         check_wrappers(said.get("wrappers"), self.path, allowed_prefixes)
-        placed = _replace(said, "${paths.run_dir}", str(self.path.resolve()))
+        placed = replaced(said, "${paths.run_dir}", str(self.path.resolve()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
             env.check()
@@ -174,8 +174,6 @@ class Run:
 
     def checkpoint(self, which: str) -> Path:
         """The file of `best`, `last` or a path; a run without a best one has its last."""
-        from sac_lightning.cli.paths import typed_path
-
         folder = self.path / "checkpoints"
         names = {"best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}
         places = [folder / name for name in names[which]] if which in names else [typed_path(which)]
@@ -185,7 +183,7 @@ class Run:
         return found
 
 
-def load(path: Path, told: str, device: str) -> "SACModule":
+def load(path: Path, typed: str, device: str) -> "SACModule":
     """The module of a checkpoint. Raises ConfigError unless it is whole and holds data alone."""
     from sac_lightning.core.files import DamagedFile
     from sac_lightning.core.finite import NotFiniteError
@@ -204,7 +202,7 @@ def load(path: Path, told: str, device: str) -> "SACModule":
         reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise ConfigError(
             "checkpoint",
-            told if told == str(path) else f"{told} ({path})",
+            typed if typed == str(path) else f"{typed} ({path})",
             f"is damaged, or holds more than data, or is none of sac_lightning: {reason}",
         ) from None
 
@@ -271,7 +269,7 @@ def _recorder(env: "EnvConfig", path: Path, max_steps: int | None) -> "Callable[
 
 
 def statistics(result: "Evaluation") -> dict[str, Any]:
-    """What is told of an evaluation."""
+    """Return the numbers of an evaluation that eval.json contains."""
     import numpy as np
 
     returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
@@ -288,40 +286,21 @@ def statistics(result: "Evaluation") -> dict[str, Any]:
     }
 
 
-def _write(path: Path, summary: dict[str, Any]) -> None:
-    from sac_lightning.cli.rundir import versions
-    from sac_lightning.core.files import write_json
-
-    write_json(path, {**summary, "versions": versions()})
-
-
-def _tell(summary: dict[str, Any], written: Sequence[Path]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    title = f"{summary['env_id']} after {summary['env_steps']:,} env steps"
-    table = Table(title=escape(title), show_header=False)
-    rows = {
-        "episodes": str(summary["episodes"]),
-        "return": f"{summary['return_mean']:.2f} ± {summary['return_std']:.2f}",
-        "min, median, max": ", ".join(f"{summary[f'return_{key}']:.2f}" for key in ("min", "median", "max")),
-        "length": f"{summary['length_mean']:.1f}",
-        "policy": "its mode" if summary["deterministic"] else "sampled",
-        "checkpoint": summary["checkpoint"],
-        "written": ", ".join(map(str, written)) or "nothing",
-    }
-    for key, value in rows.items():
-        table.add_row(key, escape(value))
-    Console(file=sys.stdout).print(table)
-
-
-def _replace(value: Any, old: str, new: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _replace(item, old, new) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace(item, old, new) for item in value]
-    return value.replace(old, new) if isinstance(value, str) else value
+def _print(summary: dict[str, Any], written: Sequence[Path]) -> None:
+    print_rows(
+        f"{summary['env_id']} after {summary['env_steps']:,} env steps",
+        {
+            "episodes": str(summary["episodes"]),
+            "return": f"{summary['return_mean']:.2f} ± {summary['return_std']:.2f}",
+            "min, median, max": ", ".join(
+                f"{summary[f'return_{key}']:.2f}" for key in ("min", "median", "max")
+            ),
+            "length": f"{summary['length_mean']:.1f}",
+            "policy": "deterministic" if summary["deterministic"] else "sampled",
+            "checkpoint": summary["checkpoint"],
+            "written": ", ".join(map(str, written)) or "nothing",
+        },
+    )
 
 
 if __name__ == "__main__":

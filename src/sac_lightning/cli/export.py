@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sac_lightning.cli.command_line import FAILED, print_mistake, print_rows, typed_path
 from sac_lightning.cli.evaluate import Run, load
-from sac_lightning.cli.mistakes import tell_mistake
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
@@ -22,7 +22,6 @@ NEEDS = {
 }
 PLACES = {"torch": "export/policy.pt2", "onnx": "export/policy.onnx", "minari": "minari"}
 ENDS = {"terminated": "terminated", "truncated": "truncated", "checkpoint": "cut by the checkpoint"}
-FAILED = 1
 
 
 def main() -> None:
@@ -31,15 +30,12 @@ def main() -> None:
 
 
 def command() -> int:
-    """The command's exit status; mistakes are told in one line on stderr."""
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        print("error: -m: exports one run at a time; call it once for each", file=sys.stderr)
-        return 2
-    return hydra_command("export", _job, paths=("run", "checkpoint", "out"))
+    """The command's exit status; a mistake is one line on stderr."""
+    one = "exports one run at a time; call it once for each"
+    return hydra_command("export", _job, paths=("run", "checkpoint", "out"), no_multirun=one)
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
-    from sac_lightning.cli.paths import typed_path
     from sac_lightning.export import ExportError
 
     kind = str(cfg.format)
@@ -52,7 +48,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
     try:
         return 0, export(cfg, run, checkpoint, out)
     except DamagedFile as error:
-        return tell_mistake(DamagedFile(error.path, error.what)), float("nan")
+        return print_mistake(DamagedFile(error.path, error.what)), float("nan")
     except ExportError as error:
         print(f"error: {error}; nothing was written", file=sys.stderr)
         return FAILED, float("nan")
@@ -82,14 +78,14 @@ def _policy(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
     act = export.run_torch(content) if cfg.format == "torch" else export.run_onnx(content)
     difference = export.largest_difference(policy, act)
     if not difference <= export.TOLERANCE:
-        told = f"largest difference {difference:.3g}, allowed {export.TOLERANCE:g}"
-        raise export.ExportError(f"format={cfg.format}: the file does not act as the policy does ({told})")
+        by = f"largest difference {difference:.3g}, allowed {export.TOLERANCE:g}"
+        raise export.ExportError(f"format={cfg.format}: the file does not act as the policy does ({by})")
     write_atomically(out, lambda temporary: temporary.write_bytes(content))
-    _tell(
+    print_rows(
         f"{about['env_id']}: the policy after {about['env_steps']:,} env steps",
         {
             "input": f"obs [batch, {', '.join(map(str, policy.obs.shape))}] of {policy.obs.dtype}",
-            "output": f"the mode, as env.step takes it: {policy.action}",
+            "output": f"the deterministic action, as env.step takes it: {policy.action}",
             "largest difference": f"{difference:.3g} (allowed {export.TOLERANCE:g})",
             "checkpoint": str(checkpoint),
             "written": f"{out} ({len(content):,} bytes)",
@@ -114,8 +110,8 @@ def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
     folder = export.write_dataset(
         out, dataset, rows, cut, specs, description=described, algorithm_name="SAC (sac_lightning)"
     )
-    counts = ", ".join(f"{sum(each.ends == end for each in cut)} {told}" for end, told in ENDS.items())
-    _tell(
+    counts = ", ".join(f"{sum(each.ends == end for each in cut)} {label}" for end, label in ENDS.items())
+    print_rows(
         f"{env_id}: the replay after {int(module.env_steps):,} env steps",
         {
             "transitions": f"{len(rows.reward):,}",
@@ -135,17 +131,6 @@ def _replay_state(checkpoint: Path) -> Any:
     if not isinstance(state, dict) or not state.get("journal"):
         raise DamagedFile(checkpoint, "refers to no replay journal: there is nothing to export")
     return state
-
-
-def _tell(title: str, rows: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), show_header=False)
-    for key, value in rows.items():
-        table.add_row(key, escape(value))
-    Console(file=sys.stdout).print(table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""One Hydra job: from its composed config to an exit status."""
+"""One Hydra job, from its composed config to an exit status: a new run, a resumed one, one of a sweep."""
 
 import math
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -8,37 +11,43 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.cli.assemble import plan
-from sac_lightning.cli.launchers import is_pool
-from sac_lightning.cli.mistakes import tell_mistake
-from sac_lightning.cli.naming import name_wandb_run
-from sac_lightning.cli.resume import open_run, resumed_config, run_directory
+from sac_lightning.cli.assemble import check_values, make_whole, plan
+from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_mistake
+from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
-from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.cli.sweepfolder import told_apart
-from sac_lightning.cli.sweepjob import run_sweep_job
-from sac_lightning.cli.values import check_values, make_whole
+from sac_lightning.cli.rundir import RunDirectory, portable
+from sac_lightning.cli.sweep.jobs import defining
+from sac_lightning.cli.sweep.multirun import POOLS
+from sac_lightning.cli.sweep.pool import stopping_with
+from sac_lightning.cli.targets import leaves, read_saved
 from sac_lightning.core.errors import ConfigError, require, whole
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.envs.registry import split_id
 
+# Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
+MAY_CHANGE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads", "allowed_prefixes"}
+
+
+class ForeignRun(Exception):
+    """Raised when a job's folder contains the run of another config, which must stay as it is."""
+
 
 def run_job(cfg: DictConfig) -> tuple[int, float]:
-    """Exit status and objective (best_return_mean, NaN without one) of one job."""
+    """Return exit status and objective (best_return_mean, NaN without one) of one job."""
     make_whole(cfg)
-    hydra_cfg = HydraConfig.get()
-    overrides = list(hydra_cfg.overrides.task)
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
     _allow_typed_module(cfg, overrides)
-    directory = RunDirectory(Path(hydra_cfg.runtime.output_dir))
-    if hydra_cfg.mode == RunMode.MULTIRUN:
-        sweep, in_pool = Path(str(hydra_cfg.sweep.dir)), is_pool(hydra_cfg.launcher)
-        outcome = run_sweep_job(cfg, directory, told_apart(overrides), sweep, in_pool)
+    directory = RunDirectory(Path(hydra.runtime.output_dir))
+    if hydra.mode == RunMode.MULTIRUN:
+        in_pool = str(hydra.launcher.get("_target_", "")).endswith(POOLS)
+        outcome = _run_of_sweep(cfg, directory, defining(overrides), Path(str(hydra.sweep.dir)), in_pool)
     else:
         try:
-            outcome = _resume(cfg, overrides) if cfg.resume is not None else _begin(cfg, directory, overrides)
+            outcome = _new(cfg, directory, overrides) if cfg.resume is None else _resumed(cfg, overrides)
         except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
-            directory.forget_if_empty()
-            return tell_mistake(error), math.nan
+            directory.remove_if_empty()
+            return print_mistake(error), math.nan
     best = outcome.summary.get("best_return_mean")
     return outcome.code, math.nan if best is None else best
 
@@ -52,31 +61,112 @@ def _allow_typed_module(cfg: DictConfig, overrides: list[str]) -> None:
         allowed.append(module)
 
 
-def _begin(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outcome:
-    with directory.held():
+def _name_wandb_run(
+    cfg: DictConfig, overrides: Sequence[str], sweep: str | None = None, run_id: str | None = None
+) -> None:
+    """Set W&B's name from the overrides and its group from the sweep where the config leaves them open."""
+    wandb = cfg.logger.get("wandb")
+    if wandb is not None:
+        wandb.name = wandb.name or " ".join(defining(overrides)) or str(cfg.task_name)
+        wandb.group = wandb.group or sweep
+        wandb.id = run_id or wandb.id
+
+
+def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outcome:
+    with directory.locked():
         directory.check_new()
-        name_wandb_run(cfg, overrides)
+        _name_wandb_run(cfg, overrides)
         return run(plan(cfg), overrides=overrides)
 
 
-def _resume(composed: DictConfig, overrides: list[str]) -> Outcome:
+def _resumed(composed: DictConfig, overrides: list[str]) -> Outcome:
     directory, _ = run_directory(str(composed.resume))
-    with directory.held("resume"):
-        return _continue(composed, overrides)
+    with directory.locked("resume"):
+        resumption = open_run(str(composed.resume))
+        cfg = resumed_config(resumption, composed, overrides)
+        check_values(cfg)
+        total = cfg.total_env_steps
+        require(whole(total) >= 1, "total_env_steps", total, "must be a whole number of at least 1")
+        complete = resumption.env_steps >= total and not resumption.evaluation_due
+        # Where the process was killed before it could write its summary, the run does that now.
+        if complete and directory.ended():
+            reason = f"already has its total_env_steps={total}: give a larger one to continue"
+            print(f"{directory.path} {reason}")
+            return Outcome(DONE, {})
+        if cfg.logger.get("wandb") is not None:
+            cfg.logger.wandb.id = resumption.run_id
+        return run(plan(cfg), resumption, overrides)
 
 
-def _continue(composed: DictConfig, overrides: list[str]) -> Outcome:
-    resumption = open_run(str(composed.resume))
-    cfg = resumed_config(resumption, composed, overrides)
-    check_values(cfg)
-    total = cfg.total_env_steps
-    require(whole(total) >= 1, "total_env_steps", total, "must be a whole number of at least 1")
-    complete = resumption.env_steps >= cfg.total_env_steps and not resumption.evaluation_due
-    # Where the process was killed before it could write its summary, the run does that now.
-    if complete and resumption.directory.ended():
-        told = f"already has its total_env_steps={cfg.total_env_steps}: give a larger one to go on"
-        print(f"{resumption.directory.path} {told}")
-        return Outcome(0, {})
-    if "wandb" in cfg.logger and cfg.logger.wandb is not None:
-        cfg.logger.wandb.id = resumption.run_id
+def _run_of_sweep(
+    cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path, in_pool: bool
+) -> Outcome:
+    """The job's outcome. Raises KeyboardInterrupt, which ends the whole sweep, and ForeignRun.
+
+    In a pool an exception would end the other jobs at once: there an interruption is an outcome too.
+    """
+    try:
+        with stopping_with(sweep) if in_pool else nullcontext(), directory.locked(wait=True):
+            outcome = _train_or_fail(cfg, directory, overrides, sweep)
+    except KeyboardInterrupt:
+        if not in_pool:
+            raise
+        return Outcome(INTERRUPTED, {})
+    finally:
+        directory.remove_if_empty()  # Hydra makes it also for a job that does not start
+    if outcome.code == INTERRUPTED and not in_pool:
+        raise KeyboardInterrupt
+    return outcome
+
+
+def _train_or_fail(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
+    """A failure outside of the training: its traceback in train.log, its summary without results."""
+    try:
+        return _train(cfg, directory, overrides, sweep)
+    except ForeignRun:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if isinstance(error, ConfigError | DamagedFile | OmegaConfBaseException):
+            code = print_mistake(error)
+        else:
+            code = FAILED
+            print(f"error: {reason}", file=sys.stderr)
+        directory.log_traceback()
+        try:
+            return Outcome(code, directory.write_failure(code, reason, overrides, cfg))
+        except OSError as failed:  # what ended the job has been reported
+            print(f"error: summary.json: {failed}", file=sys.stderr)
+            return Outcome(code, {})
+
+
+def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep: Path) -> Outcome:
+    if cfg.resume is not None:
+        raise ConfigError("resume", cfg.resume, "continues one run; for a sweep give sweep.resume=true")
+    resumption = None
+    if directory.config.is_file():
+        saved = read_saved(directory.config)
+        _refuse_another(cfg, saved, directory)
+        done = directory.ended()
+        if done is not None:
+            print(f"{directory.path} is done already")
+            return Outcome(DONE, done)
+        cfg.threads = saved.threads  # another number may round sums differently
+        resumption = open_run(str(directory.path))
+    elif cfg.threads == "auto":
+        cfg.threads = cfg.sweep.threads
+    run_id = None if resumption is None else resumption.run_id
+    _name_wandb_run(cfg, overrides, f"{sweep.parent.name}/{sweep.name}", run_id)
+    # One terminal has room for one bar.
+    if cfg.sweep.at_once != 1 and OmegaConf.select(cfg, "callbacks.progress.live") is not None:
+        cfg.callbacks.progress.live = False
     return run(plan(cfg), resumption, overrides)
+
+
+def _refuse_another(cfg: DictConfig, saved: DictConfig, directory: RunDirectory) -> None:
+    now, was = (dict(leaves(OmegaConf.to_container(each))) for each in (portable(cfg), saved))
+    for key in sorted({*now, *was}):
+        free = key.partition(".")[0] in MAY_CHANGE or key.startswith("env.allowed_prefixes")
+        if not free and now.get(key) != was.get(key):
+            reason = f"is {was.get(key)} in the run that {directory.path} already contains"
+            raise ForeignRun(f"{key}={now.get(key)}: {reason}")

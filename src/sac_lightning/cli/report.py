@@ -40,7 +40,7 @@ def _as_list(argument: str) -> str:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
-    from sac_lightning.cli.paths import typed_path
+    from sac_lightning.cli.command_line import typed_path
 
     folders, by = _texts(cfg, "runs"), [] if cfg.by is None else _texts(cfg, "by")
     one = len(folders) == 1

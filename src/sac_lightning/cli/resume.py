@@ -10,12 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from sac_lightning.cli.assemble import allowed_packages, own_values
 from sac_lightning.cli.rundir import RunDirectory
-from sac_lightning.cli.saved import check_saved, read_saved
-from sac_lightning.cli.values import allowed_packages
+from sac_lightning.cli.targets import REFERRING_GROUPS, check_saved, read_saved
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, check_no_links
-from sac_lightning.core.seeding import Streams
 from sac_lightning.replay import Journal
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.datamodule import ReplayDataModule
@@ -48,7 +47,7 @@ class Resumption:
 def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
     """The run and the checkpoint that `resume=value` means: a run's folder, or one of its checkpoints.
 
-    No checkpoint for a run that ended before it saved one: nothing is lost, it begins anew. Raises
+    No checkpoint for a run that ended before it saved one: nothing is lost, it starts again. Raises
     ConfigError when it is no run.
     """
     require(
@@ -67,10 +66,9 @@ def run_directory(value: str) -> tuple[RunDirectory, Path | None]:
             return directory, None
     for needed in (directory.config, checkpoint):
         if not needed.is_file():
-            told = needed.relative_to(directory.path) if needed.is_relative_to(directory.path) else needed
-            raise ConfigError(
-                "resume", value, f"is no run that can be continued: {told} is missing; name a run directory"
-            )
+            file = needed.relative_to(directory.path) if needed.is_relative_to(directory.path) else needed
+            reason = f"is no run that can be continued: {file} is missing; name a run directory"
+            raise ConfigError("resume", value, reason)
     return directory, checkpoint
 
 
@@ -136,13 +134,14 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
     keys = [each.key_or_group.replace("/", ".") for each in parsed]
     given = [key for key in keys if key.split(".")[0] in FREE]
     check_saved(saved, directory.path, allowed_packages(composed), given)
-    _complete(saved)
     for key in PERMISSIONS:
         OmegaConf.update(saved, key, OmegaConf.select(composed, key), merge=False, force_add=True)
     saved.paths = {"run_dir": str(directory.path)}
     for override, key in zip(parsed, keys, strict=True):
         root = key.split(".")[0]
         value = OmegaConf.select(composed, key)
+        if key in REFERRING_GROUPS:
+            value = own_values(composed, key)
         if root == "resume":
             saved.resume = composed.resume
         elif key in PERMISSIONS:
@@ -151,13 +150,9 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
             OmegaConf.update(saved, key, value, merge=False, force_add=True)
         else:
             _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
+    for group in REFERRING_GROUPS:
+        saved[group] = OmegaConf.merge(composed[group], saved.get(group, {}))
     return saved
-
-
-def _complete(saved: DictConfig) -> None:
-    """Add the keys that runs did not have before, as those runs evaluated."""
-    saved.setdefault("eval_seed", Streams.of(saved.seed).evaluation)
-    saved.setdefault("eval_max_steps", None)
 
 
 def _refuse_difference(override: Override, value: Any, was: Any) -> None:

@@ -1,7 +1,7 @@
 """One training run from a checked plan to its summary."""
 
 import logging
-import sys
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,12 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from sac_lightning.cli.assemble import Plan
+from sac_lightning.cli.assemble import Plan, resolved
+from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
-from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
-from sac_lightning.cli.status import DONE, FAILED, INTERRUPTED
-from sac_lightning.cli.tracking import hyperparameters
+from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.rng import seed_global_rng
 from sac_lightning.core.seeding import Streams
@@ -40,7 +36,7 @@ class Outcome(NamedTuple):
 def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[str] = ()) -> Outcome:
     """Train, and leave a whole run directory behind whatever happens.
 
-    `overrides` are what the person asked for, as summary.json tells them.
+    `overrides` are what the person asked for, for summary.json.
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
     torch.set_num_threads(plan.threads)
@@ -78,7 +74,7 @@ class _Run:
         self.resumption, self.overrides = resumption, list(overrides)
         self.error: str | None = None
         self._first_step = 0 if resumption is None else resumption.env_steps
-        self.began = time.time()
+        self.started = time.time()
 
     def to_the_end(self) -> Outcome:
         log.info("run directory: %s", self.directory.path)
@@ -91,7 +87,7 @@ class _Run:
             for logger in self.trainer.loggers:
                 if isinstance(logger, EnvStepWandbLogger):
                     logger.finish(exit_code=code)
-        self._tell(summary)
+        self._print(summary)
         return Outcome(code, summary)
 
     def _fit_or_fail(self) -> tuple[int, str]:
@@ -136,13 +132,13 @@ class _Run:
                     callback.draw(self.trainer)
         try:
             self.directory.write_summary(summary)
-        except OSError as error:  # a full disk; what ended the run has been told
+        except OSError as error:  # a full disk; what ended the run has been logged
             log.error("summary.json could not be written: %s", error)
 
     def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
         env_steps = plan.datamodule.env_steps
-        wall = time.time() - self.began
+        wall = time.time() - self.started
         return {
             "status": status,
             "exit_status": code,
@@ -172,23 +168,16 @@ class _Run:
                 return float(callback.best_model_score)
         return None
 
-    def _tell(self, summary: dict[str, Any]) -> None:
-        table = Table(title=escape(f"{summary['env_id']}: {summary['status']}"), show_header=False)
-        for key in (
-            "env_steps",
-            "eval_episodes",
-            "eval_return_mean",
-            "eval_return_std",
-            "best_return_mean",
-            "alpha",
-            "entropy",
-        ):
-            value = summary[key]
-            table.add_row(
-                key, "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-            )
-        table.add_row("run directory", escape(str(self.directory.path)))
-        Console(file=sys.stdout).print(table)
+    def _print(self, summary: dict[str, Any]) -> None:
+        keys = ("env_steps", "eval_episodes", "eval_return_mean", "eval_return_std", "best_return_mean")
+        rows = {key: _shown(summary[key]) for key in (*keys, "alpha", "entropy")}
+        print_rows(
+            f"{summary['env_id']}: {summary['status']}", {**rows, "run directory": str(self.directory.path)}
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _group(cfg: DictConfig, name: str) -> list[Any]:
@@ -200,3 +189,20 @@ def _callbacks_of(trainer: pl.Trainer) -> list[pl.Callback]:
     """Lightning does not declare the attribute."""
     callbacks: list[pl.Callback] = vars(trainer)["callbacks"]
     return callbacks
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """Return the resolved config with `versions` and, in a git repository, `git_commit`."""
+    commit = git_commit(Path.cwd()) or git_commit(Path(__file__).parent)
+    found = {} if commit is None else {"git_commit": commit}
+    return {**resolved(cfg), "versions": versions(), **found}
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit that is checked out in the repository around `folder`; None where there is none."""
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None

@@ -7,7 +7,7 @@ import platform
 import shlex
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES
 from importlib.metadata import PackageNotFoundError, version
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 from typing_extensions import override
 
-from sac_lightning.cli.status import ENDED
+from sac_lightning.cli.command_line import ENDED
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import no_link, write_atomically, write_json
 from sac_lightning.core.locking import NAME as LOCK
 from sac_lightning.core.locking import FolderInUse, FolderLock
 
-TOLD_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
+SHOWN_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
 LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")
 
 
@@ -57,13 +57,13 @@ class RunDirectory:
             raise self._unwritable(error) from None
 
     def check_new(self) -> None:
-        """Raise ConfigError if the folder holds a run, or a sweep: a new run would be mixed with it."""
+        """Raise ConfigError if the folder contains a run or a sweep: a new run would be mixed with it."""
         sweep = (self.path / "sweep.json").exists()
         command = shlex.quote(f"resume={self.path}")
-        told = "holds a sweep: " if sweep else f"holds a run: continue it with {command}, or "
-        require(not (sweep or self.holds_run()), "hydra.run.dir", self.path, f"{told}name another folder")
+        reason = "contains a sweep: " if sweep else f"contains a run: continue it with {command}, or "
+        require(not (sweep or self.has_run()), "hydra.run.dir", self.path, f"{reason}name another folder")
 
-    def holds_run(self) -> bool:
+    def has_run(self) -> bool:
         """Whether a run has written its files here."""
         return self.config.exists() or (self.path / "metrics.csv").exists() or not self.saved_nothing()
 
@@ -72,12 +72,12 @@ class RunDirectory:
         return not any(self.checkpoints.glob("*.ckpt")) and not any(self.replay.glob("segment-*"))
 
     @contextmanager
-    def held(self, key: str = "hydra.run.dir", wait: bool = False) -> Iterator[None]:
-        """Hold this folder to the end of the block, against every other process.
+    def locked(self, key: str = "hydra.run.dir", wait: bool = False) -> Iterator[None]:
+        """Lock this folder against every other process to the end of the block.
 
-        Raises ConfigError, named by `key`, where another process holds it or where it cannot be written.
-        With `wait` it waits for the other one: a launcher's worker outlives the sweep that was killed, and
-        may still train here. If nothing was written in the block, the folder is removed.
+        Raises ConfigError, named by `key`, where another process has locked it or where it cannot be
+        written. With `wait` it waits for the other one: a launcher's worker outlives the sweep that was
+        killed, and may still train here. If nothing was written in the block, the folder is removed.
         """
         lock = FolderLock(self.path)
         try:
@@ -88,8 +88,8 @@ class RunDirectory:
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(EACCES, os.strerror(EACCES))
         except FolderInUse:
-            told = "is in use by another process, which trains there: wait until it has ended"
-            raise ConfigError(key, self.path, told) from None
+            reason = "is in use by another process, which trains there: wait until it has ended"
+            raise ConfigError(key, self.path, reason) from None
         except OSError as error:
             lock.release()
             raise self._unwritable(error, key) from None
@@ -99,12 +99,12 @@ class RunDirectory:
             with suppress(OSError):
                 if [path.name for path in self.path.iterdir()] == [LOCK]:
                     (self.path / LOCK).unlink()
-            self.forget_if_empty()
+            self.remove_if_empty()
             lock.release()
 
     def _unwritable(self, error: OSError, key: str = "hydra.run.dir") -> ConfigError:
-        told = f"cannot be written ({error.strerror or error}): a run needs a folder that it may write into"
-        return ConfigError(key, self.path, told)
+        reason = f"cannot be written ({error.strerror or error}): a run needs a folder that it may write into"
+        return ConfigError(key, self.path, reason)
 
     def log_traceback(self) -> None:
         """Add the traceback of the exception that is being handled to train.log."""
@@ -123,7 +123,22 @@ class RunDirectory:
         """Write summary.json with the versions of what ran."""
         write_json(self.summary, {**content, "versions": versions()})
 
-    def forget_if_empty(self) -> None:
+    def write_failure(
+        self, code: int, reason: str, overrides: Sequence[str], config: DictConfig | ListConfig
+    ) -> dict[str, Any]:
+        """Write the summary of a run that failed outside of its training; return it."""
+        summary = {
+            "status": "failed",
+            "exit_status": code,
+            "error": reason,
+            "overrides": list(overrides),
+            "env_id": OmegaConf.select(config, "env.id", throw_on_missing=False),
+            "seed": OmegaConf.select(config, "seed"),
+        }
+        self.write_summary(summary)
+        return summary
+
+    def remove_if_empty(self) -> None:
         """Remove the folder, and parents left empty, if nothing is in it: a mistake leaves no trace."""
         folder = self.path
         start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
@@ -135,28 +150,29 @@ class RunDirectory:
 
 def portable(cfg: DictConfig) -> DictConfig:
     """`cfg` resolved, but for `paths`, which belong to the place where a run lies."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
+    from sac_lightning.cli.assemble import resolved  # imports PyTorch, which a sweep's own process spares
+
     run_dir = str(cfg.paths.run_dir)
-    moved = _replace(plain, run_dir, "${paths.run_dir}")
+    moved = replaced(resolved(cfg), run_dir, "${paths.run_dir}")
     moved["paths"] = {"run_dir": "."}
     out = OmegaConf.create({})
     out.merge_with(moved)
     return out
 
 
-def _replace(value: Any, old: str, new: str) -> Any:
+def replaced(value: Any, old: str, new: str) -> Any:
+    """Return plain data with `old` replaced by `new` in all texts."""
     if isinstance(value, dict):
-        return {key: _replace(item, old, new) for key, item in value.items()}
+        return {key: replaced(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_replace(item, old, new) for item in value]
+        return [replaced(item, old, new) for item in value]
     return value.replace(old, new) if isinstance(value, str) else value
 
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
     found = {"python": platform.python_version()}
-    for name in TOLD_VERSIONS:
+    for name in SHOWN_VERSIONS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -179,7 +195,7 @@ def quiet_lightning() -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """Silent when it cannot be written: on a full disk the terminal still tells why the run ended."""
+    """Silent when it cannot be written: on a full disk the terminal still shows why the run ended."""
 
     @override
     def _open(self) -> Any:

@@ -6,13 +6,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.mistakes import no_option, tell_mistake
-from sac_lightning.cli.status import INTERRUPTED, SweepEnded
+from sac_lightning.cli.command_line import (
+    DONE,
+    INTERRUPTED,
+    MISTAKE,
+    SweepEnded,
+    no_option,
+    print_mistake,
+    quote_paths,
+    quoted,
+    unquoted,
+)
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+OUR_SWEEPERS = "hydra_plugins.sac_lightning_sweepers."
 
 
 def config_dir() -> str:
@@ -28,7 +39,7 @@ def main() -> None:
 
 
 def command() -> int:
-    """The command's exit status; mistakes are told in one line on stderr."""
+    """The command's exit status; a mistake is one line on stderr."""
 
     def job(cfg: "DictConfig") -> tuple[int, float]:
         from sac_lightning.cli.job import run_job
@@ -38,7 +49,7 @@ def command() -> int:
     try:
         _in_the_run_that_is_resumed()
     except ConfigError as error:
-        return tell_mistake(error)
+        return print_mistake(error)
     return hydra_command("train", job)
 
 
@@ -47,19 +58,26 @@ def hydra_command(
     job: "Callable[[DictConfig], tuple[int, float]]",
     paths: Sequence[str] = (),
     path_lists: Sequence[str] = (),
+    no_multirun: str | None = None,
 ) -> int:
-    """The worst exit status of `job` (status, objective), called with conf/`config`.yaml as composed.
+    """Call `job` with the composed config, and return the worst exit status.
 
-    `paths` are the keys whose values are paths as people type them, `path_lists` those that take several.
+    Args:
+        config: the name of a file in conf.
+        job: returns exit status and objective of one composed config.
+        paths: keys whose values are paths as people type them.
+        path_lists: keys that take several paths, with commas between.
+        no_multirun: why -m is a mistake for this command; None where it is none.
     """
+    if no_multirun is not None and {"-m", "--multirun"} & set(sys.argv[1:]):
+        print(f"error: -m: {no_multirun}", file=sys.stderr)
+        return MISTAKE
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-
-    from sac_lightning.cli.paths import quote_paths
 
     conf = Path(config_dir())
     sys.argv[1:] = quote_paths(sys.argv[1:], ("hydra.run.dir", "hydra.sweep.dir", *paths))
@@ -73,9 +91,13 @@ def hydra_command(
         try:
             code, objective = job(cfg)
         except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
-            code, objective = tell_mistake(error), None
-        if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep judges its jobs by what they have left
+            code, objective = print_mistake(error), None
+        hydra_cfg = HydraConfig.get()
+        if hydra_cfg.mode != RunMode.MULTIRUN:
             codes.append(code)
+        # Our sweepers read the summaries of their jobs; others know an exception alone.
+        elif code != DONE and not str(hydra_cfg.sweeper._target_).startswith(OUR_SWEEPERS):
+            raise SweepEnded(code)
         return objective
 
     OmegaConf.register_new_resolver("folder", folder_name, replace=True)
@@ -85,22 +107,23 @@ def hydra_command(
         main_job()
     except SweepEnded as ended:
         return ended.code
-    except (HydraException, OmegaConfBaseException, ConfigError, DamagedFile) as error:
-        return tell_mistake(error, conf)
-    except OSError as error:  # Hydra makes the run's folder
-        if composed:
-            raise
-        return tell_mistake(
-            ConfigError("hydra.run.dir", error.filename, f"cannot be written ({error.strerror})")
-        )
-    except ValueError:  # Hydra's own for a group that is given no option
-        mistake = no_option(sys.argv[1:], conf)
-        if composed or mistake is None:
-            raise
-        return tell_mistake(mistake)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return max(codes, default=0)
+    except (HydraException, OmegaConfBaseException, ConfigError, DamagedFile) as error:
+        return print_mistake(error, conf)
+    except (OSError, ValueError) as error:
+        mistake = _mistake_behind(error, conf)
+        if composed or mistake is None:
+            raise
+        return print_mistake(mistake)
+    return max(codes, default=DONE)
+
+
+def _mistake_behind(error: OSError | ValueError, conf: Path) -> ConfigError | None:
+    """What was typed wrong where Hydra failed before the config was composed; None: nothing that we know."""
+    if isinstance(error, OSError):  # Hydra makes the run's folder
+        return ConfigError("hydra.run.dir", error.filename, f"cannot be written ({error.strerror})")
+    return no_option(sys.argv[1:], conf)  # Hydra's own for a group that is given no option
 
 
 def folder_name(task_name: Any) -> str:
@@ -112,11 +135,10 @@ def folder_name(task_name: Any) -> str:
 
 
 def _in_the_run_that_is_resumed() -> None:
-    """With `resume=RUN_DIR`, Hydra's output folder is that folder: none is made for a run that goes on."""
+    """With `resume=RUN_DIR`, Hydra's output folder is that folder: none is made for a run that continues."""
     given = [argument.removeprefix("resume=") for argument in sys.argv[1:] if argument.startswith("resume=")]
     if not given or given[-1] in ("null", ""):
         return
-    from sac_lightning.cli.paths import quoted, unquoted
     from sac_lightning.cli.resume import run_directory
 
     value = unquoted(given[-1])

@@ -24,10 +24,10 @@ def check_trainer(precision: Any, world_size: int) -> None:
 
 def check_overlap(overlap: Any, collect_steps: int) -> None:
     """Raise ConfigError unless the collector's envs may step while updates run."""
-    require(isinstance(overlap, bool), "collector.overlap", overlap, "must be true or false")
+    require(isinstance(overlap, bool), "overlap", overlap, "must be true or false")
     require(
         not overlap or collect_steps == 1,
-        "collector.collect_steps",
+        "collect_steps",
         collect_steps,
         "must be 1 with overlap: one step of the envs is under way while the updates of a turn run",
     )

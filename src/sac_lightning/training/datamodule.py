@@ -134,7 +134,7 @@ class ReplayDataModule(LightningDataModule):
             self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * turn)))
         told = "must be a whole number of at least 1, or null"
         turns = whole(self.turns_per_batch)
-        require(turns >= 1, "collector.turns_per_batch", self.turns_per_batch, told)
+        require(turns >= 1, "turns_per_batch", self.turns_per_batch, told)
         check_overlap(self.overlap, self.collect_steps)
         self.env.check()
 

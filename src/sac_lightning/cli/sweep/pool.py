@@ -1,13 +1,10 @@
-"""Ctrl-C over a pool of workers: a file in the sweep's folder tells each job to stop in good order.
-
-The signal itself is held from the workers: a pool ends all of them as soon as one has died of it.
-"""
+"""Jobs in a pool of workers: a worker that dies, and Ctrl-C, cost no other job its result."""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -15,14 +12,53 @@ from types import FrameType
 
 import psutil
 
+from sac_lightning.cli.command_line import DONE, FAILED
+from sac_lightning.cli.sweep.jobs import Job
 from sac_lightning.core.files import no_link
 
 NAME = ".interrupted"
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
+class LauncherFailed(Exception):
+    """The launcher has come back without its jobs; the message is one line."""
+
+
+def launch_all(launch: Callable[[Sequence[Job]], int], jobs: Sequence[Job]) -> int:
+    """Run every job to its end and return the worst exit status.
+
+    A pool ends all its workers when one of them dies, and does not say which one. The jobs that have not
+    ended are launched once more, each alone; one whose worker dies again has failed.
+
+    Args:
+        launch: runs jobs and returns an exit status, or raises LauncherFailed.
+        jobs: all jobs.
+    """
+    try:
+        return launch(jobs)
+    except LauncherFailed as error:
+        print(f"error: the launcher failed: {error}", file=sys.stderr)
+    if not any(job.begun for job in jobs):
+        return FAILED
+    code = DONE
+    for job in (each for each in jobs if not each.ended):
+        print(f"job {job.number} continues alone", file=sys.stderr)
+        try:
+            code = max(code, launch([job]))
+        except LauncherFailed:
+            code = FAILED
+        if not job.ended:
+            job.fail()
+    return code
+
+
 class Interruption:
-    """Within the block, the first SIGINT to this process becomes the file; a second one ends everything."""
+    """Lets jobs in other processes end with a checkpoint after Ctrl-C.
+
+    Within the block, the first SIGINT to this process becomes a file in the sweep's folder, which each job
+    looks for; a second one ends everything at once. The signal itself is kept from the workers: a pool ends
+    all of them as soon as one has died of it.
+    """
 
     def __init__(self, sweep: Path) -> None:
         self.asked = False
@@ -64,13 +100,13 @@ class Interruption:
         self.asked = True
         with suppress(FileExistsError):
             os.close(no_link(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        told = "interrupted: the present jobs save a checkpoint, no other begins (again: at once)"
-        print(told, file=sys.stderr, flush=True)
+        message = "interrupted: the running jobs save a checkpoint, no other starts (again: stop at once)"
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def told_to_stop(sweep: Path) -> Iterator[None]:
-    """In a worker: SIGTERM to itself once the sweep is interrupted; a training then saves a checkpoint.
+def stopping_with(sweep: Path) -> Iterator[None]:
+    """In a worker: send SIGTERM to this process once the sweep is interrupted; a training saves a checkpoint.
 
     Raises KeyboardInterrupt where nothing is trained yet.
     """

@@ -1,20 +1,91 @@
-"""Mistakes at the command line, each told in one line: the key, the value, what is allowed."""
+"""What every command shares: exit statuses, paths as they are typed, and mistakes, each in one line."""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sac_lightning.cli.status import MISTAKE
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from sac_lightning.core.errors import ConfigError, did_you_mean
 from sac_lightning.core.files import DamagedFile
 
+# Exit statuses.
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+# What summary.json says of a run that is complete.
+ENDED = ("done", "pruned")
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
-def tell_mistake(error: BaseException, conf: Path | None = None) -> int:
-    """Print the line on stderr; the exit status of a mistake. `conf` holds the known keys and groups."""
+class SweepEnded(Exception):
+    """Raised when all jobs of a sweep have ended, and at least one of them with another status than 0."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def typed_path(value: str) -> Path:
+    """`value`, relative to where the command was started, also with hydra.job.chdir=true."""
+    path = Path(value).expanduser()
+    start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
+    return path if start == Path.cwd() else start / path
+
+
+def quoted(text: str) -> str:
+    """`text` as a value of an override, whatever characters it has."""
+    return QuotedString(text=text, quote=Quote.single).with_quotes()
+
+
+def unquoted(value: str) -> str:
+    """The path that `value` names: without its quotes, unless they belong to the name of a file."""
+    if not _is_quoted(value) or _exists(value):
+        return value
+    return value[1:-1].replace(f"\\{value[0]}", value[0])
+
+
+def quote_paths(arguments: Sequence[str], keys: Iterable[str], lists: bool = False) -> list[str]:
+    """`arguments` with the paths of `keys` quoted; with `lists`, DIR,DIR is two of them.
+
+    Spaces, commas, parentheses, quotes and equals signs are common in names of folders, and mean something
+    else in Hydra's grammar.
+    """
+    return [_quote_path(each, tuple(keys), lists) for each in arguments]
+
+
+def _quote_path(argument: str, keys: tuple[str, ...], lists: bool) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in keys or value in ("", "null", "???"):
+        return argument
+    if not _exists(value):
+        if _is_quoted(value) or "${" in value or value.startswith("["):
+            return argument
+        if lists and "," in value:
+            parts = [part.strip() for part in value.split(",")]
+            return f"{key}=[{','.join(part if _is_quoted(part) else quoted(part) for part in parts)}]"
+    return f"{key}={quoted(value)}"
+
+
+def _exists(value: str) -> bool:
+    try:
+        return Path(value).expanduser().exists()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+
+
+def print_mistake(error: BaseException, conf: Path | None = None) -> int:
+    """Print the error in one line on stderr, and return MISTAKE.
+
+    Args:
+        error: ours, Hydra's or OmegaConf's.
+        conf: the folder of the known keys and groups; None for no hints.
+    """
     cause = error.__cause__
     ours = isinstance(error, ConfigError | DamagedFile)
     text = str(error) if cause is None or ours else f"{error} {cause}"
@@ -122,3 +193,15 @@ def _near_key(text: str, conf: Path) -> str:
     files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]
     known = {name for name in files if name.isidentifier()} | {p.name for p in conf.iterdir() if p.is_dir()}
     return did_you_mean(unknown[1], known)
+
+
+def print_rows(title: str, rows: Mapping[str, str]) -> None:
+    """Print a table of two columns on stdout."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), show_header=False)
+    for key, value in rows.items():
+        table.add_row(key, escape(value))
+    Console(file=sys.stdout).print(table)

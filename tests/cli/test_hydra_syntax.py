@@ -1,0 +1,68 @@
+"""Hydra's own words work beside ours: launchers, sweepers, printed configs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cli.conftest import TINY, Command, everything, start
+from tests.cli.sweeps import summary
+
+SHORT = (*TINY, "env=cartpole", "callbacks.plots=null")
+SWEEP = ("--multirun", "seed=0,1", *SHORT, "hydra.sweep.dir=sweep")
+
+
+def statuses(sweep: Path) -> list[str]:
+    return [summary(sweep / job)["status"] for job in ("0", "1")]
+
+
+def test_launcher_by_its_group_shares_the_cpus_by_its_own_number_of_workers(
+    train: Command, tmp_path: Path
+) -> None:
+    free = [each for each in SWEEP if not each.startswith("threads=")]
+    ended = train(*free, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert ended.code == 0, ended.err
+    assert statuses(tmp_path / "sweep") == ["done", "done"]
+    written = yaml.safe_load((tmp_path / "sweep" / "multirun.yaml").read_text())
+    assert written["sweep"]["at_once"] == 2
+    assert "overrides" in ended.out
+
+
+@pytest.mark.parametrize("sweeper", ["grid", "basic"])
+def test_sweeper_by_its_group_runs_every_job_and_the_exit_status_shows_a_mistake(
+    sweeper: str, train: Command, tmp_path: Path
+) -> None:
+    asked = [each for each in SWEEP if not each.startswith("seed=")]
+    ended = train(*asked, "gamma=1.5,0.9", f"hydra/sweeper={sweeper}")
+    assert ended.code == 2, ended.err
+    assert "error: gamma=1.5: must be a number in [0, 1)" in ended.err
+    assert statuses(tmp_path / "sweep") == ["failed", "done"]
+
+
+def test_search_by_its_group(train: Command, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    asked = [each for each in SWEEP if not each.startswith("seed=")]
+    trials = ("hydra/sweeper=optuna", "hydra.sweeper.trials=2", "lr=interval(1e-4,1e-3)")
+    ended = train(*asked, *trials)
+    assert ended.code == 0, ended.err
+    assert statuses(tmp_path / "sweep") == ["done", "done"]
+    assert (tmp_path / "sweep" / "best.json").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--resolve",)], ids=["as written", "resolved"])
+def test_config_is_printed_and_nothing_runs(more: tuple[str, ...], train: Command, tmp_path: Path) -> None:
+    ended = train("--cfg", "job", *more, "gamma=0.9", "lr=0.001", makes_envs=False)
+    assert ended.code == 0, ended.err
+    shown = yaml.safe_load(ended.out)
+    assert (shown["gamma"], shown["seed"]) == (0.9, 0)
+    assert shown["module"]["critic"] == (shown["critic"] if more else "${critic}")
+    assert shown["actor"]["lr"] == (0.001 if more else "${lr}")
+    assert everything(tmp_path) == set()
+
+
+def test_info_is_printed_and_nothing_runs(tmp_path: Path, process_env: dict[str, str]) -> None:
+    # A process of its own: --info turns Hydra's debug messages on.
+    process = start("train.py", "--info", "defaults", cwd=tmp_path, env=process_env)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "module/sac" in out
+    assert everything(tmp_path) == set()
