@@ -11,7 +11,7 @@ from tests.envs.test_action_bounds import CHOICE, at_a_bound
 
 from sac_lightning import export
 from sac_lightning.envs.spaces import FlatHybrid
-from sac_lightning.export.dataset import action_space
+from sac_lightning.export.actions import exported_action
 
 SPACES: dict[str, gym.Space[Any]] = {
     "±0.1": spaces.Box(-0.1, 0.1, (2, 1), np.float64),
@@ -39,7 +39,7 @@ def test_the_description_and_the_data_set_name_the_dtype() -> None:
     for space in SPACES.values():
         policy = at_a_bound(space, 0.0).policy
         assert export.describe(policy)["action"]["dtype"] == str(space.dtype)
-        written: Any = action_space(policy.action)
+        written: Any = exported_action(policy.action).space()
         assert written.dtype == space.dtype
         if isinstance(space, spaces.Box):
             assert (written.low == space.low).all() and (written.high == space.high).all()

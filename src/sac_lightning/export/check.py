@@ -1,14 +1,12 @@
 """Checks that an exported policy acts as the policy does."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.heads import Categorical, Hybrid
-from sac_lightning.heads.discrete import FactoredCategorical
-from sac_lightning.spaces import Array, BoxAction, HybridAction, MultiDiscreteAction, ObsSpec
+from sac_lightning.export.actions import exported_action
+from sac_lightning.spaces import Array, ObsSpec
 
 TOLERANCE = 1e-5
 ROWS = 256
@@ -56,52 +54,8 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
     expected = policy.act(obs, deterministic=True)
     if (expected.shape, expected.dtype) != (found.shape, found.dtype):
         return float("inf")
-    action = policy.action
-    if isinstance(action, BoxAction):
-        difference = _box_difference(action, found, expected)
-    elif isinstance(action, HybridAction) and isinstance(policy.head, Hybrid):
-        numbers = _box_difference(action.numbers, found[:, 1:], expected[:, 1:])
-        # Where two choices tie, each has numbers of its own; out of bounds none may be.
-        compared = (found[:, 0] == expected[:, 0]) | np.isinf(numbers)
-        gap = _logit_gap(policy, obs, found[:, :1], (action.n,))
-        difference = np.maximum(gap, np.where(compared, numbers, 0.0))
-    elif isinstance(action, MultiDiscreteAction) and isinstance(policy.head, FactoredCategorical):
-        choices = found.reshape(len(obs), -1) - np.asarray(action.starts)
-        difference = _logit_gap(policy, obs, choices, action.sizes)
-    elif isinstance(policy.head, Categorical):
-        first = action.to_env(np.zeros(1, np.int64))[0]
-        difference = _logit_gap(policy, obs, found[:, None] - first, (policy.head.n,))
-    else:
-        difference = np.where((found == expected).reshape(len(obs), -1).all(-1), 0.0, np.inf)
+    difference = exported_action(policy.action).difference(policy, obs, found, expected)
     return float((difference / _magnitude(obs)).max())
-
-
-def _box_difference(action: BoxAction, found: Array, expected: Array) -> Array:
-    flat, wanted = (each.reshape(len(found), -1).astype(np.float64) for each in (found, expected))
-    low, high = (np.asarray(ends, action.dtype) for ends in (action.low, action.high))
-    bounded = np.isfinite(low) & np.isfinite(high)
-    unit = np.where(bounded, action.scale, np.maximum(1.0, np.abs(wanted)))
-    # The next number of float16 is no difference: it is a thousandth away.
-    step = (
-        np.spacing(np.maximum(abs(flat), abs(wanted)).astype(np.float16)) if action.dtype == "float16" else 0
-    )
-    difference = (np.maximum(np.abs(flat - wanted) - step, 0.0) / unit).max(-1)
-    within = ((flat >= low) & (flat <= high)).all(-1)
-    return np.where(within, difference, np.inf)
-
-
-def _logit_gap(policy: Policy, obs: Array, choices: Array, sizes: Sequence[int]) -> Array:
-    """Returns the gap [B] between the logits of `choices` [B, D] and the best."""
-    index = choices.astype(np.int64)
-    if not ((index >= 0) & (index < np.asarray(sizes))).all():
-        return np.full(len(obs), np.inf)
-    with torch.inference_mode():
-        features = policy.features(torch.as_tensor(obs, device=policy.device)).double().cpu().numpy()
-    gap = np.zeros(len(obs))
-    # Logits come first in the actor's output.
-    for d, part in enumerate(np.split(features[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=-1)):
-        gap = np.maximum(gap, part.max(-1) - np.take_along_axis(part, index[:, d, None], axis=-1)[:, 0])
-    return gap
 
 
 def _magnitude(obs: Array) -> Array:

@@ -13,18 +13,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile, sync_directory
+from sac_lightning.export.actions import exported_action
 from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.spaces import (
-    ActionSpec,
-    Array,
-    BoxAction,
-    DiscreteAction,
-    HybridAction,
-    MultiDiscreteAction,
-    ObsSpec,
-)
+from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
 DATASET = re.compile(r"[A-Za-z0-9_-]+-v\d+")
@@ -161,7 +154,7 @@ def _create(
             dataset,
             _buffers(rows, cut, action),  # one at a time in memory
             observation_space=obs_space(obs),
-            action_space=action_space(action),
+            action_space=exported_action(action).space(),
             jpeg_encoding=False,
             data_format="hdf5",
             **about,
@@ -197,26 +190,6 @@ def obs_space(spec: ObsSpec) -> spaces.Box:
         return spaces.Box(0, 1, spec.shape, dtype.type)
     limits = np.iinfo(dtype)
     return spaces.Box(limits.min, limits.max, spec.shape, dtype.type)
-
-
-def action_space(action: ActionSpec) -> spaces.Space[Any]:
-    """Returns the space of the actions, as they were given to the env."""
-    if isinstance(action, DiscreteAction):
-        return spaces.Discrete(action.n, start=action.start)
-    if isinstance(action, MultiDiscreteAction):
-        sizes, starts = (np.reshape(each, action.shape) for each in (action.sizes, action.starts))
-        return spaces.MultiDiscrete(sizes, start=starts, dtype=np.dtype(action.dtype).type)
-    if isinstance(action, HybridAction):  # flat: the env's own Tuple or Dict is not in a checkpoint
-        numbers = action.numbers
-        dtype = np.dtype(numbers.dtype).type
-        lowest = np.array((0.0, *numbers.low), dtype)
-        return spaces.Box(lowest, np.array((action.n - 1, *numbers.high), dtype), dtype=dtype)
-    if isinstance(action, BoxAction):
-        low, high = (
-            np.asarray(ends, action.dtype).reshape(action.shape) for ends in (action.low, action.high)
-        )
-        return spaces.Box(low, high, action.shape, np.dtype(action.dtype).type)
-    raise ConfigError("run", type(action).__name__, "actions of this space cannot be exported")
 
 
 @contextmanager
