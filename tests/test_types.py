@@ -1,4 +1,4 @@
-"""Named numbers in one tensor."""
+"""Metrics of an update, packed into one tensor."""
 
 import pytest
 import torch
