@@ -109,7 +109,7 @@ def test_a_continuous_target_falls_by_the_width_and_stops_at_its_floor() -> None
 
 
 @pytest.mark.parametrize(
-    ("rule", "head", "told"),
+    ("rule", "head", "message"),
     [
         (Schedule(start=0.5, end=1.5), CHOICE, "target_entropy.end=1.5: no policy of the Categorical"),
         (Schedule(start=-0.5, end=1.0), CHOICE, "target_entropy.start=-0.5: no policy"),
@@ -122,11 +122,11 @@ def test_a_continuous_target_falls_by_the_width_and_stops_at_its_floor() -> None
     ],
 )
 def test_a_course_out_of_reach_is_refused_by_its_key(
-    rule: TargetEntropyRule, head: ActionHead, told: str
+    rule: TargetEntropyRule, head: ActionHead, message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         check_rule(rule, head)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 def test_only_where_a_course_ends_is_warned_of() -> None:
@@ -137,7 +137,7 @@ def test_only_where_a_course_ends_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Schedule(start=math.nan, end=0.0), "target_entropy.start=nan"),
         (lambda: Schedule(start=0.0, end=math.inf), "target_entropy.end=inf"),
@@ -153,7 +153,7 @@ def test_only_where_a_course_ends_is_warned_of() -> None:
         (lambda: Tes(floor=math.nan), "target_entropy.floor=nan"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:
+def test_what_cannot_work_is_refused_by_name(make, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)

@@ -74,7 +74,7 @@ def test_eps_peaked_is_the_entropy_of_the_policy_it_names(eps: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Sigma(sigma=0.0), "target_entropy.sigma=0.0"),
         (lambda: Sigma(sigma=math.inf), "target_entropy.sigma=inf"),
@@ -91,10 +91,10 @@ def test_eps_peaked_is_the_entropy_of_the_policy_it_names(eps: float) -> None:
         (lambda: Sigma().value(CHOICE), "target_entropy=sigma: is for continuous actions"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(make, told: str) -> None:
+def test_what_cannot_work_is_refused_by_name(make, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_one_limit_leaves_the_other_side_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Fixed(-0.1), "alpha.value=-0.1"),
         (lambda: Fixed(math.nan), "alpha.value=nan"),
@@ -108,10 +108,10 @@ def test_one_limit_leaves_the_other_side_open() -> None:
         (lambda: LearnedTemperature(optimizer=Adam(max_grad_norm=0.0)), "optimizer.max_grad_norm=0.0"),
     ],
 )
-def test_bad_parameters_are_refused_by_name(make, told: str) -> None:
+def test_bad_parameters_are_refused_by_name(make, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 def test_rules_are_values() -> None:

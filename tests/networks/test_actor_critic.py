@@ -91,8 +91,8 @@ def test_a_discrete_critic_s_taken_is_its_row_of_all_actions() -> None:
 def test_of_one_atom_is_taken_and_has_a_gradient_in_the_action() -> None:
     critic, obs = ensemble(BOX), torch.randn(6, 3)
     action = torch.rand(1, 6, 2, requires_grad=True)
-    told = torch.zeros(1, 6)
-    q = q_of_policy(critic, obs, WeightedActions(action, told, told + 1))
+    log_prob = torch.zeros(1, 6)
+    q = q_of_policy(critic, obs, WeightedActions(action, log_prob, log_prob + 1))
     torch.testing.assert_close(q[:, 0], q_of(critic, obs, action[0]))
     (gradient,) = torch.autograd.grad(q.sum(), action)
     assert (gradient.abs().sum(-1) > 0).all()
@@ -101,8 +101,8 @@ def test_of_one_atom_is_taken_and_has_a_gradient_in_the_action() -> None:
 def test_several_actions_are_each_valued_at_their_own_state() -> None:
     critic, obs = ensemble(BOX), torch.randn(4, 3)
     action = torch.rand(5, 4, 2)
-    told = torch.zeros(5, 4)
-    q = q_of_policy(critic, obs, WeightedActions(action, told, told + 0.2))
+    log_prob = torch.zeros(5, 4)
+    q = q_of_policy(critic, obs, WeightedActions(action, log_prob, log_prob + 0.2))
     for k in range(5):
         torch.testing.assert_close(q[:, k], q_of(critic, obs, action[k]))
 
@@ -172,7 +172,7 @@ def test_actor_is_a_plain_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"hidden_sizes": ()}, "hidden_sizes=()"),
         ({"hidden_sizes": (8, 0)}, "hidden_sizes=(8, 0)"),
@@ -180,10 +180,10 @@ def test_actor_is_a_plain_network() -> None:
         ({"lr": 0.0}, "lr=0.0"),
     ],
 )
-def test_bad_settings_are_refused_by_name(settings: dict[str, object], told: str) -> None:
+def test_bad_settings_are_refused_by_name(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         CriticConfig(**settings)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(

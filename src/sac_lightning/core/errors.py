@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ConfigError(ValueError):
-    """A value that cannot work, told in one line: the key, the value, what is allowed.
+    """A value that cannot work, in one line: the key, the value, what is allowed.
 
     Raised by every constructor that checks its arguments, so a program that uses the library and a
     person at the command line (exit status 2) read the same sentence.

@@ -56,8 +56,8 @@ def from_spec(base: type[T], spec: "PlainSpec | T") -> T:
     if isinstance(spec, base):
         return spec
     if not isinstance(spec, Mapping):
-        told = f"is a {type(spec).__name__}; must be an object of {base.__name__}: {base.advice(spec)}"
-        raise ConfigError(base.__name__, spec, told)
+        allowed = f"is a {type(spec).__name__}; must be an object of {base.__name__}: {base.advice(spec)}"
+        raise ConfigError(base.__name__, spec, allowed)
     plain: PlainSpec = dict(spec)
     name = plain.pop(KIND, base.__name__)
     known = {cls.__name__: cls for cls in _family(base)}

@@ -1,8 +1,7 @@
 """Entropy rules: how α is set (temperature) and which entropy it aims at (target_entropy)."""
 
+from sac_lightning.entropy.feasibility import EntropySetting, check_reachable, check_rule, entropy_setting
 from sac_lightning.entropy.moving_target import Schedule, Tes
-from sac_lightning.entropy.reachable import check_reachable, check_rule
-from sac_lightning.entropy.setting import EntropySetting, entropy_setting
 from sac_lightning.entropy.target_entropy import (
     Constant,
     EpsPeaked,

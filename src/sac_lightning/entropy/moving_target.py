@@ -82,8 +82,10 @@ class Tes(TargetEntropyRule):
         if self.start is not None:
             return self.start
         if not _never_negative(head):
-            told = "continuous actions have no usual start: give nats, e.g. 0, from which the target descends"
-            raise ConfigError(f"{KEY}.start", None, told)
+            allowed = (
+                "continuous actions have no usual start: give nats, e.g. 0, from which the target descends"
+            )
+            raise ConfigError(f"{KEY}.start", None, allowed)
         return 0.98 * head.entropy_interval.high
 
     def bounds(self, head: ActionHead) -> dict[str, float]:

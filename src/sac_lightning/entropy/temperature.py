@@ -204,8 +204,10 @@ class LearnedTemperature(TemperatureRule):
     def parts(self, head: ActionHead) -> tuple[int, ...]:
         if not self.per_dim:
             return ()
-        told = f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
-        require(head.has_independent_dims, "alpha.per_dim", self.per_dim, told)
+        allowed = (
+            f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
+        )
+        require(head.has_independent_dims, "alpha.per_dim", self.per_dim, allowed)
         return (head.num_continuous,)
 
     def project_(self, log_alpha: Tensor) -> None:

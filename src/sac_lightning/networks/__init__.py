@@ -10,10 +10,9 @@ from sac_lightning.networks.normalization import (
     RewardNormalization,
     RunningObs,
 )
-from sac_lightning.networks.pessimism import Mean, Min, Pessimism
 from sac_lightning.networks.target_network import NoTargetNetwork, Polyak, TargetNetwork
 from sac_lightning.networks.torso import BatchNorm, LayerNorm, Mlp, Torso
-from sac_lightning.networks.value_head import CategoricalValue, ScalarValue, ValueHead
+from sac_lightning.networks.value_head import CategoricalValue, Mean, Min, Pessimism, ScalarValue, ValueHead
 
 __all__ = [
     "Actor",

@@ -14,10 +14,9 @@ from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks.encoder import Encoder, Flat
 from sac_lightning.networks.ensemble import EnsembleLinear, add_bias
-from sac_lightning.networks.pessimism import Min, Pessimism
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
 from sac_lightning.networks.torso import Mlp, Torso
-from sac_lightning.networks.value_head import ScalarValue, ValueHead
+from sac_lightning.networks.value_head import Min, Pessimism, ScalarValue, ValueHead
 from sac_lightning.optim import Adam, LearningRate
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import WeightedActions

@@ -152,7 +152,7 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (
             lambda: LearnedTemperature(critic="fixed"),
@@ -162,10 +162,10 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
         (lambda: Anneal(critic_value=0.1), "alpha.critic_value=0.1: is for alpha.critic=fixed"),
     ],
 )
-def test_bad_options_are_refused_by_name(make, told: str) -> None:
+def test_bad_options_are_refused_by_name(make, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
