@@ -31,8 +31,8 @@ class Batch(NamedTuple):
     next_obs: Shaped[Tensor, "B *obs"]
     discount: Float[Tensor, " B"]
     weight: Float[Tensor, " B"]  # of each transition in the critic's loss; 1 unless a sampler says otherwise
-    # Rows of the replay buffer; hides tuple.index.
-    index: Int[Tensor, " B"]  # type: ignore[assignment]
+    # Rows of the replay buffer.
+    index: Int[Tensor, " B"]  # type: ignore[assignment]  # hides the method tuple.index, which nobody calls
 
 
 class SampleInfo(NamedTuple):

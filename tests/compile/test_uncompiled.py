@@ -87,7 +87,7 @@ def assert_like_the_eager_run(found: dict[str, object], reason: str, updates: in
     assert found["updates"] == updates
     assert isinstance(found["kept"], int)
     assert found["kept"] > 60  # weights, optimizers, random streams, transitions
-    (warning,) = found["warned"]  # type: ignore[misc]
+    (warning,) = found["warned"]  # type: ignore[misc]  # of JSON
     assert warning.startswith("PyTorch could not compile the update, so this run is eager")
     assert reason in warning
     assert "\n" not in warning

@@ -20,8 +20,8 @@ class Iteration(NamedTuple):
     discounted_returns: Array  # after each of these env steps, of the episode so far
     replay: ReplayBuffer
     updates: int  # G
-    # [G, B]; None where no update is due; hides tuple.index.
-    index: BatchIndex | None  # type: ignore[assignment]
+    # [G, B]; None where no update is due.
+    index: BatchIndex | None  # type: ignore[assignment]  # hides the method tuple.index
     fused_action: FusedAction | None = None  # the next step of the envs, where the update chooses its actions
 
     def mini_batches(self) -> Iterator[BatchIndex]:

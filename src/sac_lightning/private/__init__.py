@@ -17,6 +17,10 @@ _reported: set[str] = set()
 class MissingApi(RuntimeError):
     """Reports that a library does not have an undocumented part that has no substitute at this place."""
 
+    def __init__(self, api: "PrivateApi") -> None:
+        super().__init__(f"{api.missing}, so {api.fallback}")
+        self.api = api
+
 
 @dataclass(frozen=True)
 class PrivateApi:
@@ -55,23 +59,24 @@ class PrivateApi:
         try:
             return resolve_name(self.name)
         except (ImportError, AttributeError):
-            raise MissingApi(self._missing) from None
+            raise MissingApi(self) from None
 
     def read(self, owner: Any) -> Any:
         """Returns the attribute of an object. Raises MissingApi where the object does not have it."""
         try:
             return getattr(owner, self.attribute)
         except AttributeError:
-            raise MissingApi(self._missing) from None
+            raise MissingApi(self) from None
 
     def warn(self) -> None:
         """Logs that the part is missing and what follows, once in a process."""
         if self.name not in _reported:
             _reported.add(self.name)
-            log.warning("%s, so %s", self._missing, self.fallback)
+            log.warning("%s, so %s", self.missing, self.fallback)
 
     @property
-    def _missing(self) -> str:
+    def missing(self) -> str:
+        """What is missing, and in which version of which package."""
         package = self.package or self.name.partition(".")[0]
         try:
             return f"{package} {version(package)} does not have {self.name}"

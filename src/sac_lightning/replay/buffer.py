@@ -23,7 +23,7 @@ class BatchIndex(NamedTuple):
     """Says which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
 
     # Rows of the buffer; hides tuple.index.
-    index: Int[Tensor, "*batch"]  # type: ignore[assignment]
+    index: Int[Tensor, "*batch"]  # type: ignore[assignment]  # hides the method tuple.index
     weight: Float[Tensor, "*batch"]  # in the critic's loss
 
 

@@ -25,11 +25,12 @@ from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
 from sac_lightning.envs.guard import Env
+from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.buffer import GIB
 from sac_lightning.spaces import ActionSpec, ObsSpec
 from sac_lightning.training.checks import check_counts, check_overlap
-from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run, settle_epochs
+from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
 from sac_lightning.training.stepping import StepOptions, fast_dev_run_sizes
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,4 @@
-"""Lightning's counts of batches, epochs and steps, made to agree with env steps and gradient updates.
-
-All access to Lightning's loops is here.
-"""
+"""Lightning's counts of batches, epochs and steps, made to agree with env steps and gradient updates."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,50 +7,17 @@ from typing import Any
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
 
-
-def count_updates(trainer: Trainer, updates: int) -> None:
-    """Let `trainer.global_step` count `updates`. A wrapped `optimizer.step()` would, for 0.1 ms each."""
-    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-    for counted in (progress.total, progress.current):
-        counted.ready += updates
-        counted.completed += updates
+from sac_lightning.private import lightning
 
 
 def start_epoch(trainer: Trainer) -> None:
-    """Let a fit start with an epoch of its own, wherever the one before it ended.
-
-    The loader has what is left of an epoch. Lightning would count those batches of it that an earlier fit
-    made as well, and end the epoch that much too early.
-    """
-    loop = trainer.fit_loop
-    if (
-        loop.restarted_mid_epoch
-        and _at_last_batch(trainer)
-        and not loop.epoch_loop.restarted_on_train_batch_end
-    ):
-        return  # saved with the evaluation, after all batches: Lightning completes this epoch
-    for epochs in _epochs(trainer):
-        epochs.ready = epochs.started = epochs.completed = epochs.processed
-    loop.epoch_loop.restarting = False
-    loop.reset_restart_stage()
-
-
-def settle_epochs(trainer: Trainer) -> None:
-    """Before a fit asks for its first loader: an epoch that was taken back is not completed either."""
-    for epochs in _epochs(trainer):
-        epochs.completed = min(epochs.completed, epochs.processed)
+    """Start a fit with an epoch of its own. Raises MissingApi where one that continues a run cannot."""
+    lightning.start_epoch(trainer, continues=trainer.ckpt_path is not None or env_steps(trainer) > 0)
 
 
 def epoch_is_unfinished(trainer: Trainer) -> bool:
     """Whether the epoch ends before its last batch: by a signal, `max_steps` or `should_stop`."""
-    return getattr(_data(trainer), "epoch_cut_short", False) or not _at_last_batch(trainer)
-
-
-def take_back_epoch(trainer: Trainer) -> None:
-    """Do not count the present epoch: it is unfinished, and the next fit completes it."""
-    for epochs in _epochs(trainer):
-        epochs.processed -= 1
-    trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = False
+    return getattr(_data(trainer), "epoch_cut_short", False) or not lightning.at_last_batch(trainer)
 
 
 def stop_at_the_end(trainer: Trainer) -> None:
@@ -124,11 +88,3 @@ def log_at_given_steps(logger: Logger) -> None:
 
 def _data(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
-
-
-def _at_last_batch(trainer: Trainer) -> bool:
-    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
-
-
-def _epochs(trainer: Trainer) -> tuple[Any, Any]:
-    return trainer.fit_loop.epoch_progress.total, trainer.fit_loop.epoch_progress.current

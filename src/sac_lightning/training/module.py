@@ -36,6 +36,7 @@ from sac_lightning.networks import (
     RewardNormalization,
 )
 from sac_lightning.optim import OptimizerStep, step_schedules
+from sac_lightning.private.lightning import count_updates, take_back_epoch
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.checkpoint import FORMAT, check_format
@@ -320,7 +321,7 @@ class SACModule(LightningModule):
                     updates += iteration.updates
                 self._window.check()
         finally:
-            loops.count_updates(self.trainer, updates)
+            count_updates(self.trainer, updates)
 
     def _acting_in_float32(self) -> torch.autocast:
         """Lightning would cast the actor for every obs. An update casts what it wants."""
@@ -364,7 +365,7 @@ class SACModule(LightningModule):
         """Takes an epoch back that a stop cut short: the next fit completes it."""
         loops.stop_at_the_end(self.trainer)
         if loops.epoch_is_unfinished(self.trainer):
-            loops.take_back_epoch(self.trainer)
+            take_back_epoch(self.trainer)
 
     def validation_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
         """Logs an evaluation, which the loader runs."""

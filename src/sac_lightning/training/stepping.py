@@ -14,6 +14,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from sac_lightning.core.errors import ConfigError
+from sac_lightning.private.lightning import step_options
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class StepOptions:
     def of(cls, trainer: Trainer) -> "StepOptions":
         """The options that `trainer` was given. Raises ConfigError for one that Lightning would ignore."""
         callbacks = [each for each in vars(trainer)["callbacks"] if isinstance(each, ModelCheckpoint)]
-        for each in callbacks:
-            if getattr(each, "_train_time_interval", None) is not None:
-                told = "does nothing under manual optimization; use every_n_epochs or every_n_train_steps"
-                raise ConfigError("ModelCheckpoint.train_time_interval", each._train_time_interval, told)
-        every = {int(getattr(each, "_every_n_train_steps", 0) or 0) for each in callbacks}
+        every = set()
+        for interval, steps in map(step_options, callbacks):
+            if interval is not None:
+                reason = "does nothing under manual optimization; use every_n_epochs or every_n_train_steps"
+                raise ConfigError("ModelCheckpoint.train_time_interval", interval, reason)
+            every.add(steps)
         limits_epochs = _limits(trainer.limit_train_batches)
         return cls(
             every=tuple(sorted(every - {0})),

@@ -131,12 +131,15 @@ class TrialPruner(Callback):
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
+        storage = JournalStorage(JournalFileBackend(str(self._journal)))
         study = optuna.load_study(
             study_name=None,
-            storage=JournalStorage(JournalFileBackend(str(self._journal))),
+            storage=storage,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self._startup),
         )
-        trial = optuna.trial.Trial(study, study.trials[self._number]._trial_id)
+        study_id = storage.get_study_id_from_name(study.study_name)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, self._number)
+        trial = optuna.trial.Trial(study, trial_id)
         trial.report(value, env_steps)
         evaluations = len(study.trials[self._number].intermediate_values)
         return evaluations > self._warmup and trial.should_prune()

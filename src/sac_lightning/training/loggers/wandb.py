@@ -92,24 +92,31 @@ class EnvStepWandbLogger(WandbLogger):
         self._watched: tuple[LightningModule, str] | None = None
         self._artifacts = ModelArtifacts() if log_model else None
         self.mode = choose_mode(mode)
-        super().__init__(
-            project=project,
-            save_dir=Path(dir).absolute(),
-            name=_short(name),
-            group=_short(group),
-            job_type=_short(job_type, LONGEST_TAG),
-            tags=[tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
-            entity=entity,
-            notes=notes,
-            version=id or _id_from_agent() or _new_id(),
-        )
+        self._run_id = id or _id_from_agent() or _new_id()
+        folder, shown_as = Path(dir).absolute(), _short(name)
+        options: dict[str, Any] = {
+            "group": _short(group),
+            "job_type": _short(job_type, LONGEST_TAG),
+            "tags": [tag[:LONGEST_TAG] for tag in map(str, tags) if tag],
+            "entity": entity,
+            "notes": notes,
+        }
+        super().__init__(shown_as, folder, self._run_id, project=project, **options)
+        self._arguments = {
+            **options,
+            "name": shown_as,
+            "project": project,
+            "dir": str(folder),
+            "id": self._run_id,
+            "resume": "allow",
+        }
         self._requested_mode = mode
         self._env_steps = 0
 
     @property
     def version(self) -> str:
         """The run's id at W&B, the same before, while and after it runs."""
-        return str(self._id)
+        return self._run_id
 
     @property
     def run_id(self) -> str:
@@ -214,8 +221,7 @@ class EnvStepWandbLogger(WandbLogger):
     def _init(self, **changed: str) -> "wandb.Run":
         import wandb
 
-        arguments = {**self._wandb_init, **changed, "mode": self.mode, "settings": _settings()}
-        arguments.pop("anonymous", None)  # deprecated by W&B
+        arguments = {**self._arguments, **changed, "mode": self.mode, "settings": _settings()}
         if self.mode != "online":
             arguments.pop("resume", None)  # means nothing there, and W&B says so each time
         return wandb.init(**arguments)
