@@ -104,10 +104,10 @@ class Server:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
-    def call(self, module: str, cwd: Path, arguments: tuple[str, ...], **told: Any) -> Finished:
+    def call(self, module: str, cwd: Path, arguments: tuple[str, ...], **options: Any) -> Finished:
         """Run one command to its end."""
         usual = {"makes_envs": True, "hides": ()}
-        request = {"module": module, "arguments": arguments, "cwd": str(cwd), **usual, **told}
+        request = {"module": module, "arguments": arguments, "cwd": str(cwd), **usual, **options}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -136,13 +136,13 @@ class Command(Protocol):
 @pytest.fixture
 def train(tmp_path: Path, server: Server) -> Command:
     """The training command."""
-    return lambda *arguments, **told: server.call("train", tmp_path, arguments, **told)
+    return lambda *arguments, **options: server.call("train", tmp_path, arguments, **options)
 
 
 @pytest.fixture
 def evaluate(tmp_path: Path, server: Server) -> Command:
     """The evaluation command."""
-    return lambda *arguments, **told: server.call("evaluate", tmp_path, arguments, **told)
+    return lambda *arguments, **options: server.call("evaluate", tmp_path, arguments, **options)
 
 
 def everything(folder: Path) -> set[str]:
@@ -150,7 +150,7 @@ def everything(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def told(ended: Finished) -> str:
+def mistake(ended: Finished) -> str:
     """The one line of a mistake; fails unless the command ended with 2 and said just that."""
     assert ended.code == 2, (ended.code, ended.err)
     assert len(ended.err.splitlines()) == 1, ended.err

@@ -11,7 +11,7 @@ from signal import SIGINT, SIGTERM
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from tests.cli.conftest import TINY, Command, everything, start, told
+from tests.cli.conftest import TINY, Command, everything, mistake, start
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_film_shows_every_state_of_the_first_episode(run: Path, evaluate: Comman
 def test_film_without_its_package_is_a_mistake_before_evaluating(
     package: str, run: Path, evaluate: Command
 ) -> None:
-    line = told(evaluate(f"run={run}", "video=true", hides=[package]))
+    line = mistake(evaluate(f"run={run}", "video=true", hides=[package]))
     assert line == f"video=true: needs {package}, which is not installed: pip install 'sac-lightning[video]'"
     assert not (run / "eval.json").exists()
 
@@ -109,25 +109,25 @@ def test_mistake_is_told_in_one_line(
     argument: str, begins: str, run: Path, evaluate: Command, tmp_path: Path
 ) -> None:
     before = everything(tmp_path)
-    assert told(evaluate(f"run={run}", argument)).startswith(begins)
+    assert mistake(evaluate(f"run={run}", argument)).startswith(begins)
     assert everything(tmp_path) == before
 
 
 def test_folder_that_is_no_run_is_told_what_it_lacks(evaluate: Command, tmp_path: Path) -> None:
-    assert told(evaluate()) == "run=???: must be given"
-    assert told(evaluate("run=nowhere")) == "run=nowhere: is no run: there is no such folder"
+    assert mistake(evaluate()) == "run=???: must be given"
+    assert mistake(evaluate("run=nowhere")) == "run=nowhere: is no run: there is no such folder"
     (tmp_path / "empty").mkdir()
-    assert told(evaluate("run=empty")) == "run=empty: is no run: it has no config.yaml"
+    assert mistake(evaluate("run=empty")) == "run=empty: is no run: it has no config.yaml"
     (tmp_path / "empty" / "config.yaml").write_text("seed: 0")
-    assert told(evaluate("run=empty")) == "run=empty: is no run: its config.yaml names no env.id"
+    assert mistake(evaluate("run=empty")) == "run=empty: is no run: its config.yaml names no env.id"
     (tmp_path / "empty" / "config.yaml").write_text("env: {id: Pendulum-v1}")
-    assert "there is no empty/checkpoints/best.ckpt and no empty" in told(evaluate("run=empty"))
+    assert "there is no empty/checkpoints/best.ckpt and no empty" in mistake(evaluate("run=empty"))
 
 
 def test_damaged_checkpoint_is_a_mistake(run: Path, evaluate: Command) -> None:
     file = run / "checkpoints" / "best.ckpt"
     file.write_bytes(file.read_bytes()[:-2000])
-    line = told(evaluate(f"run={run}"))
+    line = mistake(evaluate(f"run={run}"))
     assert line.startswith(f"checkpoint=best ({file}): is damaged, or holds more than data")
 
 
@@ -142,7 +142,7 @@ def test_checkpoint_that_holds_a_program_is_refused_and_not_run(
     run: Path, evaluate: Command, tmp_path: Path
 ) -> None:
     (run / "checkpoints" / "best.ckpt").write_bytes(pickle.dumps(Program(), protocol=2))
-    assert "holds more than data" in told(evaluate(f"run={run}"))
+    assert "holds more than data" in mistake(evaluate(f"run={run}"))
     assert not (tmp_path / "executed").exists()
 
 
@@ -152,7 +152,7 @@ def test_run_cannot_allow_itself_an_import(run: Path, evaluate: Command) -> None
     spoiled = spoiled.replace("  allowed_prefixes: []", "  allowed_prefixes: [faulty_envs]", 1)
     assert spoiled.count("faulty_envs") == 2
     (run / "config.yaml").write_text(spoiled.replace("sac_lightning.envs.EnvConfig", "os.system"))
-    line = told(evaluate(f"run={run}"))
+    line = mistake(evaluate(f"run={run}"))
     assert line.startswith("env.imports=faulty_envs: only gymnasium, sac_lightning may be imported")
     assert line.endswith("name it: allowed_prefixes=[faulty_envs]")
     assert evaluate(f"run={run}", "episodes=1", "allowed_prefixes=[faulty_envs]").code == 0
@@ -160,7 +160,7 @@ def test_run_cannot_allow_itself_an_import(run: Path, evaluate: Command) -> None
 
 def test_checkpoint_of_another_env_is_a_mistake(run: Path, evaluate: Command) -> None:
     (run / "config.yaml").write_text("env: {id: CartPole-v1}")
-    line = told(evaluate(f"run={run}"))
+    line = mistake(evaluate(f"run={run}"))
     assert (
         "was trained on obs (3,) and a Box of 1 (bounded); CartPole-v1 has obs (4,) and Discrete(2)" in line
     )

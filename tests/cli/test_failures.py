@@ -22,8 +22,8 @@ def wandb_exit_code(run: Path) -> int:
     """The exit code that W&B's offline record ends with, read without a network."""
     (record,) = (run / "wandb").glob("offline-run-*/run-*.wandb")
     line = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(record)]
-    told = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
-    entries = [json.loads(entry) for entry in told.splitlines()]
+    seen = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
+    entries = [json.loads(entry) for entry in seen.splitlines()]
     (end,) = [entry["exit"] for entry in entries if entry["type"] == "exit"]
     return int(end.get("exit_code", 0))
 
@@ -77,7 +77,7 @@ def test_signal_ends_the_run_with_130_after_a_whole_checkpoint(
     assert process.returncode == 130, err
     assert "Traceback" not in err
     (run,) = (cwd / "runs" / "Pendulum-v1").iterdir()
-    told = json.loads((run / "summary.json").read_text())
-    assert told["status"] == "interrupted"
+    seen = json.loads((run / "summary.json").read_text())
+    assert seen["status"] == "interrupted"
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert int(content["state_dict"]["sac.env_steps"]) == told["env_steps"] > 20
+    assert int(content["state_dict"]["sac.env_steps"]) == seen["env_steps"] > 20

@@ -30,8 +30,8 @@ def test_worker_that_is_killed_takes_no_other_job_with_it(
     assert process.returncode == 1, err
     found = [summary(tmp_path / "sweep" / job) for job in "0123"]
     assert [each["status"] for each in found] == ["done", "failed", "done", "done"]
-    told = [found[1][key] for key in ("error", "exit_status", "env_id", "seed")]
-    assert told == [KILLED, 1, "Deadly-v0", 1]
+    seen = [found[1][key] for key in ("error", "exit_status", "env_id", "seed")]
+    assert seen == [KILLED, 1, "Deadly-v0", 1]
     assert "seed=1" in found[1]["overrides"]
     assert f"job 1: {KILLED}" in out
     assert "error: the launcher failed: A worker process managed by the executor" in err

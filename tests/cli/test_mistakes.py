@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import ROOT, TINY, Command, everything, told
+from tests.cli.conftest import ROOT, TINY, Command, everything, mistake
 
 # arguments: what the line begins with, and what else it must hold.
 MISTAKES = {
@@ -155,7 +155,7 @@ def test_mistake_is_told_in_one_line_before_any_env_is_made(
     arguments: str, train: Command, tmp_path: Path
 ) -> None:
     begins, *holds = MISTAKES[arguments]
-    line = told(train(*TINY, *arguments.split(" "), makes_envs=False))
+    line = mistake(train(*TINY, *arguments.split(" "), makes_envs=False))
     assert line.startswith(begins)
     assert all(part in line for part in holds), line
     assert everything(tmp_path) == set()
@@ -165,7 +165,7 @@ def test_mistake_is_told_in_one_line_before_any_env_is_made(
     ("key", "value"), [(key, value) for key, (values, _) in TOP_LEVEL.items() for value in values]
 )
 def test_top_level_key_names_what_it_allows(key: str, value: str, train: Command, tmp_path: Path) -> None:
-    line = told(train(*without(key), f"{key}={value}", makes_envs=False))
+    line = mistake(train(*without(key), f"{key}={value}", makes_envs=False))
     assert line.startswith(f"{key}=")
     assert TOP_LEVEL[key][1] in line
     assert everything(tmp_path) == set()
@@ -180,7 +180,7 @@ def test_every_top_level_key_of_the_config_is_in_the_table() -> None:
 def test_buffer_larger_than_the_memory_is_a_mistake_before_it_is_allocated(
     train: Command, tmp_path: Path
 ) -> None:
-    line = told(train(*TINY, "replay.capacity=1000000000000"))  # a trillion transitions
+    line = mistake(train(*TINY, "replay.capacity=1000000000000"))  # a trillion transitions
     assert line.startswith("replay.capacity=1000000000000: needs ")
     assert "use at most" in line
     assert everything(tmp_path) == set()
@@ -191,9 +191,9 @@ def test_mistake_in_a_sweep_leaves_the_other_job_whole(train: Command, tmp_path:
     assert ended.code == 2
     assert "error: gamma=1.5: must be a number in [0, 1)" in ended.err
     (sweep,) = (tmp_path / "multirun" / "Pendulum-v1").iterdir()
-    told = [json.loads((sweep / job / "summary.json").read_text()) for job in ("0", "1")]
-    assert [each["status"] for each in told] == ["failed", "done"]
-    assert told[0]["error"] == "ConfigError: gamma=1.5: must be a number in [0, 1)"
+    seen = [json.loads((sweep / job / "summary.json").read_text()) for job in ("0", "1")]
+    assert [each["status"] for each in seen] == ["failed", "done"]
+    assert seen[0]["error"] == "ConfigError: gamma=1.5: must be a number in [0, 1)"
     assert "Traceback" in (sweep / "0" / "train.log").read_text()
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cli.conftest import TINY, Command, told
+from tests.cli.conftest import TINY, Command, mistake
 
 ID = "env.id=module_envs:Plain-v0"
 
@@ -16,7 +16,7 @@ def test_a_typed_module_is_imported_and_a_file_s_is_not(
     (run,) = (tmp_path / "runs" / "module_envs:Plain-v0").iterdir()
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["env_id"]) == ("done", "module_envs:Plain-v0")
-    line = told(evaluate(f"run='{run}'"))
+    line = mistake(evaluate(f"run='{run}'"))
     assert line.startswith("env.id=module_envs: only gymnasium, sac_lightning may be imported")
     assert line.endswith("name it: allowed_prefixes=[module_envs]")
     assert evaluate(f"run='{run}'", "episodes=1", "allowed_prefixes=[module_envs]").code == 0
@@ -33,12 +33,13 @@ def test_a_config_of_somebody_s_folder_does_not_allow_it(train: Command, tmp_pat
     (tmp_path / "conf" / "env").mkdir(parents=True)
     text = "# @package _global_\ndefaults:\n  - gym\n  - _self_\nenv:\n  id: module_envs:Plain-v0\n"
     (tmp_path / "conf" / "env" / "theirs.yaml").write_text(text)
-    line = told(train("--config-dir", f"{tmp_path}/conf", "env=theirs", *TINY, makes_envs=False))
+    line = mistake(train("--config-dir", f"{tmp_path}/conf", "env=theirs", *TINY, makes_envs=False))
     assert line.startswith("env.id=module_envs: only ") and "env.allowed_prefixes=[module_envs]" in line
 
 
 def test_render_mode_is_a_key(train: Command, tmp_path: Path) -> None:
-    assert told(train(*TINY, "env.render_mode=ansi", makes_envs=False)).startswith("env.render_mode=ansi: ")
+    line = mistake(train(*TINY, "env.render_mode=ansi", makes_envs=False))
+    assert line.startswith("env.render_mode=ansi: ")
     # Training's and evaluation's envs both need it.
     pictured = ("env=gym", "env.id=module_envs:Pictured-v0", "env.wrappers=[{name:AddRenderObservation}]")
     ended = train(*pictured, *TINY, "env.render_mode=rgb_array")

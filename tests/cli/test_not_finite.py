@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cli.conftest import TINY, Command, Finished, start, told
+from tests.cli.conftest import TINY, Command, Finished, mistake, start
 
 from sac_lightning.core.hardware import has_compiler
 
@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_are_neither_evaluated_nor_exported(
     name = next(name for name in content["state_dict"] if name.startswith("sac.actor."))
     content["state_dict"][name].view(-1)[0] = float(value)
     torch.save(content, checkpoint)
-    line = told(
+    line = mistake(
         server.call(command[0], tmp_path, (*command[1:], f"run={finished_run}", f"checkpoint={checkpoint}"))
     )
     assert line.startswith(f"checkpoint={checkpoint}: the weights {name.removeprefix('sac.')} are not finite")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import IMPORTABLE, TINY, Command, everything, told
+from tests.cli.conftest import IMPORTABLE, TINY, Command, everything, mistake
 
 # Which keys of which config are given every odd value: of the default one all.
 WALKS = (
@@ -202,7 +202,7 @@ def test_what_people_type_is_answered_in_one_line_before_any_env_is_made(
     arguments: str, train: Command, tmp_path: Path
 ) -> None:
     begins, *holds = TYPED[arguments]
-    line = told(train(*TINY, *arguments.split(" "), makes_envs=False))
+    line = mistake(train(*TINY, *arguments.split(" "), makes_envs=False))
     assert line.startswith(begins)
     assert all(part in line for part in holds), line
     assert everything(tmp_path) == set()

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import TINY, Command, Server, told
+from tests.cli.conftest import TINY, Command, Server, mistake
 from tests.cli.sweeps import summary
 
 NAMES = ("a b", "seed=0,alpha=auto", "lr=(1e-3) [x]", 'it\'s "it"', "back\\slash\\", "{a: 1}", "ends'")
@@ -72,7 +72,7 @@ def test_new_runs_and_sweeps_may_have_any_name(train: Command, tmp_path: Path, n
 @pytest.mark.parametrize("key", ["run", "checkpoint"])
 def test_mistake_shows_the_path_as_it_was_typed(original: Path, evaluate: Command, key: str) -> None:
     run = () if key == "run" else (f"run={original}",)
-    assert told(evaluate(*run, f"{key}=no (such) = thing")).startswith(f"{key}=no (such) = thing: ")
+    assert mistake(evaluate(*run, f"{key}=no (such) = thing")).startswith(f"{key}=no (such) = thing: ")
 
 
 CHDIR = "hydra.job.chdir=true"
@@ -109,7 +109,7 @@ def test_other_relative_paths_are_found_when_hydra_changes_the_folder(
 
 
 def test_training_and_a_mistake_with_another_working_folder(train: Command, tmp_path: Path) -> None:
-    told(train(*SHORT, "gamma=2", CHDIR, "hydra.run.dir=run"))
+    mistake(train(*SHORT, "gamma=2", CHDIR, "hydra.run.dir=run"))
     assert list(tmp_path.iterdir()) == []
     assert train(*SHORT, CHDIR, "hydra.run.dir=run").code == 0
     assert summary(tmp_path / "run")["status"] == "done"

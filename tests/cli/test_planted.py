@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tests.cli.conftest import Command, Server, told
+from tests.cli.conftest import Command, Server, mistake
 
 from sac_lightning.training.callbacks import AtomicCheckpointIO
 from sac_lightning.training.checkpoint import FORMAT
@@ -29,7 +29,7 @@ def run(finished_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def export(tmp_path: Path, server: Server) -> Command:
     """The export command."""
-    return lambda *arguments, **told: server.call("export", tmp_path, arguments, **told)
+    return lambda *arguments, **options: server.call("export", tmp_path, arguments, **options)
 
 
 def plant(run: Path, key: str, value: Any) -> None:
@@ -98,7 +98,7 @@ def test_resume_runs_no_program_of_the_file(name: str, run: Path, train: Command
     plant(run, key, value)
     plant(run, "allowed_prefixes", ["faulty_envs", "witness", "torch", "pytorch_lightning"])
     before = contents(tmp_path)
-    line = told(train(f"resume={run}", "total_env_steps=500", makes_envs=False))
+    line = mistake(train(f"resume={run}", "total_env_steps=500", makes_envs=False))
     assert line.startswith((f"{key}._", f"{key}[0]._target_="))
     assert contents(tmp_path) == before
 
@@ -109,7 +109,7 @@ def test_resume_imports_nothing_that_this_command_line_does_not_allow(
 ) -> None:
     plant(run, "env.imports", ["faulty_envs"])
     plant(run, key, ["faulty_envs"])
-    line = told(train(f"resume={run}", "total_env_steps=401", makes_envs=False))
+    line = mistake(train(f"resume={run}", "total_env_steps=401", makes_envs=False))
     assert line.startswith("env.imports=faulty_envs: only gymnasium, sac_lightning may be imported")
     allowed = train(f"resume={run}", "total_env_steps=401", f"{key}=[faulty_envs]", "callbacks.plots=null")
     assert allowed.code == 0, allowed.err
@@ -128,13 +128,13 @@ def test_file_imports_nothing_by_its_env(
 ) -> None:
     plant(run, key, value)
     plant(run, "env.allowed_prefixes", ["faulty_envs", "witness"])
-    assert told(train(f"resume={run}", "total_env_steps=500", makes_envs=False)).startswith(f"{key}=")
-    assert told(evaluate(f"run={run}", makes_envs=False)).startswith(f"{key}=")
+    assert mistake(train(f"resume={run}", "total_env_steps=500", makes_envs=False)).startswith(f"{key}=")
+    assert mistake(evaluate(f"run={run}", makes_envs=False)).startswith(f"{key}=")
 
 
 def test_own_callback_goes_on_where_the_command_line_allows_it(run: Path, train: Command) -> None:
     plant(run, "callbacks.x", {"_target_": "witness.Threads", "file": str(run / "threads")})
-    assert "allowed_prefixes=[witness]" in told(train(f"resume={run}", "total_env_steps=401"))
+    assert "allowed_prefixes=[witness]" in mistake(train(f"resume={run}", "total_env_steps=401"))
     ended = train(f"resume={run}", "total_env_steps=401", "allowed_prefixes=[witness]")
     assert ended.code == 0, ended.err
     assert (run / "threads").exists()
@@ -174,7 +174,7 @@ def _filled(value: Any, out: Path) -> Any:
 def test_nothing_is_written_where_the_file_says(key: str, run: Path, train: Command, tmp_path: Path) -> None:
     plant(run, key, _filled(ELSEWHERE[key], tmp_path / "out"))
     before = contents(tmp_path)
-    line = told(train(f"resume={run}", "total_env_steps=500", makes_envs=False))
+    line = mistake(train(f"resume={run}", "total_env_steps=500", makes_envs=False))
     assert line.startswith(key)
     assert "leads out of" in line
     assert contents(tmp_path) == before
@@ -190,14 +190,14 @@ def test_command_line_may_name_a_place_for_a_resumed_run(run: Path, train: Comma
 
 def test_evaluation_records_no_video_elsewhere(run: Path, evaluate: Command, tmp_path: Path) -> None:
     plant(run, "env.wrappers", [{"name": "RecordVideo", "video_folder": str(tmp_path / "out")}])
-    assert told(evaluate(f"run={run}")).startswith("env.wrappers[0].video_folder=")
+    assert mistake(evaluate(f"run={run}")).startswith("env.wrappers[0].video_folder=")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "${oc.decode:'[1]'}", "${seed}", "a ${now:%Y} b"])
 def test_file_has_no_variables(value: str, run: Path, train: Command, evaluate: Command) -> None:
     plant(run, "task_name", value)
-    for line in (told(train(f"resume={run}", "total_env_steps=500")), told(evaluate(f"run={run}"))):
+    for line in (mistake(train(f"resume={run}", "total_env_steps=500")), mistake(evaluate(f"run={run}"))):
         assert line.startswith(f"{run}/config.yaml: task_name={value}: ")
 
 
@@ -230,7 +230,7 @@ def test_config_that_cannot_be_meant_ends_in_one_line_at_once(
         (evaluate, (f"run={run}",)),
         (export, (f"run={run}", "format=minari")),
     ):
-        assert str(file) in told(command(*arguments))
+        assert str(file) in mistake(command(*arguments))
     reported = server.call("report", tmp_path, (f"runs={run}",))
     assert reported.code == 0, reported.err
     assert "config.yaml is damaged" in (run / "report.md").read_text()
@@ -253,7 +253,7 @@ def test_link_in_a_run_folder_is_followed_by_no_command(
         (evaluate, (f"run={run}", "episodes=1")),
         (export, (f"run={run}", "format=torch")),
     ):
-        assert told(command(*arguments)).startswith(f"{run}/{name}: is a link: ")
+        assert mistake(command(*arguments)).startswith(f"{run}/{name}: is a link: ")
     assert victim.read_text() == "mine"
 
 
@@ -267,15 +267,15 @@ def test_linked_subfolder_is_followed_by_no_command(
         (tmp_path / "elsewhere").mkdir()
     (run / name).symlink_to(tmp_path / "elsewhere")
     before = contents(tmp_path)
-    assert told(train(f"resume={run}", "total_env_steps=500")).startswith(f"{run}/{name}: is a link: ")
-    assert told(evaluate(f"run={run}")).startswith(f"{run}/{name}: is a link: ")
+    assert mistake(train(f"resume={run}", "total_env_steps=500")).startswith(f"{run}/{name}: is a link: ")
+    assert mistake(evaluate(f"run={run}")).startswith(f"{run}/{name}: is a link: ")
     assert contents(tmp_path) == before
 
 
 def test_pipe_in_place_of_the_log_keeps_nobody_waiting(run: Path, train: Command) -> None:
     (run / "train.log").unlink()
     os.mkfifo(run / "train.log")
-    assert told(train(f"resume={run}", "total_env_steps=500")).startswith(
+    assert mistake(train(f"resume={run}", "total_env_steps=500")).startswith(
         f"{run}/train.log: is no plain file: "
     )
 
@@ -302,7 +302,7 @@ def test_checkpoint_decides_no_deletion_beside_its_folder(path: str, tmp_path: P
 def test_checkpoint_of_something_else_is_told(changed: dict[str, Any], run: Path, train: Command) -> None:
     file = run / "checkpoints" / "last.ckpt"
     torch.save({**torch.load(file, weights_only=True), **changed}, file)
-    line = told(train(f"resume={run}", "total_env_steps=500"))
+    line = mistake(train(f"resume={run}", "total_env_steps=500"))
     assert line.startswith(f"{file}: is no checkpoint of a training run")
 
 
@@ -315,19 +315,19 @@ def test_checkpoint_of_another_format_is_refused(
     torch.save({**content, "sac_lightning": {**content["sac_lightning"], "format": written}}, file)
     reason = f"was written in format {written} by {which} sac_lightning; this one reads format {FORMAT}"
     for ended in (train(f"resume={run}", "total_env_steps=500"), evaluate(f"run={run}", "checkpoint=last")):
-        assert f"{file}: {reason}" in told(ended)
+        assert f"{file}: {reason}" in mistake(ended)
 
 
 def test_names_cannot_command_the_terminal(evaluate: Command, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(json.dumps({"env": {"id": "\x1b]0;mine\x07"}, "x": 1}))
-    line = told(evaluate("run=run"))
+    line = mistake(evaluate("run=run"))
     assert "\x1b" not in line
     assert "\x07" not in line
 
 
 def test_folder_of_a_job_lies_within_its_sweep(train: Command, tmp_path: Path) -> None:
-    line = told(train("-m", "seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=../${seed}"))
+    line = mistake(train("-m", "seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=../${seed}"))
     assert line.startswith("hydra.sweep.subdir=../0: must name a folder within the sweep's")
     assert not (tmp_path / "0").exists()
 

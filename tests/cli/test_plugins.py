@@ -35,13 +35,13 @@ def test_example_is_trained_and_evaluated_from_the_outside(env: dict[str, str], 
     steps = ("alpha.every=20", "hydra.run.dir=run")
     ended = run("train.py", *CONF, "experiment=thermostat", *TINY, *steps, cwd=tmp_path, env=env)
     assert ended.returncode == 0, ended.stderr
-    told = summary(tmp_path / "run")
-    assert (told["status"], told["env_id"], told["env_steps"]) == ("done", "Thermostat-v0", 60)
-    assert told["resume"] == "exact"
+    seen = summary(tmp_path / "run")
+    assert (seen["status"], seen["env_id"], seen["env_steps"]) == ("done", "Thermostat-v0", 60)
+    assert seen["resume"] == "exact"
     content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     described = content["hyper_parameters"]
     assert (described["head"]["kind"], described["temperature"]["kind"]) == ("ConstantStd", "Halving")
-    assert 0.2 > told["alpha"] >= 0.2 * 0.5**3  # a mean over updates between 20 and 60 env steps
+    assert 0.2 > seen["alpha"] >= 0.2 * 0.5**3  # a mean over updates between 20 and 60 env steps
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["env"]["wrappers"] == [{"name": "thermostat.env.SteadyHand", "weight": 0.1}]
     asked = ("run=run", "episodes=1", "allowed_prefixes=[thermostat]")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import ROOT, TINY, Finished, Server, told
+from tests.cli.conftest import ROOT, TINY, Finished, Server, mistake
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 SHORT = (*TINY, "env=cartpole", "callbacks.plots=null")
@@ -45,13 +45,14 @@ def command(name: str, *arguments: str, cwd: Path, env: dict[str, str]) -> Finis
 
 def test_resume_in_a_folder_that_is_read_only(run: Path, process_env: dict[str, str]) -> None:
     ended = command("train.py", "resume=run", "total_env_steps=70", cwd=run.parent, env=process_env)
-    assert told(ended).startswith(f"resume={run}: cannot be written (Permission denied)")
+    assert mistake(ended).startswith(f"resume={run}: cannot be written (Permission denied)")
 
 
 def test_new_run_in_a_folder_that_is_read_only(tmp_path: Path, process_env: dict[str, str]) -> None:
     (tmp_path / "run").mkdir(mode=0o555)
     ended = command("train.py", *SHORT, "hydra.run.dir=run", cwd=tmp_path, env=process_env)
-    assert told(ended).startswith(f"hydra.run.dir={tmp_path / 'run'}: cannot be written (Permission denied)")
+    line = mistake(ended)
+    assert line.startswith(f"hydra.run.dir={tmp_path / 'run'}: cannot be written (Permission denied)")
 
 
 def test_run_whose_checkpoints_alone_are_read_only_fails_and_says_so(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Server, everything, told
+from tests.cli.conftest import Server, everything, mistake
 from tests.report.folders import config, make_run
 
 
@@ -38,7 +38,7 @@ def test_real_run_is_told(finished_run: Path, tmp_path: Path, server: Server) ->
 
 def test_folder_without_a_run_is_a_mistake_in_one_line(tmp_path: Path, server: Server) -> None:
     for name, said in ((".", "contains no run"), ("nowhere", "is no folder")):
-        assert said in told(server.call("report", tmp_path, (f"runs={name}",)))
+        assert said in mistake(server.call("report", tmp_path, (f"runs={name}",)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -53,21 +53,23 @@ def test_folder_without_a_run_is_a_mistake_in_one_line(tmp_path: Path, server: S
 def test_unknown_key_to_group_by_is_a_mistake_in_one_line(
     argument: str, said: str, finished_run: Path, tmp_path: Path, server: Server
 ) -> None:
-    assert told(server.call("report", tmp_path, (f"runs={finished_run}", "out=.", argument))).startswith(said)
+    line = mistake(server.call("report", tmp_path, (f"runs={finished_run}", "out=.", argument)))
+    assert line.startswith(said)
     assert everything(tmp_path) == set()
 
 
 def test_runs_with_no_common_metric_are_a_mistake_in_one_line(tmp_path: Path, server: Server) -> None:
     make_run(tmp_path / "a", config(), "env_steps,eval/return_mean\n100,1\n")
     make_run(tmp_path / "b", config(), "env_steps,loss\n100,1\n")
-    line = told(server.call("report", tmp_path, ("runs=.",)))
+    line = mistake(server.call("report", tmp_path, ("runs=.",)))
     assert line.startswith("runs=")
     assert "its runs share no metric: a has eval/return_mean; b has loss. Make a report of each" in line
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
 def test_one_report_at_a_time(tmp_path: Path, server: Server) -> None:
-    assert "runs=[DIR,DIR] names several folders" in told(server.call("report", tmp_path, ("-m", "runs=.")))
+    line = mistake(server.call("report", tmp_path, ("-m", "runs=.")))
+    assert "runs=[DIR,DIR] names several folders" in line
 
 
 def test_several_folders_with_any_name_make_one_report(tmp_path: Path, server: Server) -> None:
@@ -76,7 +78,7 @@ def test_several_folders_with_any_name_make_one_report(tmp_path: Path, server: S
     one = server.call("report", tmp_path, ("runs=seed=0,alpha=auto",))
     assert one.code == 0, one.err
     assert (tmp_path / "seed=0,alpha=auto" / "report.html").is_file()
-    assert "out=None: must name a folder" in told(server.call("report", tmp_path, ("runs=b,b",)))
+    assert "out=None: must name a folder" in mistake(server.call("report", tmp_path, ("runs=b,b",)))
     both = server.call("report", tmp_path, ("runs=['seed=0,alpha=auto',b]", "out=both"))
     assert both.code == 0, both.err
     assert "# 2 runs: 2 done" in (tmp_path / "both" / "report.md").read_text()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import TINY, Command, Finished, start, told, wait_for_update
+from tests.cli.conftest import TINY, Command, Finished, mistake, start, wait_for_update
 from tests.cli.sweeps import rows, summary
 
 from sac_lightning.core.locking import holding
@@ -35,19 +35,19 @@ def test_second_run_in_a_folder_is_refused_and_the_first_one_stays(
                 path.unlink()
     before = files(ended)
     assert before
-    line = told(train(*CARTPOLE, "hydra.run.dir=run", "seed=1", makes_envs=False))
+    line = mistake(train(*CARTPOLE, "hydra.run.dir=run", "seed=1", makes_envs=False))
     assert line.startswith(f"hydra.run.dir={ended}: contains a run: continue it with resume={ended}, or name")
     assert files(ended) == before
 
 
 def test_run_and_sweep_do_not_share_a_folder(train: Command, ended: Path, tmp_path: Path) -> None:
     before = files(ended)
-    line = told(train("-m", "seed=0,1", *CARTPOLE, f"hydra.sweep.dir={ended}", makes_envs=False))
+    line = mistake(train("-m", "seed=0,1", *CARTPOLE, f"hydra.sweep.dir={ended}", makes_envs=False))
     assert line == f"hydra.sweep.dir={ended}: contains a run: name another folder for a sweep"
     assert files(ended) == before
     assert train("-m", "seed=0,1", *CARTPOLE, "hydra.sweep.dir=sweep").code == 0
     before = files(tmp_path / "sweep")
-    line = told(train(*CARTPOLE, "hydra.run.dir=sweep", makes_envs=False))
+    line = mistake(train(*CARTPOLE, "hydra.run.dir=sweep", makes_envs=False))
     assert line == f"hydra.run.dir={tmp_path / 'sweep'}: contains a sweep: name another folder"
     assert files(tmp_path / "sweep") == before
 
@@ -60,7 +60,7 @@ def test_folder_with_files_of_other_kinds_may_be_a_run_s(train: Command, tmp_pat
 
 
 def test_mistake_leaves_no_folder_with_a_lock(train: Command, tmp_path: Path) -> None:
-    told(train(*CARTPOLE, "gamma=2", "hydra.run.dir=here/run"))
+    mistake(train(*CARTPOLE, "gamma=2", "hydra.run.dir=here/run"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,7 +68,7 @@ def test_mistake_leaves_no_folder_with_a_lock(train: Command, tmp_path: Path) ->
 def test_run_that_is_held_is_not_resumed(train: Command, ended: Path, arguments: tuple[str, ...]) -> None:
     before = files(ended)
     with holding(ended):
-        line = told(train(*arguments, "total_env_steps=90", makes_envs=False))
+        line = mistake(train(*arguments, "total_env_steps=90", makes_envs=False))
     assert line.startswith(f"resume={ended}: is in use by another process")
     assert files(ended) == before
     assert train(*arguments, "total_env_steps=90").code == 0
@@ -87,7 +87,7 @@ def test_two_processes_resume_one_folder_and_one_of_them_runs(
         assert any("already has its total_env_steps=600" in each.out for each in finished)
     else:
         assert codes == [0, 2]
-        assert "is in use by another process" in told(max(finished, key=lambda each: each.code))
+        assert "is in use by another process" in mistake(max(finished, key=lambda each: each.code))
     steps = [int(row["env_steps"]) for row in rows(ended)]
     assert steps == sorted(set(steps))
     assert summary(ended)["env_steps"] == 600
@@ -101,7 +101,7 @@ def test_run_that_was_killed_is_resumed_at_once_though_its_env_workers_live_on(
     process = start("train.py", *endless, *many, "hydra.run.dir=run", cwd=tmp_path, env=process_env)
     try:
         wait_for_update(process, tmp_path)
-        line = told(train("resume=run", "total_env_steps=1000001", makes_envs=False))
+        line = mistake(train("resume=run", "total_env_steps=1000001", makes_envs=False))
         assert "is in use by another process" in line
     finally:
         process.kill()

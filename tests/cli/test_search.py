@@ -11,7 +11,7 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from tests.cli.conftest import ROOT, TINY, Command, Server, everything, told
+from tests.cli.conftest import ROOT, TINY, Command, Server, everything, mistake
 from tests.cli.sweeps import summary
 
 from sac_lightning.cli.sweep.search import MEASURES
@@ -70,7 +70,7 @@ def test_trials_vary_what_the_issue_is_about_within_their_ranges(searched: Path)
 def test_stopped_search_goes_on_as_if_it_had_not_been_stopped(
     searched: Path, server: Server, tmp_path: Path
 ) -> None:
-    # Killed in its fourth trial: that one is asked for, and not told.
+    # Killed in its fourth trial: that one is asked for, and not recorded.
     assert server.call("train", tmp_path, (*SEARCH, "hydra.sweeper.trials=4")).code == 0
     journal = tmp_path / "sweep" / "search.log"
     lines = journal.read_text().splitlines()
@@ -168,7 +168,7 @@ def test_search_that_was_killed_while_it_wrote_goes_on_and_a_damaged_one_is_told
     assert journal.read_text().startswith(whole)
     assert all(json.loads(line) for line in journal.read_text().splitlines())
     journal.write_text(whole.replace("op_code", "opcode", 1))
-    line = told(server.call("train", tmp_path, (*search, "hydra.sweeper.trials=2")))
+    line = mistake(server.call("train", tmp_path, (*search, "hydra.sweeper.trials=2")))
     assert line.startswith(f"{journal}: is damaged (KeyError): name another folder")
 
 
@@ -226,7 +226,7 @@ def test_mistake_in_a_search_is_told_in_one_line_before_any_trial(
     argument: str, train: Command, tmp_path: Path
 ) -> None:
     given = [each for each in SEARCH if each.partition("=")[0] != argument.partition("=")[0]]
-    line = told(train(*given, argument, makes_envs=False))
+    line = mistake(train(*given, argument, makes_envs=False))
     begins, *holds = MISTAKES[argument]
     assert line.startswith(begins)
     assert all(part in line for part in holds), line

@@ -1,4 +1,4 @@
-"""`-m`: every job to its end, whatever becomes of the others, and all of them told."""
+"""`-m`: every job to its end, whatever becomes of the others, and a table of all."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cli.conftest import TINY, Command, Finished, Server, everything, told
+from tests.cli.conftest import TINY, Command, Finished, Server, everything, mistake
 from tests.cli.sweeps import CLOCK, assert_same_result, summary
 
 FIXED = [each for each in TINY if each != "logger=csv"]
@@ -152,7 +152,7 @@ def test_mistake_in_a_sweep_is_told_in_one_line_before_any_job(
     argument: str, train: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "a_file").touch()
-    line = told(train("-m", "seed=0,1", *TINY, argument, makes_envs=False))
+    line = mistake(train("-m", "seed=0,1", *TINY, argument, makes_envs=False))
     begins, *holds = MISTAKES[argument]
     assert line.startswith(begins)
     assert all(part in line for part in holds), line

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.conftest import TINY, Command, Finished, Server, start, told
+from tests.cli.conftest import TINY, Command, Finished, Server, mistake, start
 from tests.cli.sweeps import assert_same_result, summary
 
 from sac_lightning.cli.rundir import RunDirectory
@@ -95,9 +95,9 @@ def test_sweep_grows_at_its_end_and_nowhere_else(server: Server, whole: Path) ->
     more = ("sweep.resume=true", "hydra.sweep.dir=sweep", "total_env_steps=300")
     rest = ("env=cartpole", "callbacks.plots=null", *LONGER)
     before = files(whole / "0")
-    line = told(server.call("train", whole.parent, ("-m", "seed=0,2,1", *rest, *more)))
+    line = mistake(server.call("train", whole.parent, ("-m", "seed=0,2,1", *rest, *more)))
     assert line.startswith(f"hydra.sweep.dir={whole}: contains another sweep: its jobs are ")
-    line = told(server.call("train", whole.parent, (*SWEEP, "hydra.sweep.dir=sweep")))
+    line = mistake(server.call("train", whole.parent, (*SWEEP, "hydra.sweep.dir=sweep")))
     assert line.endswith("contains a sweep: continue it with sweep.resume=true, or name another folder")
     ended = server.call("train", whole.parent, ("-m", "seed=0,1,2,3", *rest, *more))
     assert ended.code == 0, ended.err

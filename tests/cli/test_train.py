@@ -82,11 +82,11 @@ def test_metrics_begin_with_env_steps_and_hold_every_key(finished_run: Path) -> 
 
 
 def test_summary_holds_every_key(finished_run: Path) -> None:
-    told = summary(finished_run)
-    assert set(told) >= SUMMARY
+    seen = summary(finished_run)
+    assert set(seen) >= SUMMARY
     # 400 env steps, 100 of them before learning starts, one update each.
-    assert (told["status"], told["env_steps"], told["grad_steps"]) == ("done", 400, 300)
-    assert {"python", "torch", "pytorch-lightning", "gymnasium"} <= set(told["versions"])
+    assert (seen["status"], seen["env_steps"], seen["grad_steps"]) == ("done", 400, 300)
+    assert {"python", "torch", "pytorch-lightning", "gymnasium"} <= set(seen["versions"])
 
 
 @pytest.mark.parametrize("name", ["last", "best"])

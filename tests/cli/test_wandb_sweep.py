@@ -62,8 +62,8 @@ def test_agents_command_line_trains_under_the_agents_run_id(
     assert (config["lr"], config["tau"], config["batch_size"]) == (0.00123, 0.01, 64)
     (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
     inspect = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(record)]
-    told = subprocess.run(inspect, capture_output=True, text=True, timeout=60, check=True).stdout
-    entries = [json.loads(entry) for entry in told.splitlines()]
+    seen = subprocess.run(inspect, capture_output=True, text=True, timeout=60, check=True).stdout
+    entries = [json.loads(entry) for entry in seen.splitlines()]
     assert {entry["run"]["run_id"] for entry in entries if entry["type"] == "run"} == {"run00042"}
     rows = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
     assert any(sweep["metric"]["name"] in row for row in rows)

@@ -57,7 +57,7 @@ def test_installed_commands_train_and_evaluate_from_an_empty_folder(
     trained = subprocess.run([scripts / "sac-train", *TINY, "hydra.run.dir=run"], check=False, **asked)
     assert trained.returncode == 0, trained.stderr
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "done"
-    told = subprocess.run([scripts / "sac-eval", "run=run", "episodes=1"], check=False, **asked)
-    assert told.returncode == 0, told.stderr
+    seen = subprocess.run([scripts / "sac-eval", "run=run", "episodes=1"], check=False, **asked)
+    assert seen.returncode == 0, seen.stderr
     assert json.loads((tmp_path / "run" / "eval.json").read_text())["episodes"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

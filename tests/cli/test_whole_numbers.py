@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cli.conftest import TINY, Command, told
+from tests.cli.conftest import TINY, Command, mistake
 
 # Arguments with floats, and what config.yaml then holds for the last of them.
 FLOATS = {
@@ -73,5 +73,5 @@ def test_a_fraction_is_refused(argument: str, train: Command) -> None:
     key = argument.partition("=")[0]
     broken = {"env.action": "{box: 1.5}", "actor.hidden_sizes": "[1.5]"}.get(key, "1.5")
     others = shlex.split("target_entropy=schedule target_entropy.start=0 target_entropy.end=-1")
-    line = told(train(*TINY, *others, f"{key}={broken}", makes_envs=False))
+    line = mistake(train(*TINY, *others, f"{key}={broken}", makes_envs=False))
     assert line.startswith((f"{key}=", f"{key.removeprefix('collector.')}=")), line

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from safetensors.numpy import load_file
-from tests.cli.conftest import Command, everything, told
+from tests.cli.conftest import Command, everything, mistake
 from tests.export.conftest import RUNS
 
 from sac_lightning.spaces import Array
@@ -130,6 +130,6 @@ def test_default_place_is_the_run_and_never_the_users_own(
     assert (run / "minari" / "Pendulum-v1-sac-v0" / "data").is_dir()
     assert not (home / ".minari").exists()
     before = everything(run)
-    line = told(export(f"run={run}", "format=minari"))
+    line = mistake(export(f"run={run}", "format=minari"))
     assert line.startswith(f"out={run}/minari: already contains Pendulum-v1-sac-v0: remove it")
     assert everything(run) == before

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Command, everything, told
+from tests.cli.conftest import Command, everything, mistake
 
 
 @pytest.fixture
@@ -34,13 +34,14 @@ def test_mistake_is_told_in_one_line(
     arguments: tuple[str, ...], begins: str, run: Path, export: Command, tmp_path: Path
 ) -> None:
     before = everything(tmp_path)
-    assert told(export(f"run={run}", *arguments)).startswith(begins)
+    assert mistake(export(f"run={run}", *arguments)).startswith(begins)
     assert everything(tmp_path) == before
 
 
 def test_folder_that_is_no_run_is_told(export: Command, tmp_path: Path) -> None:
-    assert told(export("format=torch")) == "run=???: must be given"
-    assert told(export("format=torch", "run=nowhere")).startswith("run=nowhere: is no run: there is no such")
+    assert mistake(export("format=torch")) == "run=???: must be given"
+    line = mistake(export("format=torch", "run=nowhere"))
+    assert line.startswith("run=nowhere: is no run: there is no such")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_missing_package_says_how_to_install_it(
     kind: str, package: str, run: Path, export: Command, tmp_path: Path
 ) -> None:
     before = everything(tmp_path)
-    line = told(export(f"run={run}", f"format={kind}", hides=[package]))
+    line = mistake(export(f"run={run}", f"format={kind}", hides=[package]))
     advice = "which is not installed: pip install 'sac-lightning[export]'"
     assert line == f"format={kind}: needs {package}, {advice}"
     assert everything(tmp_path) == before
@@ -67,7 +68,7 @@ def test_missing_package_says_how_to_install_it(
 def test_damaged_checkpoint_is_a_mistake(kind: str, run: Path, export: Command) -> None:
     file = run / "checkpoints" / "last.ckpt"
     file.write_bytes(file.read_bytes()[:-2000])
-    line = told(export(f"run={run}", f"format={kind}", "checkpoint=last"))
+    line = mistake(export(f"run={run}", f"format={kind}", "checkpoint=last"))
     assert line.startswith(f"checkpoint=last ({file}): is damaged")
 
 
@@ -83,7 +84,7 @@ def test_damaged_segment_is_named(how: str, run: Path, export: Command, tmp_path
         content[-3] ^= 1
         segment.write_bytes(content)
     before = everything(tmp_path)
-    line = told(export(f"run={run}", "format=minari", "checkpoint=last"))
+    line = mistake(export(f"run={run}", "format=minari", "checkpoint=last"))
     assert line.startswith(f"{segment}: ")
     assert everything(tmp_path) == before
 
@@ -95,5 +96,5 @@ def test_run_without_a_journal_has_no_replay(run: Path, export: Command) -> None
     content = torch.load(file, weights_only=True)
     content["ReplayDataModule"]["journal"] = None
     torch.save(content, file)
-    line = told(export(f"run={run}", "format=minari", "checkpoint=last"))
+    line = mistake(export(f"run={run}", "format=minari", "checkpoint=last"))
     assert line == f"{file}: refers to no replay journal: there is nothing to export"

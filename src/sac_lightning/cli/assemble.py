@@ -54,7 +54,7 @@ COUNTS = (
 class Rule(NamedTuple):
     """What a value must be, as a test and as a sentence."""
 
-    holds: Callable[[Any], bool]
+    accepts: Callable[[Any], bool]
     allowed: str
 
 
@@ -175,8 +175,8 @@ def make_whole(cfg: DictConfig) -> None:
 def allowed_packages(cfg: DictConfig) -> list[str]:
     """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
     rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
-    require(rule.holds(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.allowed)
-    require(rule.holds(of_env), "env.allowed_prefixes", of_env, rule.allowed)
+    require(rule.accepts(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.allowed)
+    require(rule.accepts(of_env), "env.allowed_prefixes", of_env, rule.allowed)
     return list(dict.fromkeys([*cfg.allowed_prefixes, *of_env]))
 
 
@@ -194,7 +194,7 @@ def check_values(cfg: DictConfig) -> None:
     require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
     for key, rule in RULES.items():
         value = OmegaConf.select(cfg, key)
-        require(rule.holds(value), key, value, rule.allowed)
+        require(rule.accepts(value), key, value, rule.allowed)
     Shares.of(cfg.sweep, jobs=1)
     for group in ("logger", "callbacks"):
         for key, entry in cfg[group].items():

@@ -181,7 +181,7 @@ def _of_groups(text: str, conf: Path) -> str:
 
 
 def _groups_in(key: str, conf: Path) -> str:
-    """What to type where `key` holds groups and has no option of its own."""
+    """What to type where `key` contains groups and has no option of its own."""
     names = sorted(path.name for path in (conf / key).glob("*") if path.is_dir())
     return f"is chosen by {', '.join(f'{key}/{name}=' for name in names)}" if names else ""
 

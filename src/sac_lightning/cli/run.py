@@ -83,7 +83,7 @@ class _Run:
             code, status = self._fit_or_fail()
             summary = self._summary(code, status)
             self._record(code, summary)
-        finally:  # a process may hold many runs, and W&B's must not outlive theirs
+        finally:  # a process may make many runs, and W&B's must not outlive theirs
             for logger in self.trainer.loggers:
                 if isinstance(logger, EnvStepWandbLogger):
                     logger.finish(exit_code=code)
