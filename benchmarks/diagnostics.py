@@ -38,7 +38,7 @@ class Clock(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """In turn, so that a slow moment of the machine slows all alike."""
         replay = trainer.datamodule.experience.replay
-        noise = torch.randn(2, 256, pl_module.head.noise_size)
+        noise = torch.randn(2, 256, pl_module.sac.head.noise_size)
         obs, generator = np.zeros((1, 3), np.float32), torch.Generator()
         iteration = trainer.datamodule._turn()
         (index,) = iteration.mini_batches()

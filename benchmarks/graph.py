@@ -50,7 +50,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
         module = module_of()
         replay = random_replay(module)
         update, batches = update_of(module, replay), mini_batches(replay)
-        noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
+        noise = torch.randn(BATCHES, 2, BATCH, module.sac.head.noise_size)
         if what == ORDINARY:
             update._run = ordinary(update, (*batches[0], noise[0]))
         if what == AS_PUT:
@@ -62,7 +62,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
             if what != FUSED:
                 result = update(batches[g], noise[g])
                 return policy.sample(obs, generator) if what == AFTER else result
-            fused = FusedAction(torch.from_numpy(obs), module.head.draw_acting_noise(1, generator))
+            fused = FusedAction(torch.from_numpy(obs), module.sac.head.draw_acting_noise(1, generator))
             return update(batches[g], noise[g], fused)
 
         return run

@@ -25,9 +25,9 @@ BATCH, BATCHES = 256, 32
 def update_of(module: SACModule, replay: ReplayBuffer, *, bfloat16: bool = False) -> CompiledUpdate:
     """The update as a fit builds it."""
     owned = (
-        (module.critic_config, module.critic.parameters()),
-        (module.actor_config, module.actor.parameters()),
-        (module.temperature, [module.log_alpha]),
+        (module.critic_config, module.sac.critic.parameters()),
+        (module.actor_config, module.sac.actor.parameters()),
+        (module.sac.temperature, [module.sac.log_alpha]),
     )
     steps = [
         OptimizerStep(config.optimizer, config.optimizer.build(weights, config.lr))
@@ -67,7 +67,7 @@ def main() -> None:
         module = SACModule(obs_spec(env.observation_space), action_spec(env.action_space))
     replay = random_replay(module)
     update, batches = update_of(module, replay, bfloat16=arguments.bf16), mini_batches(replay)
-    noise = torch.randn(BATCHES, 2, BATCH, module.head.noise_size)
+    noise = torch.randn(BATCHES, 2, BATCH, module.sac.head.noise_size)
     order_of_batches = itertools.cycle(range(BATCHES))
 
     def run(updates: int) -> float:

@@ -21,7 +21,7 @@ ONE = torch.ones(1, 1)  # the obs of OneState
 
 
 def q_of(learner: SACModule, obs: Tensor, action: Tensor) -> Tensor:
-    return learner.sac.value_head.mean(learner.critic.features(obs, action))
+    return learner.sac.value_head.mean(learner.sac.critic.features(obs, action))
 
 
 def data_of(make: Any, env_steps: int, gamma: float, **options: Any) -> ReplayDataModule:
@@ -50,7 +50,7 @@ def test_gaussian_bandit_finds_the_gaussian_of_its_temperature() -> None:
     learner = fit(
         data_of(make, 1400, 0.0, batch_size=128), temperature=Fixed(alpha), seed=1, **networks(32, 32)
     )
-    mean, log_std = learner.head.mean_and_log_std(learner.actor(ONE))
+    mean, log_std = learner.sac.head.mean_and_log_std(learner.sac.actor(ONE))
     assert mean.item() == pytest.approx(centre, rel=0.05)
     assert log_std.exp().item() == pytest.approx(math.sqrt(alpha) * width, rel=0.05)
 
@@ -63,7 +63,7 @@ def test_discrete_bandit_finds_the_softmax_of_its_rewards() -> None:
 
     learner = fit(data_of(make, 700, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(32))
     weights = np.exp(np.array(rewards) / alpha)  # e², e¹, e⁰, e⁻²
-    found = torch.softmax(learner.actor(ONE), -1)[0].detach().numpy()
+    found = torch.softmax(learner.sac.actor(ONE), -1)[0].detach().numpy()
     assert 0.5 * np.abs(found - weights / weights.sum()).sum() < 0.03
 
 
@@ -131,7 +131,7 @@ def test_a_small_mdp_is_solved_as_soft_value_iteration_solves_it() -> None:
         [q_of(learner, states, torch.full((4,), action)) for action in (0, 1)], dim=-1
     )  # [N, 4, 2]
     np.testing.assert_allclose(q.detach().numpy(), np.broadcast_to(best_q, (2, 4, 2)), atol=0.05)
-    found = torch.softmax(learner.actor(states), -1).detach().numpy()
+    found = torch.softmax(learner.sac.actor(states), -1).detach().numpy()
     assert (0.5 * np.abs(found - best_policy).sum(1)).max() < 0.03
 
 
@@ -143,8 +143,8 @@ def test_each_of_several_choices_finds_the_softmax_of_its_rewards() -> None:
         return OneState(spaces.MultiDiscrete([2, 3]), lambda a: rewards[0][a[0]] + rewards[1][a[1]])
 
     learner = fit(data_of(make, 900, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(32))
-    assert isinstance(learner.head, MultiCategorical)
-    for logits, each in zip(learner.actor(ONE)[0].split([2, 3]), rewards, strict=True):
+    assert isinstance(learner.sac.head, MultiCategorical)
+    for logits, each in zip(learner.sac.actor(ONE)[0].split([2, 3]), rewards, strict=True):
         weights = np.exp(np.array(each) / alpha)
         found = torch.softmax(logits, -1).detach().numpy()
         assert 0.5 * np.abs(found - weights / weights.sum()).sum() < 0.03
@@ -158,8 +158,8 @@ def test_choices_that_are_too_many_to_enumerate_find_the_softmax_of_their_reward
         return OneState(spaces.MultiDiscrete([2] * 9), lambda a: float(rewards @ a))
 
     learner = fit(data_of(make, 1400, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(64))
-    assert isinstance(learner.head, SampledMultiCategorical)
-    found = torch.softmax(learner.actor(ONE).view(9, 2), -1)[:, 1].detach().numpy()
+    assert isinstance(learner.sac.head, SampledMultiCategorical)
+    found = torch.softmax(learner.sac.actor(ONE).view(9, 2), -1)[:, 1].detach().numpy()
     assert np.abs(found - 1 / (1 + np.exp(-rewards / alpha))).max() < 0.05
 
 
@@ -174,11 +174,11 @@ def test_a_choice_with_numbers_finds_the_numbers_of_each_choice() -> None:
     learner = fit(
         data_of(make, 2000, 0.0, batch_size=128), temperature=Fixed(alpha), seed=1, **networks(64, 64)
     )
-    features = learner.actor(ONE)
+    features = learner.sac.actor(ONE)
     weights = np.exp(np.array(bonus) / alpha)
     found = torch.softmax(features[0, :2], -1).detach().numpy()
     assert np.abs(found - weights / weights.sum()).max() < 0.05
-    numbers = learner.head.continuous
+    numbers = learner.sac.head.continuous
     assert numbers.mode(features[:, 2:])[0].tolist() == pytest.approx(centres, abs=0.05)
     mean, log_std = (part[0].detach() for part in numbers.mean_and_log_std(features[:, 2:]))
     spread = log_std.exp() * (1 - torch.tanh(mean).square())  # of tanh(u), to first order

@@ -208,7 +208,7 @@ def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discret
     replay = data.experience.replay
     batch, info = replay.sample(500), replay.info()
     module = SACModule(*data.specs, actor=still)
-    now, then = module.head.log_prob(module.actor(batch.obs), batch.action), info.log_prob[0]
+    now, then = module.sac.head.log_prob(module.sac.actor(batch.obs), batch.action), info.log_prob[0]
     known = torch.isfinite(then)  # of every eighth step
     torch.testing.assert_close(now[known], then[known], atol=1e-5, rtol=0.0)
     assert torch.equal(known, (99 - info.age[0]) % 8 == 0)

@@ -127,11 +127,11 @@ def test_an_update_steps_the_critics_first_and_the_actor_sees_them_stepped() -> 
     batch, alpha = replay.sample(8), torch.tensor(1.0)
     for_critic, for_actor = torch.randn(2, 8, 1, generator=torch_generator(Streams.of(6).update))
     loss, *_ = fresh.sac.critic_loss(batch, for_critic, alpha)
-    expected = torch.autograd.grad(loss, list(fresh.critic.parameters()))
+    expected = torch.autograd.grad(loss, list(fresh.sac.critic.parameters()))
     torch.testing.assert_close(stepped_with(trained, 0), list(expected))
-    fresh.critic.load_state_dict(trained.critic.state_dict())
+    fresh.sac.critic.load_state_dict(trained.sac.critic.state_dict())
     loss, _ = fresh.sac.actor_loss(batch, for_actor, alpha)
-    expected = torch.autograd.grad(loss, list(fresh.actor.parameters()))
+    expected = torch.autograd.grad(loss, list(fresh.sac.actor.parameters()))
     torch.testing.assert_close(stepped_with(trained, 1), list(expected))
 
 

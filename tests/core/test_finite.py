@@ -37,7 +37,7 @@ def module_of(data: ReplayDataModule, **options: Any) -> SACModule:
 
 def spoil(module: SACModule, value: float = NAN) -> None:
     with torch.no_grad():
-        next(module.actor.parameters()).view(-1)[0] = value
+        next(module.sac.actor.parameters()).view(-1)[0] = value
 
 
 class Spoil(pl.Callback):
@@ -238,7 +238,7 @@ def test_no_checkpoint_of_an_optimizer_that_no_longer_moves_its_weights(tmp_path
     data = data_of(env_config(one_choice))
     module, trainer = module_of(data), trainer_for(data)
     trainer.fit(module, data)
-    state = trainer.optimizers[0].state[next(module.critic.parameters())]
+    state = trainer.optimizers[0].state[next(module.sac.critic.parameters())]
     state["exp_avg_sq"].fill_(INF)  # a finite gradient whose square is not: Adam divides by it
     with pytest.raises(NotFiniteError, match=r"^exp_avg_sq of the critic optimizer is not finite, at update"):
         trainer.save_checkpoint(tmp_path / "spoilt.ckpt")
@@ -251,6 +251,6 @@ def test_a_temperature_of_0_is_a_choice(tmp_path: Path) -> None:
     data = data_of(env_config(one_choice))
     module, trainer = module_of(data, temperature=Fixed(0.0)), trainer_for(data)
     trainer.fit(module, data)
-    assert module.log_alpha == -INF
+    assert module.sac.log_alpha == -INF
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
     check_weights(SACModule.load_from_checkpoint(tmp_path / "whole.ckpt").sac)

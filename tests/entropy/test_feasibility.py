@@ -77,8 +77,8 @@ def test_alpha_does_not_depend_on_the_units(rule: Any) -> None:
     unit = fit(clocks(), temperature=LearnedTemperature(lr=0.01, target_entropy=rule), **nets())
     in_env = LearnedTemperature(lr=0.01, target_entropy=rule.shifted(more), units="env")
     env = fit(clocks(), temperature=in_env, **nets())
-    assert env.log_alpha.item() == pytest.approx(unit.log_alpha.item(), abs=1e-6)
-    assert unit.log_alpha.item() != 0.0
+    assert env.sac.log_alpha.item() == pytest.approx(unit.sac.log_alpha.item(), abs=1e-6)
+    assert unit.sac.log_alpha.item() != 0.0
     for key in ("train/entropy", "train/target_entropy", "diagnostics/entropy_squashed"):
         assert env.latest[key] == pytest.approx(unit.latest[key] + more, abs=1e-4), key
     assert env.latest["train/alpha"] == pytest.approx(unit.latest["train/alpha"], abs=1e-6)
@@ -109,13 +109,15 @@ def test_each_dimension_s_alpha_rises_where_its_own_entropy_is_too_low() -> None
 
 def test_a_vector_alpha_is_learned_saved_and_told_by_its_mean(tmp_path: Any) -> None:
     learner = fit(clocks(), temperature=LearnedTemperature(lr=0.01, per_dim=True), **nets())
-    assert learner.log_alpha.shape == (1,) and learner.log_alpha.item() != 0.0
+    assert learner.sac.log_alpha.shape == (1,) and learner.sac.log_alpha.item() != 0.0
     assert learner.latest["train/alpha"] > 0.0 and "diagnostics/alpha_0" in learner.latest
     both = SACModule(learner.obs_spec, WIDE, temperature=LearnedTemperature(per_dim=True, init=0.3))
-    torch.testing.assert_close(both.log_alpha.exp(), torch.tensor([0.3, 0.3]))
+    torch.testing.assert_close(both.sac.log_alpha.exp(), torch.tensor([0.3, 0.3]))
     again = SACModule(**both.hparams)
     again.load_state_dict(both.state_dict())
-    assert again.temperature == both.temperature and torch.equal(again.log_alpha, both.log_alpha)
+    assert again.sac.temperature == both.sac.temperature and torch.equal(
+        again.sac.log_alpha, both.sac.log_alpha
+    )
 
 
 def test_choices_have_one_alpha() -> None:
@@ -146,7 +148,7 @@ def test_without_entropy_in_the_backup_the_critic_learns_the_plain_return() -> N
     options: dict[str, Any] = {"hidden_sizes": (16,), "lr": 1e-2}
     critic = CriticConfig(**options, target_network=Polyak(0.1))
     plain = fit(data, temperature=Fixed(5.0, critic="none"), actor=ActorConfig(**options), critic=critic)
-    q = plain.sac.value_head.mean(plain.critic.features(torch.eye(2), torch.tensor([0, 1])))
+    q = plain.sac.value_head.mean(plain.sac.critic.features(torch.eye(2), torch.tensor([0, 1])))
     # With the bonus Q(0) would be 4 + 0.5·5·log 2 = 5.7.
     torch.testing.assert_close(q, torch.tensor([[4.0, 2.0]] * 2), atol=0.2, rtol=0.0)
 
@@ -176,14 +178,16 @@ def test_a_moving_target_is_in_the_module_s_state(rule: Any) -> None:
     temperature: TemperatureRule = LearnedTemperature(lr=0.01, target_entropy=rule)
     learner = fit(clocks(discrete=True), temperature=temperature, **nets())
     if isinstance(rule, Schedule):
-        assert learner.target_entropy.item() == pytest.approx(0.9 - 0.7 * 30 / 40)
+        assert learner.sac.target_entropy.item() == pytest.approx(0.9 - 0.7 * 30 / 40)
         # rows are means over env steps 21 … 30
         assert learner.latest["train/target_entropy"] == pytest.approx(0.9 - 0.7 * 25.5 / 40)
     else:
-        assert learner.target_entropy.item() == pytest.approx(0.9 * 0.9**2)  # after updates 7 and 14 of 20
+        assert learner.sac.target_entropy.item() == pytest.approx(
+            0.9 * 0.9**2
+        )  # after updates 7 and 14 of 20
         assert learner.sac.target_memory[2].item() == 6.0
     again = SACModule(**learner.hparams)
     again.load_state_dict(learner.state_dict())
-    assert again.temperature == temperature
-    assert torch.equal(again.target_entropy, learner.target_entropy)
+    assert again.sac.temperature == temperature
+    assert torch.equal(again.sac.target_entropy, learner.sac.target_entropy)
     assert torch.equal(again.sac.target_memory, learner.sac.target_memory)

@@ -51,8 +51,8 @@ def at_a_bound(space: gym.Space[Any], bias: float) -> SACModule:
     """A module whose policy is sure of one end of every dimension."""
     module = SACModule(OBS, action_spec(space))
     with torch.no_grad():
-        module.actor.output.weight.zero_()
-        module.actor.output.bias.fill_(bias)
+        module.sac.actor.output.weight.zero_()
+        module.sac.actor.output.bias.fill_(bias)
     return module
 
 

@@ -101,7 +101,7 @@ def test_onnx_model_gives_the_same_actions_to_1e5(
 
 
 def test_kinds_are_the_heads_they_stand_for(modules: dict[str, SACModule]) -> None:
-    heads = {kind: module.head.name() for kind, module in modules.items()}
+    heads = {kind: module.sac.head.name() for kind, module in modules.items()}
     assert set(heads.values()) == {head.name() for head in PREFERRED}
     assert modules["pixels"].obs_spec.dtype == "uint8"
 

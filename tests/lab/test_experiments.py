@@ -130,7 +130,7 @@ def test_short_pool_holds_the_newest_data_and_the_distance_is_that_of_its_own_ac
         for number in own:
             obs, action, *_, then = (field[[number % replay.capacity]] for field in replay.store)
             with torch.no_grad():
-                gone.append(float(module.head.log_prob(module.actor(obs), action) - then))
+                gone.append(float(module.sac.head.log_prob(module.sac.actor(obs), action) - then))
         expected = float(np.nanmean(gone)) if gone else math.nan
         assert old_data.shift(module, data) == pytest.approx(expected, abs=1e-4, nan_ok=True)
         seen.append((env_steps, expected))

@@ -18,7 +18,7 @@ class StopsActor(pl.Callback):
         self.seen: list[torch.Tensor] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.seen.append(torch.cat([each.detach().flatten() for each in pl_module.actor.parameters()]))
+        self.seen.append(torch.cat([each.detach().flatten() for each in pl_module.sac.actor.parameters()]))
         if len(self.seen) == 3:
             trainer.optimizers[1].param_groups[0]["lr"] = 0.0  # critic, actor, log_alpha
 

@@ -41,7 +41,7 @@ def test_a_checkpoint_is_data_only_and_holds_the_counters(tmp_path: Path, discre
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert int(content["state_dict"]["sac.env_steps"]) == 20
     assert int(content["state_dict"]["sac.grad_steps"]) == content["global_step"] == 30  # (20 − 5)·2
-    assert torch.equal(content["state_dict"]["sac.log_alpha"], learner.log_alpha)
+    assert torch.equal(content["state_dict"]["sac.log_alpha"], learner.sac.log_alpha)
     assert len(content["optimizer_states"]) == 3  # log_alpha's Adam state too
 
 
@@ -66,8 +66,10 @@ def test_a_loaded_module_acts_as_the_saved_one_without_an_env(tmp_path: Path, di
 def test_a_loaded_module_has_every_setting(tmp_path: Path, discrete: bool) -> None:
     learner = trained(tmp_path / "a.ckpt", discrete)
     loaded = SACModule.load_from_checkpoint(str(tmp_path / "a.ckpt"))
-    for name in ("obs_spec", "action_spec", "head", "temperature", "actor_config", "critic_config"):
+    for name in ("obs_spec", "action_spec", "actor_config", "critic_config"):
         assert getattr(loaded, name) == getattr(learner, name)
+    for name in ("head", "temperature"):
+        assert getattr(loaded.sac, name) == getattr(learner.sac, name)
     assert not loaded.training
     for name, value in learner.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name

@@ -52,8 +52,8 @@ def test_each_network_is_moved_by_its_own_optimizer_alone(moving: str, discrete:
     lrs = {"actor": {"lr": STILL}, "critic": {"lr": STILL}, moving: {"lr": 3e-3}}
     fresh = SACModule(*data.specs, **nets(**lrs))
     trained = fit(data, **nets(**lrs))
-    assert same(weights(fresh.actor), weights(trained.actor)) == (moving != "actor")
-    assert same(weights(fresh.critic), weights(trained.critic)) == (moving != "critic")
+    assert same(weights(fresh.sac.actor), weights(trained.sac.actor)) == (moving != "actor")
+    assert same(weights(fresh.sac.critic), weights(trained.sac.critic)) == (moving != "critic")
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ class Snapshots(pl.Callback):
         self.actors: list[torch.nn.Module] = []
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *rest: Any) -> None:
-        self.actors.append(copy.deepcopy(pl_module.actor))
+        self.actors.append(copy.deepcopy(pl_module.sac.actor))
 
 
 def test_the_policy_that_acts_is_the_newest() -> None:
     data, snapshots = clocks(discrete=False, learning_starts=0, seed=3), Snapshots()
     learner = SACModule(*data.specs, **nets())
-    snapshots.actors.append(copy.deepcopy(learner.actor))
+    snapshots.actors.append(copy.deepcopy(learner.sac.actor))
     trainer_for(data, callbacks=[snapshots]).fit(learner, data)
     assert data.experience is not None
     store, generator = data.experience.replay.store, torch_generator(Streams.of(3).action)
@@ -112,12 +112,12 @@ def test_the_policy_that_acts_is_the_newest() -> None:
         # collect₀ update₀ collect₁ …: the action of step t is drawn by the actor that update t − 1 left.
         state = generator.get_state()
         with torch.inference_mode():
-            drawn = learner.head.sample(snapshots.actors[t](store.obs[t : t + 1]), generator)
+            drawn = learner.sac.head.sample(snapshots.actors[t](store.obs[t : t + 1]), generator)
             assert torch.equal(drawn[0], store.action[t]), t
             after = generator.get_state()
             generator.set_state(state)
             older = snapshots.actors[max(t - 1, 0)]
-            stale += not torch.equal(learner.head.sample(older(store.obs[t : t + 1]), generator), drawn)
+            stale += not torch.equal(learner.sac.head.sample(older(store.obs[t : t + 1]), generator), drawn)
             generator.set_state(after)
     assert stale > 25  # one update older would have acted differently
 
@@ -128,7 +128,10 @@ def test_targets_follow_by_tau() -> None:
     fresh = SACModule(*data.specs, **configs)
     trained = fit(data, **configs)
     for start, critic, target in zip(
-        weights(fresh.critic), weights(trained.critic), weights(trained.target_critic), strict=True
+        weights(fresh.sac.critic),
+        weights(trained.sac.critic),
+        weights(trained.sac.target_critic),
+        strict=True,
     ):
         # One update: θ̄ = ¾·θ₀ + ¼·θ₁
         torch.testing.assert_close(target, 0.75 * start + 0.25 * critic)
@@ -218,22 +221,21 @@ def test_entropy_below_target_raises_alpha_and_above_lowers_it(
     )
     if below_target:
         with torch.no_grad():
-            learner.actor.output.bias[..., 0] += peak
+            learner.sac.actor.output.bias[..., 0] += peak
     trainer_for(data).fit(learner, data)
-    alpha = learner.log_alpha.exp().item()
+    alpha = learner.sac.log_alpha.exp().item()
     # 20 steps of about 0.01 from 0.5: 0.5·e^±0.2 = 0.61 or 0.41
     assert (alpha > 0.55) if below_target else (alpha < 0.45), alpha
 
 
 def test_alpha_stays_within_its_limits() -> None:
     rule = LearnedTemperature(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(-3.0))
-    assert fit(clocks(discrete=False), temperature=rule, **nets()).log_alpha.exp().item() == pytest.approx(
-        0.4
-    )
+    learner = fit(clocks(discrete=False), temperature=rule, **nets())
+    assert learner.sac.log_alpha.exp().item() == pytest.approx(0.4)
     rule = LearnedTemperature(lr=0.5, init=0.5, min=0.4, max=0.6, target_entropy=Constant(0.6))
     data = clocks(discrete=False)
     learner = fit(data, temperature=rule, **nets(actor={"lr": STILL}))
-    assert learner.log_alpha.exp().item() == pytest.approx(0.6)
+    assert learner.sac.log_alpha.exp().item() == pytest.approx(0.6)
 
 
 def test_an_annealed_alpha_follows_env_steps() -> None:

@@ -26,11 +26,11 @@ class ActorGradient:
 
     def __init__(self, trained: Trained, obs: Tensor) -> None:
         module = trained.module
-        self.weights = list(module.actor.parameters())
-        self.actions = module.head.weighted_actions(module.actor(obs), torch.empty(len(obs), 0))
-        self.alpha = module.log_alpha.detach().exp()
+        self.weights = list(module.sac.actor.parameters())
+        self.actions = module.sac.head.weighted_actions(module.sac.actor(obs), torch.empty(len(obs), 0))
+        self.alpha = module.sac.log_alpha.detach().exp()
         with torch.no_grad():
-            self.q = module.sac.value_head.mean(module.critic.features_of_policy(obs, self.actions)).amin(
+            self.q = module.sac.value_head.mean(module.sac.critic.features_of_policy(obs, self.actions)).amin(
                 0
             )  # [n, B]
 

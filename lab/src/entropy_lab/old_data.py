@@ -53,7 +53,7 @@ def shift(module: SACModule, data: ReplayDataModule) -> float:
     rows = torch.arange(len(replay))
     number = replay.added - 1 - (replay.added - 1 - rows) % replay.capacity
     obs, action, *_, then = (field[rows[number >= data.learning_starts]] for field in replay.store)
-    now = module.head.log_prob(module.actor(obs), action)
+    now = module.sac.head.log_prob(module.sac.actor(obs), action)
     return float((now - then).nanmean())
 
 

@@ -44,7 +44,7 @@ def run(name: str, seed: int, budget: float) -> Rows:
     _, rule = RULES[name]
     head = Unbounded(2) if name == "minus_one" else None
     trained = train(cartpole(budget), LearnedTemperature(lr=ALPHA_LR, target_entropy=rule), seed, head)
-    target = float(trained.module.target_entropy)
+    target = float(trained.module.sac.target_entropy)
     return [
         {
             "rule": name,

@@ -68,7 +68,7 @@ def some_states(data: ReplayDataModule) -> torch.Tensor:
 
 def policy(module: SACModule, obs: torch.Tensor, scale: float = 1.0) -> WeightedActions:
     """The policy at `obs`, its logits multiplied by `scale`."""
-    return module.head.weighted_actions(scale * module.actor(obs), torch.empty(len(obs), 0))
+    return module.sac.head.weighted_actions(scale * module.sac.actor(obs), torch.empty(len(obs), 0))
 
 
 @torch.no_grad()
@@ -79,7 +79,7 @@ def scale_logits(module: SACModule, obs: torch.Tensor, entropy: float) -> None:
         middle = (low * high) ** 0.5
         above = float(policy(module, obs, middle).entropy.mean()) > entropy
         low, high = (middle, high) if above else (low, middle)
-    for weight in module.actor.output.parameters():
+    for weight in module.sac.actor.output.parameters():
         weight.mul_(middle)
 
 

@@ -69,7 +69,7 @@ def run(seed: int, budget: float, name: str, alpha: float) -> Rows:
     trained = train(recipe(budget), Fixed(alpha), seed)
     obs = torch.ones(1, 1)
     with torch.no_grad():
-        found = torch.softmax(trained.module.actor(obs), -1)[0].double().numpy()
+        found = torch.softmax(trained.module.sac.actor(obs), -1)[0].double().numpy()
     rewards = reward(ACTIONS)
     behind = rewards - rewards.max()
     weights = np.exp(behind / alpha) if alpha > 0.0 else (behind == 0.0).astype(np.float64)

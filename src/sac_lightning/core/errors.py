@@ -1,4 +1,4 @@
-"""The errors that are meant for people."""
+"""ConfigError, an error meant for people, and the checks that raise it."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ class ConfigError(ValueError):
         super().__init__(f"{key}={value}: {' '.join(allowed.split())}")
 
     def under(self, prefix: str) -> "ConfigError":
-        """The same mistake, named by its full path: `value` of `alpha` becomes `alpha.value`."""
+        """Return the same error under its full path: `value` of `alpha` becomes `alpha.value`."""
         return ConfigError(f"{prefix}.{self.key}", self.value, self.allowed)
 
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
@@ -29,23 +29,23 @@ class ConfigError(ValueError):
 
 
 def require(ok: bool, key: str, value: Any, allowed: str) -> None:
-    """Raise ConfigError unless `ok`. NaN fails every comparison, so write `ok` as what must hold."""
+    """Raise ConfigError unless `ok`. NaN fails every comparison, so write `ok` as what must be true."""
     if not ok:
         raise ConfigError(key, value, allowed)
 
 
 def number(value: Any) -> float:
-    """`value` if it is a number, else NaN, which fails every comparison."""
+    """Return `value` if it is a number, else NaN, which fails every comparison."""
     return nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def whole(value: Any) -> float:
-    """`value` if it is a whole number, else NaN, which fails every comparison."""
+    """Return `value` if it is a whole number, else NaN, which fails every comparison."""
     return nan if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
 
 
 def as_whole(value: Any) -> Any:
-    """`value` as an int if it is a float without a fraction (people write 1e5), else as it is.
+    """Return `value` as an int if it is a float without a fraction (people write 1e5), else as it is.
 
     Beyond 2⁵³ a float no longer says which whole number is meant.
     """
@@ -59,6 +59,6 @@ def names_path(value: Any) -> bool:
 
 
 def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:
-    """' Did you mean A or B?' for the nearest choices, or nothing."""
+    """Return ' Did you mean A or B?' for the nearest choices, or an empty string."""
     near = get_close_matches(value, list(choices), n=most, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -1,4 +1,4 @@
-"""Files that are either there whole or not there at all."""
+"""Writes files whole or not at all, and refuses links."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` gets a temporary name beside `path`; what it wrote is synced and renamed to `path`.
+    """Call `write` with a temporary name beside `path`, then sync that file and rename it to `path`.
 
     A crash at any instant leaves the old file or the new one. The temporary file is removed on an error;
     an OSError names `path`. Neither name is followed where it is a link.
@@ -26,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk is told without one
+            error.filename = str(path)  # the error of a full disk has none
         raise
     sync_directory(path.parent)
 
@@ -40,27 +40,25 @@ def check_no_links(folder: Path) -> None:
     """Raise DamagedFile for a link, a pipe or a device in a run's folder or in one of its subfolders.
 
     A run folder may come from anybody, and whatever writes there would follow a link out of it. W&B's
-    own folder is left out: it holds links of its own.
+    own folder is left out: it contains links of its own.
     """
     below = [path for path in folder.iterdir() if path.is_dir() and path.name != "wandb"]
     for place in (folder, *below):
         for entry in os.scandir(place):
             if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
                 kind = "a link" if entry.is_symlink() else "no plain file"
-                told = (
-                    f"is {kind}: a run folder may hold only files and folders; remove it or put a copy there"
-                )
-                raise DamagedFile(Path(entry.path), told)
+                reason = f"is {kind}: a run folder may contain only files and folders; remove or copy it"
+                raise DamagedFile(Path(entry.path), reason)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """`content` as indented JSON, atomically; NaN is written as null, which every reader accepts."""
+    """Write `content` as indented JSON, atomically; NaN is written as null, which every reader accepts."""
     text = json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 class DamagedFile(Exception):
-    """A file that cannot be trusted, told in one line: which file, what is wrong with it."""
+    """A file that cannot be trusted; the message is one line: which file, what is wrong with it."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}")

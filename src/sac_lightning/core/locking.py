@@ -17,14 +17,14 @@ TAKEN = (EACCES, EAGAIN, EDEADLK, EWOULDBLOCK)
 
 
 class FolderInUse(Exception):
-    """Another process holds the folder."""
+    """Another process uses the folder."""
 
 
 class FolderLock:
     """The lock of one folder, a file `.lock` in it that stays there. Acquired once, released once.
 
-    The system releases the lock when the process ends, however it ends. On network file systems it holds
-    between machines where the file system passes locks on (NFS, Lustre with `flock`, SMB); where it has no
+    The system releases the lock when the process ends, however it ends. On network file systems it works
+    between machines where the file system supports that (NFS, Lustre with `flock`, SMB); where it has no
     locks at all, a warning says so.
     """
 
@@ -33,9 +33,9 @@ class FolderLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises FolderInUse if another holds it, OSError if the folder cannot be written."""
+        """Take the lock. Raises FolderInUse if another process has it, OSError for a read-only folder."""
         while self._handle is None:
-            # The one who held it before removes a folder in which nothing was written.
+            # The process that had the lock removes the folder if it wrote nothing there.
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 # For writing as well: NFS gives no exclusive lock otherwise.
@@ -50,8 +50,8 @@ class FolderLock:
             except OSError as error:
                 if error.errno in TAKEN:
                     raise FolderInUse(str(self.path.parent)) from None
-                told = "no locks on this file system (%s): let only one process at a time use %s"
-                log.warning(told, error.strerror or error, self.path.parent)
+                message = "no locks on this file system (%s): let only one process at a time use %s"
+                log.warning(message, error.strerror or error, self.path.parent)
                 self._handle = handle
                 _held.add(handle)
             finally:
@@ -59,14 +59,14 @@ class FolderLock:
                     os.close(handle)
 
     def wait(self) -> None:
-        """Take the lock as soon as no other process holds it."""
+        """Take the lock as soon as no other process has it."""
         while True:
             with suppress(FolderInUse):
                 return self.acquire()
             time.sleep(SECONDS_BETWEEN_TRIES)
 
     def release(self) -> None:
-        """Give the lock back, if it is held."""
+        """Release the lock, if it was acquired."""
         if self._handle is not None:
             handle, self._handle = self._handle, None
             _held.discard(handle)
@@ -85,7 +85,7 @@ class FolderLock:
 
 @contextmanager
 def holding(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` to the end of the block. Raises FolderInUse where another does, unless it is to wait."""
+    """Lock `folder` to the end of the block. Raises FolderInUse where another has it, unless `wait`."""
     lock = FolderLock(folder)
     if wait:
         lock.wait()
@@ -112,7 +112,7 @@ _held: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """A forked env worker must not hold the lock on: it may outlive a process that was killed."""
+    """Close the locks in a forked env worker, which may outlive a process that was killed."""
     for handle in _held:
         with suppress(OSError):
             os.close(handle)

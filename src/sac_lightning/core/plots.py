@@ -109,7 +109,7 @@ def _column(metrics: Metrics, key: str) -> Column:
 
 
 def _line(axes: Axes, metrics: Metrics, key: str, label: str, **style: Any) -> None:
-    """The finite points of one column, joined across the rows that do not hold it."""
+    """The finite points of one column, joined across the rows that do not have it."""
     y = _column(metrics, key)
     known = np.isfinite(y)
     if not known.any():

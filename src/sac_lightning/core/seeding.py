@@ -10,7 +10,7 @@ import torch
 log = logging.getLogger(__name__)
 ANOTHER_DEVICE = (
     "the checkpoint comes from another kind of device: the run is no longer bit-identical to one that stayed "
-    "there, for its random streams begin anew here"
+    "there, for its random streams start again here"
 )
 
 
@@ -36,8 +36,8 @@ class Streams(NamedTuple):
 def continue_generator(generator: torch.Generator, state: torch.Tensor, warn: bool = False) -> None:
     """Continue `generator` from a saved `state`, which may be of another kind of device; then `warn` of it.
 
-    A GPU's state has another size than a CPU's: the stream then begins anew, from a seed of that state, so
-    that it is not the one that the run began with.
+    A GPU's state has another size than a CPU's: the stream then starts again, from a seed of that state, so
+    that it is not the one that the run started with.
     """
     state = state.cpu()
     if state.shape == generator.get_state().shape:

@@ -17,7 +17,7 @@ LOADER: Any = getattr(
 
 
 def read_yaml_text(path: Path) -> str:
-    """The text of a YAML file that is safe to parse. Raises DamagedFile, or OSError where it cannot be read.
+    """Return the text of a YAML file that is safe to parse. Raises DamagedFile, or OSError.
 
     A few aliases (`*name`) of aliases stand for billions of values, and a loader that resolves values
     walks through all of them; the configs that we write have none.
@@ -27,7 +27,7 @@ def read_yaml_text(path: Path) -> str:
     try:
         for event in yaml.parse(text, LOADER):
             if isinstance(event, yaml.AliasEvent):
-                raise DamagedFile(path, f"holds the YAML alias *{event.anchor}: write its value out")
+                raise DamagedFile(path, f"contains the YAML alias *{event.anchor}: write its value out")
             levels += isinstance(event, yaml.CollectionStartEvent)
             levels -= isinstance(event, yaml.CollectionEndEvent)
             if levels > MOST_LEVELS:

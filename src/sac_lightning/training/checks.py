@@ -1,4 +1,4 @@
-"""What a module refuses before anything runs: numbers out of range, trainers it does not fit."""
+"""Checks of arguments and of the Trainer before anything runs."""
 
 from typing import Any
 
@@ -29,12 +29,12 @@ def check_overlap(overlap: Any, collect_steps: int) -> None:
         not overlap or collect_steps == 1,
         "collect_steps",
         collect_steps,
-        "must be 1 with overlap: one step of the envs is under way while the updates of a turn run",
+        "must be 1 with overlap: one step of the envs is under way while the updates of an iteration run",
     )
 
 
 def check_counts(data: Any) -> None:
-    """Raise ConfigError unless what a data module counts is a whole number that is large enough."""
+    """Raise ConfigError unless the counts of a data module are whole numbers that are large enough."""
     counts = ("total_env_steps", "steps_per_epoch", "num_envs", "collect_steps", "batch_size", "eval_envs")
     for least, keys in ((1, counts), (0, ("eval_episodes", "eval_seed", "learning_starts", "seed"))):
         for key in keys:

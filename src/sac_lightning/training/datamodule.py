@@ -1,4 +1,4 @@
-"""ReplayDataModule: an env-backed replay buffer as a LightningDataModule."""
+"""ReplayDataModule: envs and their replay buffer as a LightningDataModule."""
 
 import contextlib
 import logging
@@ -41,20 +41,33 @@ MOST_UPDATES = 1000  # per env step; published work stays below a hundred
 class ReplayDataModule(LightningDataModule):
     """Collects with the module's newest policy and yields the mini-batches that are due.
 
-    One epoch is `steps_per_epoch` env steps (rounded up to whole turns of the loop); one validation batch
-    is one evaluation. A training batch is `turns_per_batch` turns, made one after the other while the module
-    works through them; by default as many as hold about 32 updates, so that Lightning's own work, a
-    millisecond a batch, does not count, and fewer where a step-based option of Lightning's asks for it.
-    The run ends with `total_env_steps`, even where the Trainer's `max_epochs` is larger; a fit that begins
-    within an epoch completes it first. A later fit continues with the same replay buffer.
+    One iteration of the loop is `num_envs * collect_steps` env steps and the updates that are due after them.
+    One epoch is `steps_per_epoch` env steps, rounded up to whole iterations; one validation batch is one
+    evaluation. The run ends with `total_env_steps`, even where the Trainer's `max_epochs` is larger. A fit
+    that begins within an epoch completes it first; a later fit continues with the same replay buffer.
 
-    With `overlap` the envs step in a thread while the updates of the turn before run; the actions are then
-    those of the policy before these updates. That pays for envs that take long.
-
-    Evaluation has envs of its own, `eval_envs` at most. Where only one env can exist, `eval_episodes=0` turns
-    evaluation off; then no more than `num_envs` exist at any time. Episode i starts from
-    `reset(seed=eval_seed + i)`, whatever `seed` is, and ends after at most `eval_max_steps` steps (None:
-    where its env ends it). An evaluation that a stop interrupts is made again by the fit that continues.
+    Args:
+        env: a config, the id of a registered env, an env, or a function that makes one.
+        total_env_steps: env steps of the whole run, at least `learning_starts`.
+        steps_per_epoch: env steps between two evaluations and checkpoints, at least one iteration.
+        learning_starts: env steps with random actions before the first update.
+        num_envs: envs that collect side by side.
+        collect_steps: steps of each env in one iteration.
+        turns_per_batch: iterations in one training batch of Lightning; None for about 32 updates, so that
+            Lightning's own work, a millisecond a batch, does not count. A batch has fewer where a step-based
+            option of the Trainer needs it.
+        overlap: step the envs in a thread while updates run, with the policy before these updates. Faster
+            for slow envs; needs collect_steps=1.
+        utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
+        batch_size: transitions in one mini-batch.
+        replay: the replay buffer; None for a uniform one.
+        eval_episodes: episodes of one evaluation; 0 turns evaluation off, for an env that can exist once.
+        eval_envs: the most envs that an evaluation makes for itself.
+        eval_seed: episode i of an evaluation starts from `reset(seed=eval_seed + i)`, whatever `seed` is.
+        eval_max_steps: the most steps of an evaluation's episode; None for the env's own end.
+        seed: of the envs, the random actions and the sampled mini-batches, at least 0.
+        device: where the replay buffer lies.
+        journal_dir: the folder of the replay journal; None for none: a checkpoint then has no transitions.
     """
 
     total_env_steps: int
@@ -110,40 +123,27 @@ class ReplayDataModule(LightningDataModule):
         self._warm_up = self.learning_starts  # of the present fit
 
     def _check(self) -> None:
-        told = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
-        require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, told)
-        turn = self._steps_per_turn
-        require(
-            turn <= self.steps_per_epoch,
-            "steps_per_epoch",
-            self.steps_per_epoch,
-            f"must be at least num_envs · collect_steps = {turn}",
-        )
-        require(
-            whole(self.capacity) >= self.num_envs,
-            "replay.capacity",
-            self.capacity,
-            f"must be a whole number of at least num_envs={self.num_envs}",
-        )
-        require(
-            self.total_env_steps >= self.learning_starts,
-            "total_env_steps",
-            self.total_env_steps,
-            f"must be at least learning_starts={self.learning_starts}, or nothing is ever learned",
-        )
+        allowed = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
+        require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, allowed)
+        steps, per_epoch = self._steps_per_iteration, self.steps_per_epoch
+        allowed = f"must be at least num_envs · collect_steps = {steps}"
+        require(steps <= per_epoch, "steps_per_epoch", per_epoch, allowed)
+        allowed = f"must be a whole number of at least num_envs={self.num_envs}"
+        require(whole(self.capacity) >= self.num_envs, "replay.capacity", self.capacity, allowed)
+        total, first = self.total_env_steps, self.learning_starts
+        allowed = f"must be at least learning_starts={first}, or nothing is ever learned"
+        require(total >= first, "total_env_steps", total, allowed)
         if self.turns_per_batch is None:
-            self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * turn)))
-        told = "must be a whole number of at least 1, or null"
-        turns = whole(self.turns_per_batch)
-        require(turns >= 1, "turns_per_batch", self.turns_per_batch, told)
+            self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * steps)))
+        allowed = "must be a whole number of at least 1, or null"
+        turns = self.turns_per_batch
+        require(whole(turns) >= 1, "turns_per_batch", turns, allowed)
         check_overlap(self.overlap, self.collect_steps)
         self.env.check()
 
-    # --- what a module needs to know -----------------------------------------------------------------
-
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
-        """Sizes of obs and action, read once from an env that is closed again."""
+        """Spaces of obs and actions, read once from an env that is closed again."""
         if self._specs is None:
             probe = self.env.build()
             try:
@@ -155,7 +155,7 @@ class ReplayDataModule(LightningDataModule):
 
     @property
     def max_epochs(self) -> int:
-        """The epochs of the whole run: give it to the Trainer."""
+        """Epochs of the whole run, for the Trainer."""
         return math.ceil(self.total_env_steps / self.steps_per_epoch)
 
     @property
@@ -164,10 +164,8 @@ class ReplayDataModule(LightningDataModule):
         return self.experience.collector.env_steps if self.experience else 0
 
     def updates_due(self, env_steps: int) -> int:
-        """Gradient updates that belong to the first `env_steps` env steps: none of the warm-up's."""
+        """Return the gradient updates due after `env_steps` env steps; the warm-up has none."""
         return math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
-
-    # --- Lightning's hooks ---------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
@@ -185,7 +183,9 @@ class ReplayDataModule(LightningDataModule):
         self._ending, self._options = False, None
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
-        self._warm_up = min(self.learning_starts, self._steps_per_turn) if tries else self.learning_starts
+        self._warm_up = (
+            min(self.learning_starts, self._steps_per_iteration) if tries else self.learning_starts
+        )
         if self.experience is None:
             planned = check_fits(self.capacity, obs, action, self.device)
             log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
@@ -205,40 +205,40 @@ class ReplayDataModule(LightningDataModule):
         else:
             self.experience.reopen()
         if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
-            self.evaluator.prepare()  # what cannot be made is better known before an epoch than after
+            self.evaluator.prepare()  # fails now, not after a whole epoch
         self.experience.collector.learning_starts = self._warm_up
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
-        """The rest of the present epoch: collect, update, … or one empty batch before its evaluation."""
+        """Return the rest of the present epoch, or one empty batch where only its evaluation is left."""
         if self._options is None:
             assert self.trainer is not None
             settle_epochs(self.trainer)
             self._options = StepOptions.of(self.trainer)
-            if self.utd_ratio * self._steps_per_turn > 1.0:
+            if self.utd_ratio * self._steps_per_iteration > 1.0:
                 self._options.check(self._global_steps(self.total_env_steps))
         done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
         epoch_ends = self.env_steps - done + self.steps_per_epoch
         steps = self._global_steps(min(epoch_ends, self.total_env_steps))
         sizes = self._options.batch_sizes(self.turns_per_batch or 1, steps)
         if tries := fast_dev_run(self.trainer):
-            sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_turn)
+            sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_iteration)
         assert self.trainer is not None
         if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
             sizes = [0]
-        self._loader = SizedLoader(sizes, self._turn)
+        self._loader = SizedLoader(sizes, self._iterate)
         if self._ending:
             self._loader.stop()
         return self._loader
 
     def _global_steps(self, end: int) -> Iterator[int]:
-        """`trainer.global_step` now and after each turn until `end` env steps."""
+        """Yield `trainer.global_step` now and after each iteration until `end` env steps."""
         assert self.trainer is not None
         begin = self.trainer.global_step - self.updates_due(self.env_steps)
-        every = self._steps_per_turn
+        every = self._steps_per_iteration
         return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
 
     def end_epoch_early(self) -> None:
-        """Let the present epoch end after the turn that is running, and any later one before its first."""
+        """End the present epoch after the running iteration, and any later one before its first."""
         self._ending = True
         if self._loader is not None:
             self._loader.stop()
@@ -249,11 +249,11 @@ class ReplayDataModule(LightningDataModule):
         return self.evaluation_due or (self._loader is not None and self._loader.cut_short)
 
     def val_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
-        """One item: an evaluation of the present policy, or None; no loader where evaluation is off."""
+        """Return a loader of one evaluation of the present policy; no loader where evaluation is off."""
         return SizedLoader([1], self._evaluate) if self.eval_episodes else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing to move: the buffer lies where the networks are."""
+        """Return `batch`: the buffer is already on the device of the networks."""
         return batch
 
     def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
@@ -264,27 +264,25 @@ class ReplayDataModule(LightningDataModule):
             self.experience.close()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Give up all envs: one may be in the middle of a step. A later fit makes new ones."""
+        """Abandon all envs: one may be in the middle of a step. A later fit makes new ones."""
         with contextlib.suppress(Exception):
             self.teardown("validate")
         if self.experience is not None:
             self.experience.abandon()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything gathered, for a checkpoint: Lightning calls this."""
+        """Return what a checkpoint needs of envs, replay buffer and evaluation."""
         if self.experience is None:
             return {}
         return {**self.experience.state_dict(), "evaluation_due": self.evaluation_due}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint: Lightning calls this after `setup`, for `validate` as well."""
+        """Continue from a checkpoint; Lightning calls this after `setup`, for `validate` as well."""
         if self.experience is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
             self.experience.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
 
-    # --- one turn ------------------------------------------------------------------------------------
-
-    def _turn(self) -> Iteration:
+    def _iterate(self) -> Iteration:
         assert self.experience is not None
         collector = self.experience.collector
         replay = self.experience.replay
@@ -305,7 +303,7 @@ class ReplayDataModule(LightningDataModule):
         )
 
     def _evaluate(self) -> Evaluation | None:
-        """None where a stop interrupted it."""
+        """Run an evaluation; return None where a stop interrupted it."""
         assert self.evaluator is not None
         try:
             evaluation = self.evaluator.run(self._policy, self._stops)
@@ -321,9 +319,9 @@ class ReplayDataModule(LightningDataModule):
 
     @property
     def _fuses_action(self) -> bool:
-        """Whether updates choose the next action: one a turn at most, or all but the last would in vain."""
+        """Whether an update also chooses the next action: of several updates only the last would count."""
         assert self.trainer is not None
-        one = self.utd_ratio * self._steps_per_turn <= 1.0 and not self.overlap
+        one = self.utd_ratio * self._steps_per_iteration <= 1.0 and not self.overlap
         return one and getattr(self.trainer.lightning_module, "can_fuse_action", False)
 
     @property
@@ -332,7 +330,7 @@ class ReplayDataModule(LightningDataModule):
         return cast(Policy, cast(Any, self.trainer.lightning_module).policy)
 
     @property
-    def _steps_per_turn(self) -> int:
+    def _steps_per_iteration(self) -> int:
         return int(self.num_envs * self.collect_steps)
 
 
@@ -343,5 +341,5 @@ class _Trains(Protocol):
 
 
 def data_of(trainer: Trainer) -> ReplayDataModule:
-    """The data module of a trainer that is in `fit`."""
+    """Return the data module of a trainer that is in `fit`."""
     return cast(_Trains, trainer).datamodule

@@ -1,4 +1,4 @@
-"""Where a batch has to end, so that Lightning's step-based options mean what they say.
+"""Sizes of Lightning's batches, such that its step-based options take effect at their step.
 
 Lightning looks at `trainer.global_step` once a batch. A batch of many updates would jump over the step that
 an option names.
@@ -19,7 +19,7 @@ from sac_lightning.private.lightning import step_options
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What a Trainer and its callbacks count in steps.
+    """The options of a Trainer and its callbacks that count steps.
 
     every: gradient updates between two checkpoints, of each ModelCheckpoint(every_n_train_steps=...).
     max_steps, min_steps: gradient updates; None without such a limit.
@@ -35,7 +35,7 @@ class StepOptions:
 
     @classmethod
     def of(cls, trainer: Trainer) -> "StepOptions":
-        """The options that `trainer` was given. Raises ConfigError for one that Lightning would ignore."""
+        """Read the options of `trainer`. Raises ConfigError for one that Lightning would ignore."""
         callbacks = [each for each in vars(trainer)["callbacks"] if isinstance(each, ModelCheckpoint)]
         every = set()
         for interval, steps in map(step_options, callbacks):
@@ -67,7 +67,7 @@ class StepOptions:
                 return
 
     def batch_sizes(self, limit: int, global_steps: Iterable[int]) -> list[int]:
-        """How many iterations each batch has: `limit`, or fewer where an option needs a batch to end.
+        """Return the iterations of each batch: `limit`, or fewer where an option needs a batch to end.
 
         `global_steps` are those now and after each iteration.
         """
@@ -88,7 +88,7 @@ class StepOptions:
 
 
 def fast_dev_run_sizes(batches: int, updates_per_iteration: float) -> list[int]:
-    """Iterations in each of `batches` batches: enough for an update, in the first after the warm-up's."""
+    """Return the iterations of each of `batches` batches: enough for an update, plus one of warm-up."""
     iterations = math.ceil(1.0 / min(1.0, updates_per_iteration))
     return [iterations + 1, *[iterations] * (batches - 1)]
 

@@ -35,8 +35,8 @@ def ran(
     networks = {"actor": ActorConfig(**SMALL), "critic": CriticConfig(hidden_sizes=(4,))}
     learner = SACModule(*data.specs, temperature=temperature, log_every_n_env_steps=4, **networks)
     with torch.no_grad():
-        learner.actor.output.weight.zero_()
-        learner.actor.output.bias.copy_(torch.tensor([peak, 0.0, 0.0]))
+        learner.sac.actor.output.weight.zero_()
+        learner.sac.actor.output.bias.copy_(torch.tensor([peak, 0.0, 0.0]))
     trainer = trainer_for(data, callbacks=[watch], limit_val_batches=1)
     trainer.fit(learner, data)
     if path is not None:
@@ -58,7 +58,9 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == WATCHED]
 
 
-def test_an_alpha_that_grows_for_20_evaluations_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alpha_that_grows_for_20_evaluations_is_reported_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     # H = 0.035 stays below H̄ = 1: every step raises α. The first evaluation has nothing before it.
     rule = LearnedTemperature(lr=0.01, target_entropy=Constant(1.0))
     with caplog.at_level(logging.WARNING):
