@@ -21,6 +21,7 @@ from sac_lightning.cli.sweep.pool import Interruption, LauncherFailed, launch_al
 from sac_lightning.core.errors import ConfigError, as_whole, require, whole
 from sac_lightning.core.files import write_atomically
 from sac_lightning.core.hardware import resolve_threads
+from sac_lightning.private.hydra import refusal
 
 # Launchers whose jobs end with them, and where an exception of one job ends the others.
 POOLS = ("JoblibLauncher", "RayLauncher")
@@ -184,7 +185,7 @@ class Multirun:
             raise KeyboardInterrupt
         refused = [each for each in returned if each.status != JobStatus.COMPLETED]
         for each in refused:
-            print(f"error: {' '.join(str(each._return_value).split())}", file=sys.stderr)
+            print(f"error: {refusal(each)}", file=sys.stderr)
         return MISTAKE if refused else DONE
 
     def _add_to_jobs(self, *overrides: str) -> None:

@@ -15,6 +15,7 @@ import psutil
 from sac_lightning.cli.command_line import DONE, FAILED
 from sac_lightning.cli.sweep.jobs import Job
 from sac_lightning.core.files import no_link
+from sac_lightning.private.hydra import start_joblib_tracker
 
 NAME = ".interrupted"
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -138,7 +139,4 @@ def stopping_with(sweep: Path) -> Iterator[None]:
 def _start_what_unblocks_signals() -> None:
     """The trackers of shared memory unblock SIGINT in this thread when they start: before, not after."""
     resource_tracker.ensure_running()
-    with suppress(ImportError):
-        from joblib.externals.loky.backend import resource_tracker as loky_tracker
-
-        loky_tracker.ensure_running()
+    start_joblib_tracker()
