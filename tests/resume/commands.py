@@ -66,7 +66,7 @@ def train(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def told(ended: Ended) -> str:
+def error_line(ended: Ended) -> str:
     """The one line of a mistake; fails unless the command ended with 2 and said just that."""
     assert ended.code == 2, ended
     assert len(ended.err.splitlines()) == 1, ended.err

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from faults import DIED, Disk, die, fresh, in_a_child
-from runs import Run, differences, left_behind
+from runs import Run, differences, saved_state
 
 # The ring holds an epoch and a half: rows are overwritten, segments drop out and are pruned.
 RUN = Run(
@@ -36,14 +36,14 @@ def main(root: Path, every: bool) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     log, whole = root / "instants.json", fresh(root / "whole")
     assert in_a_child(partial(live, whole, log=log)) == 0
-    instants, expected = json.loads(log.read_text()), left_behind(whole, RUN.capacity)
+    instants, expected = json.loads(log.read_text()), saved_state(whole, RUN.capacity)
     saved = len(instants) - instants[::-1].index("replace .last.ckpt.tmp") - 1
     wrong, chosen = [], range(len(instants)) if every else different_ones(instants)
     for at in chosen:
         directory = fresh(root / "killed")
         killed = in_a_child(partial(live, directory, die_at=at))
         resumed = in_a_child(partial(live, directory))
-        different = differences(left_behind(directory, RUN.capacity), expected) if resumed == 0 else ["all"]
+        different = differences(saved_state(directory, RUN.capacity), expected) if resumed == 0 else ["all"]
         left_over = sorted(path.name for path in directory.rglob(".*.tmp"))
         # After the last checkpoint there is nothing to continue, and so nobody to prune.
         same_files = at > saved or files(directory) == files(whole)

@@ -128,7 +128,7 @@ class StopAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
-def left_behind(directory: Path, capacity: int) -> dict[str, Any]:
+def saved_state(directory: Path, capacity: int) -> dict[str, Any]:
     """Everything that a stop might change, by name: tensors, numbers and strings.
 
     Left out are the clock's readings, absolute paths, and how many pieces the stops have made of the

@@ -8,7 +8,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 from commands import TINY, Fit, start, train
 from mixed import Drift, many, mixed, several
-from runs import Run, StopAt, differences, left_behind, metric_rows
+from runs import Run, StopAt, differences, metric_rows, saved_state
 
 from sac_lightning.entropy import LearnedTemperature, Schedule, TemperatureRule, Tes
 
@@ -25,8 +25,8 @@ def test_stopped_in_the_middle_of_an_epoch_and_continued(
     fit(run, tmp_path / "parts", StopAt(97))  # of epochs of 60 steps: the second is cut short
     assert int(metric_rows(tmp_path / "parts")[-1]["env_steps"]) in (80, 100)
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
     # Each kind of state was there to be compared.
     kinds = {name.split("/")[1] for name in expected}
     assert kinds == {
@@ -59,8 +59,8 @@ def test_a_moving_target_goes_on_where_it_was(
     fit(run, tmp_path / "whole")
     fit(run, tmp_path / "parts", StopAt(97))
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
     rows = metric_rows(tmp_path / "whole")
     targets = {row["train/target_entropy"] for row in rows if row["train/target_entropy"]}
     assert len(targets) >= 4  # it did move
@@ -78,8 +78,8 @@ def test_a_step_that_is_under_way_is_saved_and_goes_on(
     for stop in (30, 97):  # in the warm-up, where actions are random, and after it
         fit(run, tmp_path / "parts", StopAt(stop))
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
     assert "/collector/pending_step/action" in expected
 
 
@@ -92,8 +92,8 @@ def test_actions_of_several_parts_go_on(
     fit(run, tmp_path / "whole")
     fit(run, tmp_path / "parts", StopAt(98))
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
 
 
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:
     fit(Run(learning_starts=41), tmp_path / "b")
     seen = {
         name.split("/")[1]
-        for name in differences(left_behind(tmp_path / "b", 100), left_behind(tmp_path / "a", 100))
+        for name in differences(saved_state(tmp_path / "b", 100), saved_state(tmp_path / "a", 100))
     }
     assert seen >= {"weights", "optimizers", "collector", "envs", "replay", "transitions", "own", "rows"}
 
@@ -115,8 +115,8 @@ def test_stopped_wherever_episodes_end(fit: Fit, tmp_path: Path, vectorization: 
     for stop in (30, 60, 84, 132):  # in the warm-up, at an epoch's end, in the last epoch
         fit(run, tmp_path / "parts", StopAt(stop, SIGINT if stop % 4 else SIGTERM))
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
 
 
 def test_a_run_that_had_ended_goes_on_as_if_it_had_not(fit: Fit, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_a_run_that_had_ended_goes_on_as_if_it_had_not(fit: Fit, tmp_path: Path)
     fit(longer, tmp_path / "whole")
     fit(longer.with_more(total_env_steps=120), tmp_path / "parts")
     fit(longer, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", longer.capacity)
-    assert differences(left_behind(tmp_path / "parts", longer.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", longer.capacity)
+    assert differences(saved_state(tmp_path / "parts", longer.capacity), expected) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_continued_by_a_new_process(tmp_path: Path, options: tuple[str, ...]) ->
     assert stopped.returncode == 130, stopped.stderr
     resumed = train("resume=parts", "allowed_prefixes=[stop_at]", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    _, told = whole.communicate(timeout=300)
-    assert whole.returncode == 0, told
-    expected = left_behind(tmp_path / "whole", 100)
-    assert differences(left_behind(tmp_path / "parts", 100), expected) == []
+    _, output = whole.communicate(timeout=300)
+    assert whole.returncode == 0, output
+    expected = saved_state(tmp_path / "whole", 100)
+    assert differences(saved_state(tmp_path / "parts", 100), expected) == []

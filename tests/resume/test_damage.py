@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Server, everything, summary, told
+from commands import Server, error_line, everything, summary
 
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
     last = run / "checkpoints" / "last.ckpt"
     damage(last)
     before = everything(run)
-    line = told(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
+    line = error_line(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
     assert line.startswith(f"{last}: {what}")
     assert everything(run) == before
     assert not Path("/tmp/sac_lightning_was_here").exists()
@@ -125,7 +125,7 @@ def test_a_damaged_segment_is_named_with_the_way_out(
     (name, *_) = sorted(needed_by(run, "last") - needed_by(run, "best"))
     damage(run / "replay" / name)
     before = everything(run)
-    line = told(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
+    line = error_line(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
     assert line.startswith(f"{run / 'replay' / name}: ")
     assert what in line
     assert everything(run) == before
@@ -135,10 +135,10 @@ def test_a_damaged_segment_is_named_with_the_way_out(
     assert summary(run)["env_steps"] == 200
 
 
-def test_no_way_out_is_told_where_there_is_none(run: Path, server: Server) -> None:
+def test_no_way_out_is_named_where_there_is_none(run: Path, server: Server) -> None:
     for name in ("best", "last"):
         flip(run / "checkpoints" / f"{name}.ckpt")
-    line = told(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
+    line = error_line(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
     assert "last.ckpt" in line
     assert "older" not in line
 
@@ -146,7 +146,7 @@ def test_no_way_out_is_told_where_there_is_none(run: Path, server: Server) -> No
 def test_a_best_checkpoint_whose_transitions_are_gone_is_no_way_out(run: Path, server: Server) -> None:
     (run / "replay" / min(needed_by(run, "best"))).unlink()
     flip(run / "checkpoints" / "last.ckpt")
-    assert "older" not in told(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
+    assert "older" not in error_line(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
 
 
 def test_a_damaged_best_checkpoint_does_not_end_a_run(run: Path, server: Server) -> None:
@@ -180,7 +180,7 @@ def test_what_is_no_checkpoint_is_not_one(run: Path, server: Server) -> None:
     path = run / "checkpoints" / "last.ckpt"
     for content in ({"weights": torch.zeros(3)}, [1, 2], {"state_dict": {}, "loops": {}, "sac_lightning": 3}):
         torch.save(content, path)
-        line = told(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
+        line = error_line(server.train(f"resume={run}", "total_env_steps=200", cwd=run.parent))
         assert line.startswith(f"{path}: is no checkpoint of a training run")
     path.write_text(json.dumps({"state_dict": 1}))
-    assert "the checkpoint is damaged" in told(server.train(f"resume={run}", cwd=run.parent))
+    assert "the checkpoint is damaged" in error_line(server.train(f"resume={run}", cwd=run.parent))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import Fit
 from gymnasium import spaces
-from runs import Run, StopAt, differences, left_behind
+from runs import Run, StopAt, differences, saved_state
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.networks import (
@@ -135,5 +135,5 @@ def stopped_and_continued(fit: Fit, tmp_path: Path, run: Run) -> None:
     fit(run, tmp_path / "whole")
     fit(run, tmp_path / "parts", StopAt(97))
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from commands import TINY, start, summary, train
-from runs import differences, left_behind
+from runs import differences, saved_state
 
 from sac_lightning.training.checkpoint import read_checkpoint
 
@@ -34,5 +34,5 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     assert resumed.returncode == 0, resumed.stderr
     assert summary(run)["status"] == "done"
     whole.communicate(timeout=300)
-    expected = left_behind(tmp_path / "whole", 100)
-    assert differences(left_behind(run, 100), expected) == []
+    expected = saved_state(tmp_path / "whole", 100)
+    assert differences(saved_state(run, 100), expected) == []

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 from commands import TINY, start, train
-from runs import differences, left_behind
+from runs import differences, saved_state
 
 HERE = Path(__file__).parent
 
 
 def test_killed_at_every_kind_of_write_sync_rename_and_removal(tmp_path: Path) -> None:
     line = [sys.executable, str(HERE / "every_instant.py"), str(tmp_path)]
-    told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    found = json.loads(told.splitlines()[-1])
+    output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    found = json.loads(output.splitlines()[-1])
     assert found["wrong"] == []
     instants = found["instants"]
     assert len(instants) >= 30
@@ -48,8 +48,8 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
         arguments = ("resume=killed",)
     assert kills >= 3
     whole.communicate(timeout=300)
-    expected = left_behind(tmp_path / "whole", 50)
-    assert differences(left_behind(tmp_path / "killed", 50), expected) == []
+    expected = saved_state(tmp_path / "whole", 50)
+    assert differences(saved_state(tmp_path / "killed", 50), expected) == []
 
 
 def test_killed_before_its_first_epoch_ended(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "killed" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
     resumed = train("resume=killed", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    expected = left_behind(tmp_path / "whole", 100)
-    assert differences(left_behind(tmp_path / "killed", 100), expected) == []
+    expected = saved_state(tmp_path / "whole", 100)
+    assert differences(saved_state(tmp_path / "killed", 100), expected) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import pytest
-from commands import TINY, Server, everything, start, summary, told
+from commands import TINY, Server, error_line, everything, start, summary
 from runs import metric_rows
 
 from sac_lightning.training.checkpoint import read_checkpoint
@@ -35,7 +35,7 @@ def test_what_would_change_the_past_is_refused_with_the_difference(
     run: Path, server: Server, override: str, line: str
 ) -> None:
     before = everything(run)
-    found = told(server.train(f"resume={run}", "total_env_steps=200", override, cwd=run.parent))
+    found = error_line(server.train(f"resume={run}", "total_env_steps=200", override, cwd=run.parent))
     assert found.startswith(line)
     assert found.endswith(
         "only total_env_steps, eval_max_steps, device, logger, callbacks, trainer may change"

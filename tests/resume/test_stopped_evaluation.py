@@ -7,7 +7,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 from commands import TINY, Fit, Server, start, summary
 from evaluating import Judge, StopInEvaluation
-from runs import Run, StopAt, differences, left_behind, metric_rows
+from runs import Run, StopAt, differences, metric_rows, saved_state
 
 from sac_lightning.training.checkpoint import read_checkpoint
 
@@ -40,8 +40,8 @@ def test_an_evaluation_that_is_stopped_is_made_again(
     assert int(last["state_dict"]["sac.env_steps"]) == (60, 120, 160)[number - 1]
     fit(run, tmp_path / "parts", Judge())
     assert evaluated(tmp_path / "parts") == [60, 120, 160]
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
     judged = [
         read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["callbacks"]["Judge"]
         for name in ("whole", "parts")
@@ -57,8 +57,8 @@ def test_the_same_evaluation_stopped_three_times(fit: Fit, tmp_path: Path) -> No
         fit(run, tmp_path / "parts", StopInEvaluation(1, at))
         assert evaluated(tmp_path / "parts") == []
     fit(run, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", run.capacity)
-    assert differences(left_behind(tmp_path / "parts", run.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
 
 
 def test_a_stop_at_the_last_step_of_an_epoch_begins_no_evaluation(fit: Fit, tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_a_run_that_is_made_longer_first_evaluates_what_it_had_reached(fit: Fit,
     fit(longer, tmp_path / "whole")
     fit(longer.with_more(total_env_steps=120), tmp_path / "parts", StopInEvaluation(2))
     fit(longer, tmp_path / "parts")
-    expected = left_behind(tmp_path / "whole", longer.capacity)
-    assert differences(left_behind(tmp_path / "parts", longer.capacity), expected) == []
+    expected = saved_state(tmp_path / "whole", longer.capacity)
+    assert differences(saved_state(tmp_path / "parts", longer.capacity), expected) == []
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])

@@ -1,4 +1,4 @@
-"""The order of updates, their counting, and what each optimizer is told: by real fits of a few steps."""
+"""The order of updates, their counting, and what each optimizer gets: by real fits of a few steps."""
 
 import copy
 from collections.abc import Callable
@@ -289,15 +289,15 @@ def test_evaluation_is_told_against_env_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda specs: SACModule(*specs, log_every_n_env_steps=0), "log_every_n"),
         (lambda specs: ReplayBuffer(gamma=1.0), "gamma=1.0"),
         (lambda specs: CriticConfig(target_network=Polyak(0.0)), "tau=0.0"),
     ],
 )
-def test_bad_numbers_are_refused_by_name(make: Callable[[Any], object], told: str) -> None:
+def test_bad_numbers_are_refused_by_name(make: Callable[[Any], object], message: str) -> None:
     specs = clocks().specs
     with pytest.raises(ConfigError) as caught:
         make(specs)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
