@@ -1,6 +1,7 @@
 """Networks: encoder, torso and value head, for the actor and the ensemble of critics."""
 
 from sac_lightning.networks.actor_critic import Actor, ActorConfig, Critic, CriticConfig
+from sac_lightning.networks.distributional import HlGaussValue, QuantileValue, Truncated
 from sac_lightning.networks.encoder import Cnn, Encoder, Flat
 from sac_lightning.networks.normalization import (
     ObsNormalization,
@@ -10,20 +11,25 @@ from sac_lightning.networks.normalization import (
     RewardNormalization,
     RunningObs,
 )
-from sac_lightning.networks.target_network import NoTargetNetwork, Polyak, TargetNetwork
-from sac_lightning.networks.torso import BatchNorm, LayerNorm, Mlp, Torso
+from sac_lightning.networks.residual import Flash, Simba, SimbaV2
+from sac_lightning.networks.target_network import JointPolyak, NoTargetNetwork, Polyak, TargetNetwork
+from sac_lightning.networks.torso import BatchNorm, BatchRenorm, LayerNorm, Mlp, Torso, Xqc
 from sac_lightning.networks.value_head import CategoricalValue, Mean, Min, Pessimism, ScalarValue, ValueHead
 
 __all__ = [
     "Actor",
     "ActorConfig",
     "BatchNorm",
+    "BatchRenorm",
     "CategoricalValue",
     "Cnn",
     "Critic",
     "CriticConfig",
     "Encoder",
+    "Flash",
     "Flat",
+    "HlGaussValue",
+    "JointPolyak",
     "LayerNorm",
     "Mean",
     "Min",
@@ -32,13 +38,18 @@ __all__ = [
     "ObsNormalization",
     "Pessimism",
     "Polyak",
+    "QuantileValue",
     "RawObs",
     "RawReward",
     "ReturnVariance",
     "RewardNormalization",
     "RunningObs",
     "ScalarValue",
+    "Simba",
+    "SimbaV2",
     "TargetNetwork",
     "Torso",
+    "Truncated",
     "ValueHead",
+    "Xqc",
 ]

@@ -13,7 +13,7 @@ from sac_lightning.core.fields import ListOf, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks.encoder import Encoder, Flat
-from sac_lightning.networks.ensemble import EnsembleLinear, add_bias
+from sac_lightning.networks.ensemble import add_bias
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
 from sac_lightning.networks.torso import Mlp, Torso
 from sac_lightning.networks.value_head import Min, Pessimism, ScalarValue, ValueHead
@@ -63,8 +63,12 @@ class CriticConfig(ActorConfig):
         least, name = self.pessimism.least_critics, type(self.pessimism).__name__
         allowed = f"must be a whole number of at least {least} for pessimism {name}"
         require(self.num_critics >= least, "num_critics", self.num_critics, allowed)
+        needed, quantiles = self.pessimism.least_quantiles, self.value_head.num_quantiles
+        require(needed == 0 or quantiles > 0, "pessimism", name, "needs quantiles: value_head=quantile")
+        allowed = f"needs at least {needed} quantiles; value_head.quantiles={quantiles}"
+        require(needed <= quantiles, "pessimism", name, allowed)
         ok = self.torso.has_batch_statistics or not self.target_network.needs_batch_statistics
-        allowed = "needs critics with batch statistics: torso=batch_norm"
+        allowed = "needs critics with batch statistics, e.g. torso=batch_norm"
         require(ok, "target_network", type(self.target_network).__name__, allowed)
 
 
@@ -78,7 +82,7 @@ class Actor(nn.Module):
         encoder: Any = config.encoder.build(obs, generator)
         self.encoder = encoder
         self.torso = config.torso.build(1, encoder.size_out, config.hidden_sizes, generator)
-        self.output = EnsembleLinear(1, config.hidden_sizes[-1], head.feature_size, generator)
+        self.output = config.torso.build_output(1, config.hidden_sizes[-1], head.feature_size, generator)
 
     @property
     def device(self) -> torch.device:
@@ -112,7 +116,9 @@ class Critic(nn.Module):
         size_in = encoder.size_out + (head.action_size if head.num_actions is None else 0)
         self.torso = config.torso.build(config.num_critics, size_in, config.hidden_sizes, generator)
         size_out = config.value_head.feature_size * (head.num_actions or 1)
-        self.output = EnsembleLinear(config.num_critics, config.hidden_sizes[-1], size_out, generator)
+        self.output = config.torso.build_output(
+            config.num_critics, config.hidden_sizes[-1], size_out, generator
+        )
 
     def features(
         self, obs: Shaped[Tensor, "B *obs"], action: Shaped[Tensor, "B *A"]

@@ -104,6 +104,46 @@ class EnsembleBatchNorm(nn.Module):
         return (x - mean) * ((var + self.eps).rsqrt() * self.weight) + self.bias
 
 
+class EnsembleBatchRenorm(EnsembleBatchNorm):
+    """Normalises by the running statistics, with gradients through those of the batch     (1702.03275)
+
+    x̂ = (x − μ_B)/σ_B · r + d, with r = σ_B/σ clipped to [1/3, 3] and d = (μ_B − μ)/σ clipped to [−5, 5], both
+    constants of the gradient. In its first `warm_up` batches it is BatchNorm: r = 1, d = 0.
+
+    Args:
+        num, size, momentum, eps: as for EnsembleBatchNorm.
+        warm_up: batches before r and d are used; running statistics mean little earlier.
+    """
+
+    batches: Tensor
+
+    def __init__(
+        self, num: int, size: int, momentum: float = 0.99, eps: float = 1e-3, warm_up: int = 100_000
+    ) -> None:
+        super().__init__(num, size, momentum, eps)
+        self.warm_up = warm_up
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, x: Float[Tensor, "N B H"]) -> Float[Tensor, "N B H"]:
+        """Returns the normalised features, with gain and bias of each network."""
+        if not self.use_batch_statistics:
+            return super().forward(x)
+        x = x.float()
+        var, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+        std = (var + self.eps).sqrt()
+        with torch.no_grad():
+            running_std = (self.var + self.eps).sqrt()
+            warm = self.batches >= self.warm_up
+            r = torch.where(warm, (std / running_std).clamp(1 / 3, 3.0), 1.0)
+            d = torch.where(warm, ((mean - self.mean) / running_std).clamp(-5.0, 5.0), 0.0)
+        normal = (x - mean) / std * r + d
+        with torch.no_grad():
+            self.mean.lerp_(mean, 1.0 - self.momentum)
+            self.var.lerp_(var, 1.0 - self.momentum)
+            self.batches.add_(1.0)
+        return normal * self.weight + self.bias
+
+
 class batch_statistics:  # noqa: N801  # used like the context managers of contextlib
     """Context in which the BatchNorm layers of `networks` use and record the statistics of the batch."""
 

@@ -52,6 +52,23 @@ class Polyak(TargetNetwork):
 
 
 @dataclass(frozen=True)
+class JointPolyak(Polyak):
+    """A Polyak copy that sees stored and next actions in one batch     (XQC 2509.25174, FlashSAC 2604.04539)
+
+    Weights follow the critics; each copy's BatchNorm uses the statistics of the batch and keeps its own.
+
+    Args:
+        tau: τ, the copy's step towards the critics, in (0, 1].
+    """
+
+    joint_pass: ClassVar[bool] = True
+    needs_batch_statistics: ClassVar[bool] = True
+
+    def tensors(self, network: nn.Module) -> list[Tensor]:
+        return list(network.parameters())
+
+
+@dataclass(frozen=True)
 class NoTargetNetwork(TargetNetwork):
     """Bootstraps from the critics themselves, stored and next actions in one batch     (CrossQ, 1902.05605)
 

@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sac_lightning.core.fields import Number, OneOf
+from sac_lightning.core.fields import Number, OneOf, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.networks.ensemble import (
     ACTIVATIONS,
     EnsembleBatchNorm,
+    EnsembleBatchRenorm,
     EnsembleLayerNorm,
     EnsembleLinear,
 )
+from sac_lightning.networks.unit_norm import UnitLinear
 
 
 class Torso(Described):
@@ -43,6 +45,12 @@ class Torso(Described):
             hidden_sizes: width of each layer or block.
             generator: source of the initial weights.
         """
+
+    def build_output(
+        self, num: int, size_in: int, size_out: int, generator: torch.Generator
+    ) -> EnsembleLinear:
+        """Returns the layer [N, B, size_in] -> [N, B, size_out] after the torso, with a bias."""
+        return EnsembleLinear(num, size_in, size_out, generator)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,45 @@ class BatchNorm(Mlp):
 
     def norm(self, num: int, size: int) -> nn.Module:
         return EnsembleBatchNorm(num, size, self.momentum, self.eps)
+
+
+@dataclass(frozen=True)
+class BatchRenorm(BatchNorm):
+    """An Mlp with Batch Renormalization before each activation (1702.03275, as in CrossQ 1902.05605).
+
+    Args:
+        activation, momentum, eps: as for BatchNorm.
+        warm_up: updates in which it is BatchNorm, at least 0.
+    """
+
+    warm_up: Annotated[int, Whole("[0, inf)", "updates")] = 100_000
+
+    def norm(self, num: int, size: int) -> nn.Module:
+        return EnsembleBatchRenorm(num, size, self.momentum, self.eps, self.warm_up)
+
+
+@dataclass(frozen=True)
+class Xqc(BatchNorm):
+    """BatchNorm of the input, then unit-weight layers, BatchNorm, activation     (XQC, 2509.25174)
+
+    Best with target_network=joint_polyak, value_head=categorical and normalization/reward=return_variance.
+
+    Args:
+        activation, momentum, eps: as for BatchNorm.
+    """
+
+    def build(
+        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
+    ) -> nn.Module:
+        sizes = pairwise((size_in, *hidden_sizes))
+        linear = [UnitLinear(num, a, b, generator) for a, b in sizes]
+        layers = Layers(linear, [self.norm(num, size) for size in hidden_sizes], self.activation)
+        return nn.Sequential(self.norm(num, size_in), layers)
+
+    def build_output(
+        self, num: int, size_in: int, size_out: int, generator: torch.Generator
+    ) -> EnsembleLinear:
+        return UnitLinear(num, size_in, size_out, generator, bias=True)
 
 
 class Layers(nn.Module):

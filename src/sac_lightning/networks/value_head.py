@@ -28,6 +28,11 @@ class Pessimism(Described):
     # Critics without which it has no meaning.
     least_critics: ClassVar[int] = 1
 
+    @property
+    def least_quantiles(self) -> int:
+        """How many quantiles it needs of each critic, 0 if it needs none."""
+        return 0
+
     @abstractmethod
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
         """Returns one value from those of N critics."""
@@ -37,6 +42,13 @@ class Pessimism(Described):
         self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]
     ) -> Float[Tensor, "K B F"]:
         """Returns one distribution from those of N critics, whose means are `q`."""
+
+    def atoms(self, q: Float[Tensor, "N K B"], atoms: Float[Tensor, "N K B F"]) -> Float[Tensor, "K B M"]:
+        """Returns M equally likely returns from the quantiles of N critics, whose means are `q`.
+
+        Without an override as `distribution`, with quantiles in place of masses.
+        """
+        return self.distribution(q, atoms)
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,11 @@ class ValueHead(Described):
     """
 
     config_key: ClassVar[str] = "value_head"
+
+    @property
+    def num_quantiles(self) -> int:
+        """How many of the outputs are quantiles of the return, 0 if they are none."""
+        return 0
 
     @property
     @abstractmethod
