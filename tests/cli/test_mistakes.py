@@ -58,7 +58,7 @@ MISTAKES = {
     "actor.hidden_sizes=64": ("actor.hidden_sizes=64: must be a list",),
     "actor.hidden_sizes=[a]": ("actor.hidden_sizes=['a']: must be a list",),
     "torso.activation=[relu]": ("torso.activation=['relu']: must be one of relu, elu, silu, tanh",),
-    "torso=null": ("torso=null: must be one of batch_norm, layer_norm, mlp",),
+    "torso=null": ("torso=null: must be one of batch_norm, batch_renorm, flash, layer_norm, mlp",),
     "critic.torso=mlp": ("critic.torso=mlp: must be an object of Torso",),
     "critic.torso.activation=tanh": ("critic.torso.activation: stands in the group torso: set torso.act",),
     "actor.optimizer.max_grad_norm=1": (
@@ -67,6 +67,12 @@ MISTAKES = {
         "cartpole.yaml",
     ),
     "alpha.target_entropy.nats=1": ("alpha.target_entropy.nats: ", "set target_entropy.nats"),
+    "pessimism=truncated": ("pessimism=Truncated: needs quantiles: value_head=quantile",),
+    "pessimism=truncated value_head=quantile value_head.quantiles=2": (
+        "pessimism=Truncated: needs at least 3 quantiles; value_head.quantiles=2",
+    ),
+    "target_network=joint_polyak": ("target_network=JointPolyak: needs critics with batch statistics",),
+    "torso=simba actor.hidden_sizes=[64,32]": ("actor.hidden_sizes=[64, 32]: must be equal numbers",),
     "target_network=none": ("target_network=NoTargetNetwork: needs critics with batch", "torso=batch_norm"),
     "normalization/obs=yes": ("Could not find 'normalization/obs/yes'", "none running"),
     "normalization/obs=null": ("normalization/obs=null: must be one of none, running",),

@@ -158,7 +158,11 @@ def test_help_shows_the_groups_and_three_examples(train: Command) -> None:
     assert ended.out.count("  python train.py ") == 3
     for group in ("alpha: anneal, auto, fixed", "logger: csv, tensorboard, wandb", "target_entropy: auto"):
         assert group in ended.out
-    for group in ("torso: batch_norm, layer_norm, mlp", "optimizer: adam, adamw", "replay: prioritized, "):
+    for group in (
+        "torso: batch_norm, batch_renorm, flash",
+        "optimizer: adam, adamw",
+        "replay: prioritized, ",
+    ):
         assert group in ended.out
     for group in ("normalization/obs: none, running", "normalization/reward: none, return_variance"):
         assert group in ended.out

@@ -15,13 +15,22 @@ from runs import Run, StopAt, differences, saved_state
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.networks import (
     BatchNorm,
+    BatchRenorm,
     CategoricalValue,
     Cnn,
+    Flash,
+    HlGaussValue,
+    JointPolyak,
     LayerNorm,
     Mean,
     NoTargetNetwork,
+    QuantileValue,
     ReturnVariance,
     RunningObs,
+    Simba,
+    SimbaV2,
+    Truncated,
+    Xqc,
 )
 from sac_lightning.optim import AdamW
 from sac_lightning.replay import PrioritizedReplay, ReplayBuffer
@@ -96,6 +105,22 @@ CASES: dict[str, dict[str, Any]] = {
         "actor": {"torso": BatchNorm()},
         "critic": {"torso": BatchNorm(), "target_network": NoTargetNetwork()},
     },
+    "simba": both(torso=Simba()),
+    "simba_v2": both(torso=SimbaV2()),
+    "hl_gauss": {"critic": {"value_head": HlGaussValue(-100.0, 10.0)}},
+    "flash": {
+        "actor": {"torso": Flash()},
+        "critic": {
+            "torso": Flash(),
+            "target_network": JointPolyak(),
+            "value_head": CategoricalValue(-100.0, 10.0),
+        },
+    },
+    "crossq": {
+        "actor": {"torso": BatchRenorm(warm_up=5)},
+        "critic": {"torso": BatchRenorm(warm_up=5), "target_network": NoTargetNetwork()},
+    },
+    "tqc": {"critic": {"num_critics": 3, "value_head": QuantileValue(5), "pessimism": Truncated(1)}},
     "adamw": both(optimizer=AdamW(weight_decay=0.1, lr_schedule="cosine")),
     "normalization": {
         "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance()},
@@ -116,6 +141,15 @@ TOGETHER: dict[str, dict[str, Any]] = {
         },
         "module": CASES["normalization"]["module"],
         "replay": partial(PrioritizedReplay, 100, n_step=3),
+    },
+    "family": {
+        "actor": {"torso": SimbaV2()},
+        "critic": {
+            "torso": Xqc(),
+            "target_network": JointPolyak(),
+            "value_head": QuantileValue(5),
+            "pessimism": Truncated(1),
+        },
     },
     "choice": {**CASES["no_target_network"], "env": "CartPole-v1", "num_envs": 2},
 }
