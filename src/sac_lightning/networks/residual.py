@@ -52,7 +52,8 @@ class _SimbaBlock(nn.Module):
         self.down = EnsembleLinear(num, EXPANSION * width, width, generator)
 
     def forward(self, x: Float[Tensor, "N B H"]) -> Float[Tensor, "N B H"]:
-        return x + self.down(torch.relu_(self.up(self.norm(x))))
+        inner: Tensor = self.down(torch.relu_(self.up(self.norm(x))))
+        return x + inner
 
 
 @dataclass(frozen=True)
