@@ -62,7 +62,7 @@ def test_one_network_does_not_see_another(torso: Torso) -> None:
 @pytest.mark.parametrize("torso", [Simba(), SimbaV2(), Flash()])
 def test_residual_torsos_want_equal_widths(torso: Torso) -> None:
     with pytest.raises(ConfigError, match=r"hidden_sizes=\[8, 4\]: must be equal numbers"):
-        torso.build(1, 3, (8, 4), generator())
+        ActorConfig(hidden_sizes=(8, 4), torso=torso)
 
 
 def test_simba_by_hand() -> None:

@@ -40,6 +40,10 @@ class ActorConfig(Described):
     lr: LearningRate = 3e-4
     optimizer: Adam = field(default_factory=Adam)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.torso.check_sizes(self.hidden_sizes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CriticConfig(ActorConfig):

@@ -28,8 +28,16 @@ from sac_lightning.networks.unit_norm import (
 EXPANSION = 4  # width inside a block, in widths of the block
 
 
+class Residual(Torso):
+    """Base class of torsos with blocks of one width."""
+
+    def check_sizes(self, hidden_sizes: Sequence[int]) -> None:
+        allowed = "must be equal numbers, one for each residual block, for this torso"
+        require(len({*hidden_sizes}) == 1, "hidden_sizes", list(hidden_sizes), allowed)
+
+
 @dataclass(frozen=True)
-class Simba(Torso):
+class Simba(Residual):
     """Residual blocks x + W₂ ReLU(W₁ LN(x)) after a linear layer, LayerNorm at the end     (2410.09754)
 
     Best with normalization/obs=running, as published.
@@ -38,7 +46,7 @@ class Simba(Torso):
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
     ) -> nn.Module:
-        width = _width(hidden_sizes)
+        width = hidden_sizes[0]
         first = EnsembleLinear(num, size_in, width, generator)
         blocks = [_SimbaBlock(num, width, generator) for _ in hidden_sizes]
         return nn.Sequential(first, *blocks, EnsembleLayerNorm(num, width))
@@ -57,7 +65,7 @@ class _SimbaBlock(nn.Module):
 
 
 @dataclass(frozen=True)
-class SimbaV2(Torso):
+class SimbaV2(Residual):
     """Features and weights of length 1, residuals by interpolation: x ← ‖x + a (MLP(x) − x)‖     (2502.15280)
 
     Deviation: mean and deviation of a Gaussian head share the last hidden layer; published are two.
@@ -72,7 +80,7 @@ class SimbaV2(Torso):
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
     ) -> nn.Module:
-        return _Hypersphere(num, size_in, _width(hidden_sizes), len(hidden_sizes), self.shift, generator)
+        return _Hypersphere(num, size_in, hidden_sizes[0], len(hidden_sizes), self.shift, generator)
 
     def build_output(
         self, num: int, size_in: int, size_out: int, generator: torch.Generator
@@ -117,7 +125,7 @@ class _SphereBlock(nn.Module):
 
 
 @dataclass(frozen=True)
-class Flash(Torso):
+class Flash(Residual):
     """Inverted residual blocks with BatchNorm and weights of length 1     (FlashSAC, 2604.04539)
 
     BatchNorm of the input, a linear layer, blocks x + ReLU(BN(W₂ ReLU(BN(W₁ x)))), RMSNorm.
@@ -137,7 +145,7 @@ class Flash(Torso):
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
     ) -> nn.Module:
-        width = _width(hidden_sizes)
+        width = hidden_sizes[0]
         blocks = [_FlashBlock(self, num, width, generator) for _ in hidden_sizes]
         first = self.norm(num, size_in), UnitLinear(num, size_in, width, generator)
         return nn.Sequential(*first, *blocks, ScaledRMSNorm(num, width))
@@ -158,10 +166,3 @@ class _FlashBlock(nn.Module):
     def forward(self, x: Float[Tensor, "N B H"]) -> Float[Tensor, "N B H"]:
         inner = torch.relu(self.up_norm(self.up(x)))
         return x + torch.relu(self.down_norm(self.down(inner)))
-
-
-def _width(hidden_sizes: Sequence[int]) -> int:
-    width, *others = hidden_sizes
-    allowed = "must be equal numbers, one for each residual block, for this torso"
-    require(all(size == width for size in others), "hidden_sizes", list(hidden_sizes), allowed)
-    return width

@@ -33,6 +33,9 @@ class Torso(Described):
     # Whether it normalises over the batch.
     has_batch_statistics: ClassVar[bool] = False
 
+    def check_sizes(self, hidden_sizes: Sequence[int]) -> None:
+        """Raises ConfigError where layers of these widths cannot be built."""
+
     @abstractmethod
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
