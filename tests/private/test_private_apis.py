@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -143,6 +144,8 @@ def test_a_sweep_needs_neither_part_of_hydra_and_joblib(
 ) -> None:
     from joblib.externals.loky.backend import resource_tracker
 
+    # Hydra, which other tests call, disables the loggers that are there.
+    monkeypatch.setattr(logging.getLogger(sac_lightning.private.__name__), "disabled", False)
     monkeypatch.setattr(sac_lightning.private, "_reported", set())
     monkeypatch.delattr(resource_tracker, "ensure_running")
     start_joblib_tracker()

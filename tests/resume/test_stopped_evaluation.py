@@ -132,16 +132,3 @@ def test_an_env_without_a_time_limit_is_warned_of(
         limits = ("trainer.max_time=00:00:00:01",)
     assert server.train(*TINY, *ENDLESS, *limits, cwd=tmp_path).code == 0
     assert ("has no time limit" in (tmp_path / "run" / "train.log").read_text()) is warns
-
-
-def test_a_run_from_before_the_key_keeps_its_evaluation_seeds(run: Path, server: Server) -> None:
-    config = run / "config.yaml"
-    lines = config.read_text().splitlines(keepends=True)
-    assert sum(line.startswith("eval_") for line in lines) >= 3
-    gone = ("eval_seed:", "eval_max_steps:")
-    config.write_text("".join(line for line in lines if not line.startswith(gone)))
-    ended = server.train(f"resume={run}", "total_env_steps=180", cwd=run.parent)
-    assert ended.code == 0, ended.err
-    from sac_lightning.core.seeding import Streams
-
-    assert f"eval_seed: {Streams.of(4).evaluation}" in config.read_text()

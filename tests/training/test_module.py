@@ -250,7 +250,7 @@ def test_an_unreachable_target_is_refused_when_the_module_is_made() -> None:
     with pytest.raises(ConfigError, match="target_entropy=5"):
         SACModule(*data.specs, temperature=LearnedTemperature(target_entropy=Constant(5.0)))
     warned = SACModule(*data.specs, temperature=LearnedTemperature(target_entropy=MaxEntropy()))
-    assert warned.entropy.warning is not None and "2 %" in warned.entropy.warning
+    assert warned.sac.entropy_setting.warning is not None and "2 %" in warned.sac.entropy_setting.warning
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -21,11 +21,9 @@ from sac_lightning.private.torch import (
 )
 
 Function = Callable[..., Sequence[Tensor]]
-# Sizes are not checked. All intermediate results lie in one block of memory, so their place does not depend
-# on what the process allocated before.
-_SETTINGS = {"size_asserts": False, "alignment_asserts": False, "memory_planning": True}
+_UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
 COMPARED_FROM = 64  # numbers of a tensor
-_FROM_CPP = {**_SETTINGS, "cpp_wrapper": True}
+_FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True}
 
 
 class CompiledGraph:
@@ -120,7 +118,7 @@ class CompiledGraph:
     def _compiled(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         from sac_lightning.compile.rewrites import LAST_PASS, last_pass
 
-        settings = {**(_FROM_CPP if self._from_cpp else _SETTINGS), LAST_PASS: last_pass()}
+        settings = {**(_FROM_CPP if self._from_cpp else _UNCHECKED_SIZES), LAST_PASS: last_pass()}
         inputs = [*self._lasting, *tensors]
         run = compile_graph(program, inputs, dynamic_rows=self._rows, settings=known_settings(settings))
         self._keep()  # only now: compiling needs the memory
@@ -130,7 +128,7 @@ class CompiledGraph:
         return result
 
     def _recorded(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        settings = {**known_settings(_SETTINGS), "memory_planning": False, "triton.cudagraphs": True}
+        settings = {**known_settings(_UNCHECKED_SIZES), "triton.cudagraphs": True}
         keep_addresses(self._lasting)
         compiled = compile_documented(program, settings)
 
