@@ -23,7 +23,7 @@ train: install ## the main job: SAC on Pendulum, about two minutes
 	$(BIN)/python train.py env=pendulum alpha=auto
 
 test: install ## the tests, learning tests included
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint test ## lint, types, import contracts and the tests
 

@@ -1,5 +1,10 @@
 """Every test runs with the package's annotations checked, shapes included, on one thread."""
 
+import os
+
+# Idle threads sleep: tests start processes of two threads each, more than there are cores. Before PyTorch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import random
 
 import jaxtyping
@@ -17,6 +22,29 @@ jaxtyping.install_import_hook(  # before the package is imported
     [f"sac_lightning.{name}" for name in CHECKED.split()], "typechecked.checked"
 )
 torch.set_num_threads(1)
+
+# Files of few long tests come first, so that both workers end at the same time (`--dist loadfile`).
+LONG = (
+    "cli/test_odd_values",
+    "resume/test_cost",
+    "resume/test_kill",
+    "compile/test_update",
+    "compile/test_peak_memory",
+    "learning/",
+    "test_extending",
+    "resume/test_bit_exact",
+    "compile/",
+    "resume/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the tests by file: long ones first, the others as they were."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(LONG) if f"tests/{name}" in item.path.as_posix()), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)
