@@ -17,7 +17,7 @@ from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.wrappers import raw_reward
 
 # What to do where another env cannot be made.
-FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 turns evaluation off"
+FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 disables evaluation"
 # The first evaluation seed of every run, whatever the run's own seed: runs of an env are compared on the
 # same starts. On Pendulum-v1 the first ten are as hard as a thousand are on average.
 EVAL_SEED = 1_000_000

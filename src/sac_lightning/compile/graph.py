@@ -147,7 +147,7 @@ class CompiledGraph:
 def same_step(found: Sequence[Tensor], expected: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
     """Returns whether no tensor is off by half of what the step changed in it, in norm.
 
-    Rounding turns some numbers (Adam's first step is ±lr however small a gradient is), a wrong kernel all.
+    Rounding changes some numbers (Adam's first step is ±lr however small a gradient is), a wrong kernel all.
     Rounding is also all that is found where the exact number is 0: the mean that BatchNorm finds behind
     another one. Small tensors are left out, where a few numbers are many, and those that are not finite.
     """

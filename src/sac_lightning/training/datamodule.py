@@ -61,7 +61,7 @@ class ReplayDataModule(LightningDataModule):
         utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
         batch_size: transitions in one mini-batch.
         replay: the replay buffer; None for a uniform one.
-        eval_episodes: episodes of one evaluation; 0 turns evaluation off, for an env that can exist once.
+        eval_episodes: episodes of one evaluation; 0 disables evaluation, for an env that can exist once.
         eval_envs: the most envs that an evaluation makes for itself.
         eval_seed: episode i of an evaluation starts from `reset(seed=eval_seed + i)`, whatever `seed` is.
         eval_max_steps: the most steps of an evaluation's episode; None for the env's own end.
