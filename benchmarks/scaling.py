@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--precision bf16-mixed]
 
 Compiled graphs on Pendulum-v1, batch 256, networks 256×256, all cores, in short alternating segments of
-one run. With `num_envs` n there is one update for n env steps, so that the updates of a turn stay one. Writes
+one run. With `num_envs` n there is one update for n env steps, so that an iteration keeps one update. Writes
 results/scaling.csv, one row a segment, and prints medians with their ratio to the plain loop (one env, one
 update an env step), the median of the ratios within each round.
 """
@@ -59,8 +59,8 @@ def measure(workers: dict[Loop, Worker], precision: str, segments: int, updates:
     speeds: Speeds = {loop: [] for loop in workers}
     loops = list(workers)
     for segment in range(segments):
-        turn = segment % len(loops)
-        for loop in (*loops[turn:], *loops[:turn]):
+        first = segment % len(loops)
+        for loop in (*loops[first:], *loops[:first]):
             done = workers[loop].run(loop.env_steps(updates))
             speed = done["env_steps"] / done["seconds"], done["updates"] / done["seconds"]
             speeds[loop].append(speed)

@@ -66,8 +66,8 @@ class Contest:
         """Alternate segments, each round beginning with another contestant: updates a second of each."""
         speeds: Speeds = {worker.contestant.name: [] for worker in self.workers}
         for segment in range(segments):
-            turn = segment % len(self.workers)
-            for worker in (*self.workers[turn:], *self.workers[:turn]):
+            first = segment % len(self.workers)
+            for worker in (*self.workers[first:], *self.workers[:first]):
                 name = worker.contestant.name
                 done = self._run(worker, env_steps)
                 if done is None:

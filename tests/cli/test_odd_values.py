@@ -72,7 +72,7 @@ MEANT = {
     "optimizer.lr_final_ratio": {"0"},
     "replay.gamma": {"0"},
     "replay.capacity": NONE,
-    "collector.turns_per_batch": NONE,
+    "collector.iterations_per_batch": NONE,
     "collector.overlap": {"True"},
     "trainer.max_time": NONE,
     "trainer.deterministic": {"True"},

@@ -23,7 +23,7 @@ FLOATS = {
 }
 # Keys whose object makes the number whole.
 PARTS = (
-    *("replay.capacity=1e3", "collector.collect_steps=1.0", "collector.turns_per_batch=2.0"),
+    *("replay.capacity=1e3", "collector.collect_steps=1.0", "collector.iterations_per_batch=2.0"),
     *("env.max_episode_steps=2e1", "env.action={box: 1.0}", "critic.num_critics=3.0"),
     *("actor.hidden_sizes=[1.6e1, 8.0]", "callbacks.plots.every_n_epochs=1e0"),
     *("callbacks.entropy.evaluations=2e1", "target_entropy=schedule", "target_entropy.start=0"),

@@ -91,7 +91,7 @@ def one_box(reward: float = 0.0) -> OneState:
 
 
 def test_an_action_within_a_fit_is_named_with_the_update_before_it() -> None:
-    data = data_of(env_config(one_box), turns_per_batch=1)
+    data = data_of(env_config(one_box), iterations_per_batch=1)
     with pytest.raises(
         NotFiniteError,
         match=BLAMED + r", at update 5 \(by env step 15\): check the size of the env's rewards",
@@ -202,7 +202,7 @@ def test_numbers_near_the_end_of_float32_are_finite_and_unknown_diagnostics_may_
 @pytest.mark.parametrize("turns", [1, 7, 1000])
 def test_the_update_is_named_whatever_a_batch_is(turns: int) -> None:
     # The square of 1.7e19 is finite in float32, the sum of four of them is not.
-    data = data_of(env_config(one_box, kwargs={"reward": 1.7e19}), turns_per_batch=turns)
+    data = data_of(env_config(one_box, kwargs={"reward": 1.7e19}), iterations_per_batch=turns)
     with pytest.raises(NotFiniteError, match=r"^train/critic_loss is inf, at update 1 "):
         trainer_for(data).fit(module_of(data), data)
 

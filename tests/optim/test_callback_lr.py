@@ -27,7 +27,12 @@ class StopsActor(pl.Callback):
 def test_a_callback_sets_the_learning_rate(schedule: str | None) -> None:
     config = env_config(Clock, kwargs={"length": 4, "truncates": True})
     data = ReplayDataModule(
-        config, total_env_steps=40, steps_per_epoch=10, learning_starts=10, batch_size=8, turns_per_batch=1
+        config,
+        total_env_steps=40,
+        steps_per_epoch=10,
+        learning_starts=10,
+        batch_size=8,
+        iterations_per_batch=1,
     )
     stops = StopsActor()
     # The critic's schedule moves beside it.

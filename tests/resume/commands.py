@@ -15,7 +15,7 @@ IMPORTABLE = Path(__file__).parent / "importable"
 TINY = (
     *("debug=fast", "threads=1", "device=cpu", "logger=csv", "eval_episodes=1", "batch_size=16"),
     *("total_env_steps=160", "learning_starts=40", "steps_per_epoch=60", "log_every_n_env_steps=20"),
-    *("replay.capacity=100", "callbacks.plots=null", "collector.turns_per_batch=1"),
+    *("replay.capacity=100", "callbacks.plots=null", "collector.iterations_per_batch=1"),
 )
 
 

@@ -59,7 +59,7 @@ class Run:
             replay=ReplayBuffer(self.capacity),
             batch_size=16,
             overlap=self.overlap,
-            turns_per_batch=1,  # stops are counted in batches
+            iterations_per_batch=1,  # stops are counted in batches
             eval_episodes=self.eval_episodes,
             seed=3,
             journal_dir=directory / "replay",

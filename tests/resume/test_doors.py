@@ -79,7 +79,7 @@ class Parts(Run):
             num_envs=self.num_envs,
             replay=self.replay(),
             batch_size=16,
-            turns_per_batch=1,
+            iterations_per_batch=1,
             eval_episodes=1,
             seed=3,
             journal_dir=directory / "replay",

@@ -24,7 +24,7 @@ STILL = 1e-40  # a learning rate that moves no float32 weight
 
 
 def clocks(env_steps: int = 30, discrete: bool = True, **options: Any) -> ReplayDataModule:
-    common = {"steps_per_epoch": 10, "learning_starts": 10, "batch_size": 8, "turns_per_batch": 1}
+    common = {"steps_per_epoch": 10, "learning_starts": 10, "batch_size": 8, "iterations_per_batch": 1}
     config = env_config(Clock, kwargs={"length": 4, "truncates": True, "discrete": discrete})
     return ReplayDataModule(config, total_env_steps=env_steps, **{**common, **options})
 

@@ -1,6 +1,7 @@
 """All that an export needs to know of an action space, one class for each: see `exported_action`."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,19 +24,19 @@ from sac_lightning.spaces import (
 )
 
 
-class ExportedAction(nn.Module):
+class ExportedAction(nn.Module, ABC):
     """Computes `action.to_env` in tensor operations, and describes and compares the env's actions.
 
     `forward` maps actions `[B, ...]` as the actor returns them to what `env.step` takes.
     """
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Returns the space as JSON values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def space(self) -> spaces.Space[Any]:
         """Returns the space of the actions, as they were given to the env."""
-        raise NotImplementedError
 
     def difference(self, policy: Policy, obs: Array, found: Array, expected: Array) -> Array:
         """Returns how far `found` is from the policy's `expected` mode for `obs`, [B]: infinite if invalid.

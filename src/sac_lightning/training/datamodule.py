@@ -53,9 +53,9 @@ class ReplayDataModule(LightningDataModule):
         learning_starts: env steps with random actions before the first update.
         num_envs: envs that collect side by side.
         collect_steps: steps of each env in one iteration.
-        turns_per_batch: iterations in one training batch of Lightning; None for about 32 updates, so that
-            Lightning's own work, a millisecond a batch, does not count. A batch has fewer where a step-based
-            option of the Trainer needs it.
+        iterations_per_batch: iterations in one training batch of Lightning; None for about 32 updates, so
+            that Lightning's own work, a millisecond a batch, does not count. A batch has fewer where a
+            step-based option of the Trainer needs it.
         overlap: step the envs in a thread while updates run, with the policy before these updates. Faster
             for slow envs; needs collect_steps=1.
         utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
@@ -83,7 +83,7 @@ class ReplayDataModule(LightningDataModule):
         learning_starts: int = 1_000,
         num_envs: int = 1,
         collect_steps: int = 1,
-        turns_per_batch: int | None = None,
+        iterations_per_batch: int | None = None,
         overlap: bool = False,
         utd_ratio: float = 1.0,
         batch_size: int = 256,
@@ -101,7 +101,7 @@ class ReplayDataModule(LightningDataModule):
         self.total_env_steps, self.steps_per_epoch = as_whole(total_env_steps), as_whole(steps_per_epoch)
         self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
         self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
-        self.turns_per_batch, self.overlap = as_whole(turns_per_batch), overlap
+        self.iterations_per_batch, self.overlap = as_whole(iterations_per_batch), overlap
         self.eval_episodes, self.eval_envs = as_whole(eval_episodes), as_whole(eval_envs)
         self.eval_seed, self.eval_max_steps = as_whole(eval_seed), as_whole(eval_max_steps)
         self.seed, self.utd_ratio = as_whole(seed), utd_ratio
@@ -133,11 +133,11 @@ class ReplayDataModule(LightningDataModule):
         total, first = self.total_env_steps, self.learning_starts
         allowed = f"must be at least learning_starts={first}, or nothing is ever learned"
         require(total >= first, "total_env_steps", total, allowed)
-        if self.turns_per_batch is None:
-            self.turns_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * steps)))
+        if self.iterations_per_batch is None:
+            self.iterations_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * steps)))
         allowed = "must be a whole number of at least 1, or null"
-        turns = self.turns_per_batch
-        require(whole(turns) >= 1, "turns_per_batch", turns, allowed)
+        iterations = self.iterations_per_batch
+        require(whole(iterations) >= 1, "iterations_per_batch", iterations, allowed)
         check_overlap(self.overlap, self.collect_steps)
         self.env.check()
 
@@ -219,7 +219,7 @@ class ReplayDataModule(LightningDataModule):
         done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
         epoch_ends = self.env_steps - done + self.steps_per_epoch
         steps = self._global_steps(min(epoch_ends, self.total_env_steps))
-        sizes = self._options.batch_sizes(self.turns_per_batch or 1, steps)
+        sizes = self._options.batch_sizes(self.iterations_per_batch or 1, steps)
         if tries := fast_dev_run(self.trainer):
             sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_iteration)
         assert self.trainer is not None

@@ -49,7 +49,7 @@ def test_a_stop_in_good_order_then_fit_again_completes_the_run(tmp_path: Path, s
                 self.sent = True
                 signal.raise_signal(signal.SIGINT)
 
-    data = data_module(turns_per_batch=1)
+    data = data_module(iterations_per_batch=1)
     module = module_for(data)
     fits = trainer(tmp_path, callbacks=[Signal(), GracefulStop()])
     fits.fit(module, data)
@@ -62,10 +62,13 @@ def test_a_stop_in_good_order_then_fit_again_completes_the_run(tmp_path: Path, s
 
 @pytest.mark.parametrize("saved", [50, 170])
 def test_a_checkpoint_within_an_epoch_continues_to_the_end(tmp_path: Path, saved: int) -> None:
-    path, data = tmp_path / "within.ckpt", data_module(journal_dir=tmp_path / "replay", turns_per_batch=7)
+    path, data = (
+        tmp_path / "within.ckpt",
+        data_module(journal_dir=tmp_path / "replay", iterations_per_batch=7),
+    )
     whole = module_for(data)
     trainer(tmp_path, callbacks=[SaveAt(saved, path)]).fit(whole, data)
-    resumed_data = data_module(journal_dir=tmp_path / "replay", turns_per_batch=7)
+    resumed_data = data_module(journal_dir=tmp_path / "replay", iterations_per_batch=7)
     resumed = module_for(resumed_data)
     fits = trainer(tmp_path)
     fits.fit(resumed, resumed_data, ckpt_path=path)
@@ -140,13 +143,13 @@ class Halt(pl.Callback):
 def test_a_fit_that_lightning_ends_within_an_epoch_can_be_completed(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    data = data_module(journal_dir=tmp_path / "replay", turns_per_batch=8)
+    data = data_module(journal_dir=tmp_path / "replay", iterations_per_batch=8)
     fits = trainer(tmp_path, **options)
     module = module_for(data)
     fits.fit(module, data)
     assert 100 < data.env_steps < 200
     fits.save_checkpoint(tmp_path / "last.ckpt")
-    resumed = data_module(journal_dir=tmp_path / "replay", turns_per_batch=8)
+    resumed = data_module(journal_dir=tmp_path / "replay", iterations_per_batch=8)
     other = module_for(resumed)
     trainer(tmp_path).fit(other, resumed, ckpt_path=tmp_path / "last.ckpt")
     assert (resumed.env_steps, int(other.grad_steps)) == (300, 260)
