@@ -28,7 +28,6 @@ WALKS = (
     "torso torso=layer_norm",
     "torso,target_network torso=batch_renorm target_network=joint_polyak",
     "torso torso=simba_v2",
-    "torso torso=flash",
     "encoder encoder=cnn",
     "value_head value_head=hl_gauss",
     "value_head,pessimism value_head=quantile pessimism=truncated",
