@@ -13,7 +13,7 @@ def test_checkpoints_and_resume_of_a_large_buffer_are_cheap(tmp_path: Path) -> N
     script = tmp_path / "checkpoint.py"
     (tmp_path / "results").mkdir()
     script.write_text((ROOT / "benchmarks" / "checkpoint.py").read_text())
-    line = [sys.executable, str(script), "--epochs", "2", "--transitions", "100000", "--eager"]
+    line = [sys.executable, str(script), "--epochs", "1", "--transitions", "100000", "--eager"]
     subprocess.run(line, check=True, capture_output=True)
     rows = list(csv.DictReader((tmp_path / "results" / "checkpoint.csv").open()))
     found = {row["measure"]: float(row["value"]) for row in rows}

@@ -11,12 +11,16 @@ import sys
 import tempfile
 import traceback
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any, TextIO
 
 import gymnasium as gym
+import omegaconf.base
 
 REAL_MAKE = gym.make
+# All commands parse the same interpolations; a parse tree is only read.
+omegaconf.base.parse = cache(omegaconf.base.parse)
 
 
 def refuse(*arguments: Any, **options: Any) -> None:
