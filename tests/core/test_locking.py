@@ -1,10 +1,12 @@
 """One process at a time holds a folder; the lock goes with the process, however it ends."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -106,3 +108,34 @@ def test_worker_process_of_the_holder_does_not_hold_it(tmp_path: Path) -> None:
         worker.start()
         worker.join()
     assert worker.exitcode == 7
+
+
+def test_a_folder_that_its_owner_removes_meanwhile_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "parent" / "run"
+    ended = threading.Event()
+
+    def remove() -> None:
+        while not ended.is_set():
+            for each in (folder / ".lock", folder, folder.parent):
+                with contextlib.suppress(OSError):
+                    each.rmdir() if each.is_dir() else each.unlink()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # as if on many cores
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(300):
+            lock = FolderLock(folder)
+            lock.acquire()
+            lock.release()
+    finally:
+        ended.set()
+        remover.join()
+        sys.setswitchinterval(interval)
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(FileExistsError):
+        FolderLock(tmp_path / "run").acquire()

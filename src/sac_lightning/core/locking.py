@@ -34,13 +34,17 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises FolderInUse if another process has it, OSError for a read-only folder."""
+        tries = 100
         while self._handle is None:
-            # The process that had the lock removes the folder if it wrote nothing there.
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 # For writing as well: NFS gives no exclusive lock otherwise.
                 handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
+                # The process that had the lock removes the folder if it wrote nothing, perhaps just now.
+                tries -= 1
+                if tries == 0:
+                    raise
                 continue
             try:
                 _lock(handle)
