@@ -6,7 +6,7 @@ import pytest
 from tests.cli.conftest import TINY, Command, Finished, mistake, start, wait_for_update
 from tests.cli.sweeps import rows, summary
 
-from sac_lightning.core.locking import holding
+from sac_lightning.core.locking import FolderLock
 
 CARTPOLE = (*TINY, "env=cartpole", "callbacks.plots=null")
 
@@ -67,8 +67,10 @@ def test_mistake_leaves_no_folder_with_a_lock(train: Command, tmp_path: Path) ->
 @pytest.mark.parametrize("arguments", [("resume=run",), ("resume=run/checkpoints/best.ckpt",)])
 def test_run_that_is_held_is_not_resumed(train: Command, ended: Path, arguments: tuple[str, ...]) -> None:
     before = files(ended)
-    with holding(ended):
-        line = mistake(train(*arguments, "total_env_steps=90", makes_envs=False))
+    lock = FolderLock(ended)
+    lock.acquire()
+    line = mistake(train(*arguments, "total_env_steps=90", makes_envs=False))
+    lock.release()
     assert line.startswith(f"resume={ended}: is in use by another process")
     assert files(ended) == before
     assert train(*arguments, "total_env_steps=90").code == 0

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sac_lightning.core.locking import FolderInUse, FolderLock, holding
+from sac_lightning.core.locking import FolderInUse, FolderLock
 
 HOLD = """
 import os, sys, time
@@ -25,6 +26,16 @@ if sys.argv[2] == "forks" and os.fork() == 0:
 print("held", flush=True)
 time.sleep(600)
 """
+
+
+@contextlib.contextmanager
+def holding(folder: Path, wait: bool = False) -> Iterator[None]:
+    lock = FolderLock(folder)
+    lock.acquire(wait)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def holder(folder: Path, how: str = "alone") -> "subprocess.Popen[str]":

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.core.rng import seed_global_rng
+from sac_lightning.core.seeding import seed_global_rng
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.optim import Adam
 from sac_lightning.replay import Journal, ReplayBuffer

@@ -12,8 +12,7 @@ from commands import Server, summary
 from runs import Run
 
 from sac_lightning import SACModule
-from sac_lightning.core.rng import global_rng_state, restore_global_rng
-from sac_lightning.core.seeding import continue_generator
+from sac_lightning.core.seeding import continue_generator, global_rng_state, restore_global_rng
 
 SAID = "the checkpoint comes from another kind of device: the run is no longer bit-identical"
 

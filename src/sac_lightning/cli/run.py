@@ -17,8 +17,7 @@ from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
 from sac_lightning.core.files import DamagedFile
-from sac_lightning.core.rng import seed_global_rng
-from sac_lightning.core.seeding import Streams
+from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.training.module import SACModule

@@ -81,10 +81,7 @@ class RunDirectory:
         """
         lock = FolderLock(self.path)
         try:
-            if wait:
-                lock.wait()
-            else:
-                lock.acquire()
+            lock.acquire(wait)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(EACCES, os.strerror(EACCES))
         except FolderInUse:

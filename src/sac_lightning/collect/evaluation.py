@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.core.errors import require, whole
 from sac_lightning.core.finite import check_action
-from sac_lightning.core.rng import global_rng_state, restore_global_rng
+from sac_lightning.core.seeding import global_rng_state, restore_global_rng
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.wrappers import raw_reward
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sac_lightning.core.rng import global_rng_state, restore_global_rng, same_rng_state
+from sac_lightning.core.seeding import global_rng_state, restore_global_rng, same_rng_state
 from sac_lightning.private.torch import (
     compile_documented,
     compile_graph,

@@ -19,10 +19,6 @@ class ConfigError(ValueError):
         self.key, self.value, self.allowed = key, value, allowed
         super().__init__(f"{key}={value}: {' '.join(allowed.split())}")
 
-    def under(self, prefix: str) -> "ConfigError":
-        """Return the same error under its full path: `value` of `alpha` becomes `alpha.value`."""
-        return ConfigError(f"{prefix}.{self.key}", self.value, self.allowed)
-
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
         # Exceptions pickle by their message; launchers carry this one between processes.
         return ConfigError, (self.key, self.value, self.allowed)

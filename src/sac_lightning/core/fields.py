@@ -1,33 +1,42 @@
 """What the options of a config may be, said beside them: `ratio: Annotated[float, Number("(0, 1]")]`.
 
-`check_fields` checks a dataclass when it is made. Without an annotation of this module, a bool must be true
-or false, a Literal one of its choices, and a described object one of its class.
+`check_fields` checks a dataclass when it is made, `check_arguments` the arguments of another constructor.
+Without an annotation of this module, a bool must be true or false, a Literal one of its choices, and a
+described object one of its class.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, wraps
+from inspect import signature
 from math import inf
 from types import NoneType
-from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from sac_lightning.core.errors import as_whole, number, require, whole
 
+C = TypeVar("C", bound=Callable[..., None])
 
-class Allowed(Protocol):
-    """What an option may be."""
+
+class Allowed:
+    """What an option may be; `str` of it follows "must be"."""
 
     def accepts(self, value: Any) -> bool:
-        """Returns whether `value` is allowed."""
+        """Returns whether `value`, converted, is allowed."""
+        raise NotImplementedError
 
     def converted(self, value: Any) -> Any:
         """Returns `value` as the option keeps it: 1e5 is 100000 where a whole number is meant."""
+        return value
 
-    def __str__(self) -> str:
-        """Says what is allowed, after "must be"."""
+    def check(self, key: str, value: Any, otherwise: str = "") -> Any:
+        """Returns `value`, converted. Raises ConfigError unless it is allowed."""
+        converted = self.converted(value)
+        require(self.accepts(converted), key, value, f"must be {self}{otherwise}")
+        return converted
 
 
-class Number:
+class Number(Allowed):
     """Allows the numbers of an interval: `Number("(0, 1]")`. Infinity and NaN are no numbers.
 
     Args:
@@ -51,9 +60,6 @@ class Number:
         above = found > self.low or (self.interval[0] == "[" and found == self.low)
         below = found < self.high or (self.interval[-1] == "]" and found == self.high)
         return above and below
-
-    def converted(self, value: Any) -> Any:
-        return value
 
     def __str__(self) -> str:
         noun = f"{self.noun} of {self.unit}" if self.unit else self.noun
@@ -81,7 +87,7 @@ class Whole(Number):
 
 
 @dataclass(frozen=True)
-class OneOf:
+class OneOf(Allowed):
     """Allows some texts, or other plain values."""
 
     choices: tuple[Any, ...]
@@ -89,15 +95,12 @@ class OneOf:
     def accepts(self, value: Any) -> bool:
         return any(type(value) is type(each) and value == each for each in self.choices)
 
-    def converted(self, value: Any) -> Any:
-        return value
-
     def __str__(self) -> str:
         return f"one of {', '.join(map(str, self.choices))}"
 
 
 @dataclass(frozen=True)
-class ListOf:
+class ListOf(Allowed):
     """Allows lists, which become tuples.
 
     Args:
@@ -121,12 +124,11 @@ class ListOf:
         return f"a list of {'one or more' if self.length is None else self.length} {many}"
 
 
-class _Bool:
+class Bool(Allowed):
+    """Allows true and false."""
+
     def accepts(self, value: Any) -> bool:
         return isinstance(value, bool)
-
-    def converted(self, value: Any) -> Any:
-        return value
 
     def __str__(self) -> str:
         return "true or false"
@@ -139,40 +141,68 @@ def check_fields(config: Any, key: str) -> None:
         config: a (frozen) dataclass object.
         key: the object's config key, in front of those of its fields; "" for none.
     """
-    for name, allowed, optional in _allowed(cast(Any, type(config))):
-        value = getattr(config, name)
-        if value is None and optional:
-            continue
-        path = f"{key}.{name}" if key else name
-        if isinstance(allowed, type):
-            allowed.check(name, value)  # type: ignore[attr-defined]  # a class of Described
-            continue
-        converted = allowed.converted(value)
-        require(
-            allowed.accepts(converted), path, value, f"must be {allowed}{', or null' if optional else ''}"
-        )
-        object.__setattr__(config, name, converted)
+    for name, rule in _rules(cast(Any, type(config))).items():
+        object.__setattr__(config, name, rule.check(getattr(config, name), name, key))
+
+
+def check_arguments(key: str = "") -> Callable[[C], C]:
+    """Lets a constructor check and convert its arguments before it begins, as `check_fields` does.
+
+    Args:
+        key: the config key of the objects, in front of those of the arguments; "" for none.
+    """
+
+    def decorate(constructor: C) -> C:
+        rules = {name: _rule(each.annotation) for name, each in signature(constructor).parameters.items()}
+
+        def check(name: str, value: Any) -> Any:
+            return rules[name].check(value, name, key) if name in rules else value
+
+        @wraps(constructor)
+        def checking(*args: Any, **kwargs: Any) -> None:
+            # The constructor itself refuses too many arguments and unknown names.
+            placed = map(check, rules, args)
+            constructor(*placed, *args[len(rules) :], **{name: check(name, kwargs[name]) for name in kwargs})
+
+        return cast(C, checking)
+
+    return decorate
+
+
+class _Rule(NamedTuple):
+    """What an annotation allows, nothing in particular where it is None, and whether null is allowed too."""
+
+    allowed: Any  # an Allowed, or a class of Described
+    optional: bool
+
+    def check(self, value: Any, name: str, key: str) -> Any:
+        if self.allowed is None or (value is None and self.optional):
+            return value
+        if isinstance(self.allowed, Allowed):
+            return self.allowed.check(
+                f"{key}.{name}" if key else name, value, ", or null" if self.optional else ""
+            )
+        self.allowed.check(name, value)
+        return value
 
 
 @cache
-def _allowed(cls: Hashable) -> tuple[tuple[str, Any, bool], ...]:
-    """Returns name, what is allowed, and whether None is, of each field that can be checked."""
-    found = []
-    for each in fields(cast(Any, cls)):
-        named: Any = each.type
-        hint = get_type_hints(cls, include_extras=True)[each.name] if isinstance(named, str) else named
-        allowed: Any = None
-        if get_origin(hint) is Annotated:
-            hint, *marks = get_args(hint)
-            allowed = next((mark for mark in marks if hasattr(mark, "accepts")), None)
-        kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
-        (kind, *_) = [kind for kind in kinds if kind is not NoneType]
-        if allowed is None and kind is bool:
-            allowed = _Bool()
-        elif allowed is None and get_origin(kind) is Literal:
-            allowed = OneOf(get_args(kind))
-        elif allowed is None and hasattr(kind, "to_spec"):
-            allowed = kind
-        if allowed is not None:
-            found.append((each.name, allowed, NoneType in kinds))
-    return tuple(found)
+def _rules(cls: Hashable) -> dict[str, _Rule]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {each.name: _rule(hints[each.name]) for each in fields(cast(Any, cls))}
+
+
+def _rule(hint: Any) -> _Rule:
+    allowed: Any = None
+    if get_origin(hint) is Annotated:
+        hint, *marks = get_args(hint)
+        allowed = next((mark for mark in marks if isinstance(mark, Allowed)), None)
+    kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
+    (kind, *_) = [kind for kind in kinds if kind is not NoneType]
+    if allowed is None and kind is bool:
+        allowed = Bool()
+    elif allowed is None and get_origin(kind) is Literal:
+        allowed = OneOf(get_args(kind))
+    elif allowed is None and hasattr(kind, "to_spec"):
+        allowed = kind
+    return _Rule(allowed, NoneType in kinds)

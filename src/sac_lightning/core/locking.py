@@ -4,8 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from errno import EACCES, EAGAIN, EDEADLK, EWOULDBLOCK
 from pathlib import Path
 
@@ -32,8 +31,20 @@ class FolderLock:
         self.path = folder / NAME
         self._handle: int | None = None
 
-    def acquire(self) -> None:
-        """Take the lock. Raises FolderInUse if another process has it, OSError for a read-only folder."""
+    def acquire(self, wait: bool = False) -> None:
+        """Take the lock; with `wait`, as soon as no other process has it.
+
+        Raises FolderInUse if another process has it, OSError for a read-only folder.
+        """
+        while True:
+            try:
+                return self._acquire()
+            except FolderInUse:
+                if not wait:
+                    raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+    def _acquire(self) -> None:
         tries = 100
         while self._handle is None:
             try:
@@ -50,24 +61,16 @@ class FolderLock:
                 _lock(handle)
                 if self._is(handle):
                     self._handle = handle
-                    _held.add(handle)
             except OSError as error:
                 if error.errno in TAKEN:
                     raise FolderInUse(str(self.path.parent)) from None
                 message = "no locks on this file system (%s): let only one process at a time use %s"
                 log.warning(message, error.strerror or error, self.path.parent)
                 self._handle = handle
-                _held.add(handle)
             finally:
                 if self._handle is None:
                     os.close(handle)
-
-    def wait(self) -> None:
-        """Take the lock as soon as no other process has it."""
-        while True:
-            with suppress(FolderInUse):
-                return self.acquire()
-            time.sleep(SECONDS_BETWEEN_TRIES)
+        _held.add(self._handle)
 
     def release(self) -> None:
         """Release the lock, if it was acquired."""
@@ -85,20 +88,6 @@ class FolderLock:
             return os.path.samestat(os.fstat(handle), self.path.stat())
         except FileNotFoundError:
             return False
-
-
-@contextmanager
-def holding(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock `folder` to the end of the block. Raises FolderInUse where another has it, unless `wait`."""
-    lock = FolderLock(folder)
-    if wait:
-        lock.wait()
-    else:
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _lock(handle: int) -> None:

@@ -20,8 +20,13 @@ from sac_lightning.collect.loaders import Iteration
 from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.core.finite import check_weights, naming_update
 from sac_lightning.core.hardware import keep_freed_memory
-from sac_lightning.core.rng import global_rng_state, restore_global_rng
-from sac_lightning.core.seeding import Streams, continue_generator, torch_generator
+from sac_lightning.core.seeding import (
+    Streams,
+    continue_generator,
+    global_rng_state,
+    restore_global_rng,
+    torch_generator,
+)
 from sac_lightning.core.spec import Described, PlainSpec, from_spec
 from sac_lightning.entropy import LearnedTemperature, TemperatureRule
 from sac_lightning.heads import ActionHead, head_for
