@@ -1,0 +1,286 @@
+"""What the networks need to know of an environment: plain sizes, no Gymnasium.
+
+A spec can be written into a checkpoint as numbers and read back without making an env.
+Actions live in the *unit action box* [-1, 1]^A everywhere inside (networks, replay, entropies);
+only `to_env` knows the env's own bounds.
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sac_lightning.core.errors import require
+from sac_lightning.core.spec import Described
+
+Array = npt.NDArray[Any]
+LOW, HIGH = np.float32(-1.0), np.float32(1.0)
+ENUMERABLE = 256  # a critic of more values than a hidden layer has numbers would do more work, not less
+
+
+@dataclass(frozen=True)
+class ObsSpec(Described):
+    """Shape and dtype of one observation, e.g. `ObsSpec((3,), "float32")`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Numbers in one observation."""
+        return math.prod(self.shape)
+
+
+class ActionSpec(Described):
+    """What an env's action is made of, and how it travels between env and networks."""
+
+    @property
+    def row(self) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype in which the networks and the replay buffer have one action: an index."""
+        return (), "int64"
+
+    @property
+    def log_scale(self) -> float:
+        """What an entropy gains from the unit action box to the env's units, in nats."""
+        return 0.0
+
+    @property
+    def random_log_prob(self) -> float:
+        """The log-density of each action of `random`; NaN where it is not known."""
+        return math.nan
+
+    @abstractmethod
+    def to_env(self, action: Array) -> Array:
+        """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
+
+    @abstractmethod
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """`batch` uniformly random actions in the actor's own form: the warm-up policy."""
+
+
+@dataclass(frozen=True)
+class BoxAction(ActionSpec):
+    """A Box: `low` and `high` are flat; an infinite bound leaves its dimension unscaled.
+
+    `dtype` is that of the env's space: float16, float32 or float64. Checkpoints of before have none, so it is
+    not compared.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+    dtype: str = field(default="float32", compare=False)
+
+    def __post_init__(self) -> None:
+        size = math.prod(self.shape)
+        require(len(self.low) == len(self.high) == size, "low", self.low, f"must give {size} bounds")
+
+    @property
+    def size(self) -> int:
+        """A, the numbers in one action."""
+        return len(self.low)
+
+    def __str__(self) -> str:
+        ends = "bounded" if self.bounded else "unbounded"
+        return f"a Box of {self.size} ({ends})"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every dimension has two finite ends."""
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    @cached_property
+    def _halves(self) -> tuple[Array, Array]:
+        """Half of each bound, ∓½ of an unbounded dimension: the width of the widest boxes is no number."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        finite = np.isfinite(low) & np.isfinite(high)
+        return np.where(finite, low, -1.0) / 2, np.where(finite, high, 1.0) / 2
+
+    @cached_property
+    def scale(self) -> Array:
+        """[A]: half the width of each bounded dimension, 1 of an unbounded one."""
+        low, high = self._halves
+        return high - low
+
+    @cached_property
+    def centre(self) -> Array:
+        """[A]: the middle of each bounded dimension, 0 of an unbounded one."""
+        low, high = self._halves
+        return high + low
+
+    @cached_property
+    def _unit(self) -> bool:
+        return set(self.low) == {-1.0} and set(self.high) == {1.0} and self.dtype == "float32"
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        """The bounds in the env's dtype, in which they are exact."""
+        return np.asarray(self.low, self.dtype), np.asarray(self.high, self.dtype)
+
+    @property
+    def row(self) -> tuple[tuple[int, ...], str]:
+        return (self.size,), "float32"
+
+    @property
+    def log_scale(self) -> float:
+        """Σ_d log(scale_d): 0 for a dimension that is not scaled, −∞ for one without width."""
+        return math.fsum(math.log(scale) if scale > 0.0 else -math.inf for scale in self.scale)
+
+    @property
+    def random_log_prob(self) -> float:
+        return -self.size * math.log(2.0)
+
+    def to_env(self, action: Array) -> Array:
+        """[B, A] in the unit box -> [B, *shape] of `dtype`, within `low` and `high`."""
+        if self._unit and action.dtype == np.float32:
+            return np.minimum(np.maximum(action, LOW), HIGH).reshape(-1, *self.shape)
+        low, high = self._ends
+        # Rounded first, then clipped: rounding may step over a bound. PyTorch goes to float16 by float32.
+        scaled = action * self.scale + self.centre
+        rounded = (scaled.astype(np.float32) if self.dtype == "float16" else scaled).astype(self.dtype)
+        env_action: Array = np.minimum(np.maximum(rounded, low), high).reshape(-1, *self.shape)
+        return env_action
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B, A], uniform in the unit box."""
+        return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DiscreteAction(ActionSpec):
+    """A Discrete(n): actions are 0 … n-1 inside, `start` … `start + n - 1` of `dtype` at the env."""
+
+    n: int
+    start: int = 0
+    dtype: str = field(default="int64", compare=False)
+
+    def __post_init__(self) -> None:
+        require(self.n >= 2, "n", self.n, "a choice needs at least two actions")
+
+    def __str__(self) -> str:
+        return f"Discrete({self.n})"
+
+    @property
+    def random_log_prob(self) -> float:
+        return -math.log(self.n)
+
+    def to_env(self, action: Array) -> Array:
+        """[B] indices -> [B] env actions."""
+        env_action: Array = (action.astype(np.int64) + self.start).astype(self.dtype, copy=False)
+        return env_action
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B] indices, uniform."""
+        return rng.integers(0, self.n, size=batch)
+
+
+@dataclass(frozen=True)
+class MultiDiscreteAction(ActionSpec):
+    """A MultiDiscrete(sizes): D choices, choice d among sizes[d], counted from starts[d] at the env.
+
+    Inside, an action is the index of the joint choice, the last one running fastest, where there are at
+    most ENUMERABLE of them; where there are more it is the choices' one-hot vectors, one after the other.
+    At the env it is of `dtype`.
+    """
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str = field(default="int64", compare=False)
+
+    def __post_init__(self) -> None:
+        choices = math.prod(self.shape)
+        fits = len(self.sizes) == len(self.starts) == choices and choices >= 1
+        require(fits, "sizes", self.sizes, f"must give a number for each of {choices} choices")
+        require(min(self.sizes) >= 1, "sizes", self.sizes, "every choice needs at least one action")
+        require(self.joint >= 2, "sizes", self.sizes, "a choice needs at least two actions")
+
+    def __str__(self) -> str:
+        return f"MultiDiscrete({list(self.sizes)})"
+
+    @property
+    def joint(self) -> int:
+        """K = ∏ sizes, the number of joint choices."""
+        return math.prod(self.sizes)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether joint choices are few enough to be taken all at once."""
+        return self.joint <= ENUMERABLE
+
+    @property
+    def row(self) -> tuple[tuple[int, ...], str]:
+        return ((), "int64") if self.enumerable else ((sum(self.sizes),), "float32")
+
+    @property
+    def random_log_prob(self) -> float:
+        return -math.fsum(math.log(size) for size in self.sizes)
+
+    def to_env(self, action: Array) -> Array:
+        """[B] joint indices, or [B, Σ sizes] one-hot vectors -> [B, *shape] env actions."""
+        if self.enumerable:
+            choices = np.stack(np.unravel_index(action, self.sizes), axis=-1)
+        else:
+            parts = np.split(action, np.cumsum(self.sizes)[:-1], axis=-1)
+            choices = np.stack([part.argmax(axis=-1) for part in parts], axis=-1)
+        env_action: Array = (choices + np.asarray(self.starts)).astype(self.dtype)
+        return env_action.reshape(-1, *self.shape)
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """Uniform joint choices: [B] indices, or [B, Σ sizes] one-hot vectors."""
+        if self.enumerable:
+            return rng.integers(0, self.joint, size=batch)
+        drawn = rng.integers(0, self.sizes, size=(batch, len(self.sizes)))
+        return np.concatenate([one_hot(drawn[:, d], size) for d, size in enumerate(self.sizes)], axis=-1)
+
+
+def one_hot(index: Array, size: int) -> Array:
+    """[B] indices -> [B, size], float32."""
+    vectors: Array = (index[:, None] == np.arange(size)).astype(np.float32)
+    return vectors
+
+
+@dataclass(frozen=True)
+class HybridAction(ActionSpec):
+    """One choice of `n` and the numbers of a bounded box, as a Tuple or Dict of Discrete and Box has them.
+
+    Inside, an action is `[n + A]`: the choice's one-hot vector, then the numbers in the unit action box. At
+    the env it is `[1 + A]`: the choice from 0 on, then the numbers within their bounds.
+    """
+
+    n: int
+    numbers: BoxAction
+
+    def __post_init__(self) -> None:
+        require(self.n >= 2, "n", self.n, "a choice needs at least two actions")
+        require(self.numbers.bounded, "numbers", str(self.numbers), "every number needs two finite bounds")
+
+    def __str__(self) -> str:
+        return f"a choice of {self.n} with {self.numbers}"
+
+    @property
+    def row(self) -> tuple[tuple[int, ...], str]:
+        return (self.n + self.numbers.size,), "float32"
+
+    @property
+    def log_scale(self) -> float:
+        return self.numbers.log_scale
+
+    @property
+    def random_log_prob(self) -> float:
+        return self.numbers.random_log_prob - math.log(self.n)
+
+    def to_env(self, action: Array) -> Array:
+        """[B, n + A] -> [B, 1 + A], of the numbers' dtype."""
+        choice = action[:, : self.n].argmax(axis=-1).astype(self.numbers.dtype)
+        numbers = self.numbers.to_env(action[:, self.n :]).reshape(len(action), -1)
+        return np.concatenate((choice[:, None], numbers), axis=-1)
+
+    def random(self, rng: np.random.Generator, batch: int) -> Array:
+        """[B, n + A]: both parts uniform."""
+        choice = one_hot(rng.integers(0, self.n, size=batch), self.n)
+        return np.concatenate((choice, self.numbers.random(rng, batch)), axis=-1)
