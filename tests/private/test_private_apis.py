@@ -6,16 +6,25 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import sac_lightning.private
-from sac_lightning.private import PrivateApi
+from sac_lightning.compile.graph import CompiledGraph
+from sac_lightning.core.hardware import has_compiler
+from sac_lightning.private import MissingApi, PrivateApi
+from sac_lightning.private import torch as private_torch
 from sac_lightning.private.hydra import ENSURE_RUNNING, RETURN_VALUE, refusal, start_joblib_tracker
+from sac_lightning.private.lightning import MAX_STEPS, limit_batches_alone
+from sac_lightning.private.mujoco import take_warnings
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
@@ -82,6 +91,24 @@ def test_no_other_file_uses_what_a_library_does_not_document() -> None:
     assert found == []
 
 
+def test_no_class_uses_what_its_base_from_a_library_keeps_for_itself() -> None:
+    found = []
+    for path, tree in trees().items():
+        if DOOR in path.parents:
+            continue
+        module = import_module(".".join(path.relative_to(SRC).with_suffix("").parts))
+        for node in (each for each in tree.body if isinstance(each, ast.ClassDef)):
+            bases = [each for each in getattr(module, node.name).__mro__ if from_a_library(each)]
+            kept = {name for base in bases for name in {*vars(base), *names_in(base)}}
+            found += [f"{path.relative_to(SRC)}:{line}: {name}" for line, name in used(node) if name in kept]
+    assert found == []
+
+
+def from_a_library(cls: type) -> bool:
+    package = cls.__module__.partition(".")[0]
+    return package not in sys.stdlib_module_names and not (SRC / package).exists()
+
+
 def table() -> str:
     """What docs/private_apis.md lists."""
     rows = [
@@ -139,19 +166,82 @@ def test_a_run_ends_without_any_part_of_lightning_or_gymnasium(tmp_path: Path) -
     assert "_FitLoop.reset_restart_stage, so a new run trains, but none can be resumed" in refused
 
 
-def test_a_sweep_needs_neither_part_of_hydra_and_joblib(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from joblib.externals.loky.backend import resource_tracker
-
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The warnings of a missing part so far."""
     # Hydra, which other tests call, disables the loggers that are there.
     monkeypatch.setattr(logging.getLogger(sac_lightning.private.__name__), "disabled", False)
     monkeypatch.setattr(sac_lightning.private, "_reported", set())
+    return lambda: [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, module: str, api: PrivateApi) -> PrivateApi:
+    """Lets the door ask for a name that the library does not have, as after a release that renamed it.
+
+    The library itself keeps the part, for it uses most of them too.
+    """
+    door = resolve_name(f"sac_lightning.private.{module}")
+    (constant,) = [name for name, value in vars(door).items() if value is api]
+    hidden = replace(api, name=f"{api.name}_of_yesterday")
+    monkeypatch.setattr(door, constant, hidden)
+    return hidden
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
+@pytest.mark.parametrize("api", APIS["torch"], ids=lambda api: api.attribute)
+def test_a_function_compiles_to_the_same_numbers_without_any_part_of_pytorch(
+    api: PrivateApi, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    # The tests' type checker draws numbers, which a graph refuses.
+    monkeypatch.setattr("sac_lightning.compile.graph.same_rng_state", lambda *states: True)
+    weight, rows, drawn = torch.eye(4), torch.randn(9, 4), torch.tensor([1, 3])
+
+    def step(drawn: torch.Tensor) -> list[torch.Tensor]:
+        trained = weight.detach().requires_grad_()
+        loss = (rows[drawn] @ trained).square().mean()
+        weight.sub_(torch.autograd.grad(loss, trained)[0])
+        return [loss.detach()]
+
+    expected = [*step(drawn), *step(drawn), weight.clone()]
+    weight.copy_(torch.eye(4))
+    hidden, graph = hide(monkeypatch, "torch", api), CompiledGraph(step, [weight], rows=[rows])
+    if api.attribute == "mark_static_address":  # for a GPU alone
+        private_torch.keep_addresses([weight])
+    if api.attribute == "make_fx":  # nothing to compile: tests/compile trains eagerly, with one warning
+        with pytest.raises(MissingApi, match=f"{hidden}, so the update runs eagerly"):
+            graph(drawn)
+        return
+    torch.testing.assert_close([*graph(drawn), *graph(drawn), weight], expected)
+    (warning,) = warned()
+    assert hidden.missing in warning and "\n" not in warning
+
+
+@pytest.mark.parametrize("api", APIS["mujoco"], ids=lambda api: api.attribute)
+def test_mujoco_prints_its_warnings_itself_without_a_part(
+    api: PrivateApi, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    mujoco = pytest.importorskip("mujoco")
+    monkeypatch.delattr(mujoco, api.attribute)
+    for _ in range(2):
+        take_warnings(lambda message: None)
+    (warning,) = warned()
+    assert api.missing in warning
+
+
+def test_fast_dev_run_starts_without_the_limit_of_a_loop(warned: Callable[[], list[str]]) -> None:
+    fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace())
+    limit_batches_alone(SimpleNamespace(fit_loop=fit_loop))  # type: ignore[arg-type]
+    (warning,) = warned()
+    assert MAX_STEPS.missing in warning
+
+
+def test_a_sweep_needs_neither_part_of_hydra_and_joblib(
+    monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    from joblib.externals.loky.backend import resource_tracker
+
     monkeypatch.delattr(resource_tracker, "ensure_running")
     start_joblib_tracker()
     assert refusal(object()) == "a job was refused"  # as an answer whose attribute has another name
-    assert [record.getMessage().partition(", so")[2] != "" for record in caplog.records] == [True, True]
-    assert [
-        api.attribute in record.getMessage()
-        for api, record in zip((ENSURE_RUNNING, RETURN_VALUE), caplog.records, strict=True)
-    ] == [True, True]
+    expected = [f"{api.missing}, so {api.fallback}" for api in (ENSURE_RUNNING, RETURN_VALUE)]
+    assert warned() == expected

@@ -15,6 +15,7 @@ from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.targets import REFERRING_GROUPS, check_saved, read_saved
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, check_no_links
+from sac_lightning.private.lightning import saved_epochs
 from sac_lightning.replay import Journal
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.datamodule import ReplayDataModule
@@ -87,13 +88,12 @@ def open_run(value: str) -> Resumption:
         raise with_way_out(error, directory, checkpoint) from error.__cause__
     try:
         run_id = content.get(CHECKPOINT_KEY, {}).get("run_id")
-        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
         data = content.get(ReplayDataModule.__qualname__, {})
         return Resumption(
             directory,
             checkpoint,
             env_steps=int(content["state_dict"]["sac.env_steps"]),
-            epochs=int(progress["processed"]),
+            epochs=saved_epochs(content),
             run_id=None if run_id is None else str(run_id),
             evaluation_due=bool(data.get("evaluation_due", False)),
         )

@@ -1,7 +1,6 @@
 """Environments that fail in one sentence: which env, which step, what happened."""
 
 import logging
-import sys
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.finite import first_unusable
+from sac_lightning.private.mujoco import take_warnings
 
 Env = gym.Env[Any, Any]
 Array = npt.NDArray[Any]
@@ -54,10 +54,7 @@ def make_named(make: Callable[[], Env], name: str) -> Env:
 
 def log_mujoco_warnings() -> None:
     """Sends MuJoCo's warnings to `logging`; by default it prints them and writes MUJOCO_LOG.TXT."""
-    mujoco = sys.modules.get("mujoco")
-    handler = getattr(mujoco, "get_mju_user_warning", None)
-    if mujoco is not None and handler is not None and handler() is None:
-        mujoco.set_mju_user_warning(_log_mujoco)
+    take_warnings(_log_mujoco)
 
 
 def _log_mujoco(message: str) -> None:

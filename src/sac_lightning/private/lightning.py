@@ -39,6 +39,11 @@ OPTIM_STEP_PROGRESS = PrivateApi(
     MANUAL_OPTIMIZATION.purpose,
     _NO_STEPS,
 )
+MAX_STEPS = PrivateApi(
+    f"{_EPOCH_LOOP}.max_steps",
+    "lets a batch of fast_dev_run have several updates",
+    "a fit with fast_dev_run may end before its evaluation",
+)
 EVERY_N_TRAIN_STEPS = PrivateApi(
     f"{_CALLBACK}._every_n_train_steps",
     "ends a batch where a checkpoint is due",
@@ -51,7 +56,7 @@ TRAIN_TIME_INTERVAL = PrivateApi(
 )
 PRIVATE_APIS = (
     *(EPOCH_PROGRESS, RESTARTED_MID_EPOCH, RESET_RESTART_STAGE, RESTARTED_ON_BATCH_END, BATCH_PROGRESS),
-    *(MANUAL_OPTIMIZATION, OPTIM_STEP_PROGRESS, EVERY_N_TRAIN_STEPS, TRAIN_TIME_INTERVAL),
+    *(MANUAL_OPTIMIZATION, OPTIM_STEP_PROGRESS, MAX_STEPS, EVERY_N_TRAIN_STEPS, TRAIN_TIME_INTERVAL),
 )
 
 
@@ -65,6 +70,18 @@ def count_updates(trainer: Trainer, updates: int) -> None:
     for counted in (progress.total, progress.current):
         counted.ready += updates
         counted.completed += updates
+
+
+def limit_batches_alone(trainer: Trainer) -> None:
+    """Takes the limit of updates from a fit with `fast_dev_run=n`, which stops after n batches.
+
+    Lightning allows n updates too: a batch of several would end the fit before its evaluation.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if hasattr(loop, MAX_STEPS.attribute):
+        loop.max_steps = -1
+    else:
+        MAX_STEPS.warn()
 
 
 def start_epoch(trainer: Trainer, *, continues: bool) -> None:
@@ -92,6 +109,14 @@ def start_epoch(trainer: Trainer, *, continues: bool) -> None:
         epochs.ready = epochs.started = epochs.completed = epochs.processed
     loop.epoch_loop.restarting = False
     reset()
+
+
+def saved_epochs(content: dict[str, Any]) -> int:
+    """Returns how many epochs the fit had completed that saved `content`, a checkpoint.
+
+    Raises KeyError or TypeError where it does not say.
+    """
+    return int(content["loops"]["fit_loop"][EPOCH_PROGRESS.attribute]["current"]["processed"])
 
 
 def settle_epochs(trainer: Trainer) -> None:

@@ -57,8 +57,7 @@ def allow_uneven_epochs(trainer: Trainer) -> None:
     """Let each epoch have a length of its own: the first after a stop is shorter, and so may the last be."""
     vars(trainer)["reload_dataloaders_every_n_epochs"] = 1
     if fast_dev_run(trainer):
-        # Lightning allows n updates too: a batch of several would end the fit before its evaluation.
-        trainer.fit_loop.epoch_loop.max_steps = -1
+        lightning.limit_batches_alone(trainer)
 
 
 def fast_dev_run(trainer: Trainer | None) -> int:

@@ -112,6 +112,11 @@ class EnvStepWandbLogger(WandbLogger):
         }
         self._requested_mode = mode
         self._env_steps = 0
+        self._run: wandb.Run | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The logger without its W&B run, which belongs to this process."""
+        return {**vars(self), "_run": None}
 
     @property
     def version(self) -> str:
@@ -127,24 +132,24 @@ class EnvStepWandbLogger(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> "wandb.Run":
         """The W&B run, started on first use."""
-        if self._experiment is None:
-            self._experiment = self._start()
-            self._experiment.define_metric(STEP)
-            self._experiment.define_metric("*", step_metric=STEP)
+        if self._run is None:
+            self._run = self._start()
+            self._run.define_metric(STEP)
+            self._run.define_metric("*", step_metric=STEP)
             if self.mode == "offline":
                 log.info("W&B: this run is kept offline; send it with: %s", self.sync_command)
-        return cast("wandb.Run", self._experiment)
+        return self._run
 
     @property
     def sync_dir(self) -> str:
         """The directory that `wandb sync` takes, empty while nothing is recorded."""
-        run = self._experiment
+        run = self._run
         return "" if run is None or self.mode == "disabled" else str(Path(run.dir).parent)
 
     @property
     def sync_command(self) -> str:
         """The command that sends what was recorded here, under `run_id`."""
-        moved = self._experiment is not None and self._experiment.id != self.run_id
+        moved = self._run is not None and self._run.id != self.run_id
         return f"wandb sync {f'--id {self.run_id} ' if moved else ''}{shlex.quote(self.sync_dir)}"
 
     @override
@@ -197,10 +202,10 @@ class EnvStepWandbLogger(WandbLogger):
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
         """Close the run, as failed unless `exit_code` is 0. Its rows are on disk whatever the network."""
-        if self._experiment is None:
+        if self._run is None:
             return
         try:
-            self._experiment.finish(exit_code=exit_code)
+            self._run.finish(exit_code=exit_code)
         except Exception as error:  # a run's result must not depend on its record
             log.warning("W&B: the run could not be closed (%s); send it with: %s", error, self.sync_command)
 
