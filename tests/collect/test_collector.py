@@ -37,6 +37,7 @@ class Run:
         discrete: bool = True,
         seed: int = 0,
         overlap: bool = False,
+        noise_hold_max: int = 1,
         make: type[Clock] = Clock,
     ) -> None:
         kwargs = {"length": length, "truncates": truncates, "discrete": discrete}
@@ -57,6 +58,7 @@ class Run:
             learning_starts=learning_starts,
             next_step_autoreset=autoreset == "next_step",
             overlap=overlap,
+            noise_hold_max=noise_hold_max,
         )
 
     def collect(self, steps: int) -> list[Episode]:
@@ -300,7 +302,8 @@ def choose_fused(run: Run) -> FusedAction:
 @widths
 @pytest.mark.parametrize("discrete", [False, True])
 def test_fused_actions_are_those_of_acting_separately(num_envs: int, discrete: bool) -> None:
-    separate, fused = (Run(num_envs=num_envs, discrete=discrete) for _ in range(2))
+    hold = 1 if discrete else 16
+    separate, fused = (Run(num_envs=num_envs, discrete=discrete, noise_hold_max=hold) for _ in range(2))
     separate.collect(12)
     for _ in range(12):
         choose_fused(fused)

@@ -104,9 +104,9 @@ WHOLE_LOOP = """
     torch.set_num_threads(1)
     alone, found = [], {}
     for name in ("sample", "sample_with_log_prob"):
-        def counted(*given, own=getattr(Policy, name)):
+        def counted(*given, own=getattr(Policy, name), **named):
             alone.append(given)
-            return own(*given)
+            return own(*given, **named)
         setattr(Policy, name, counted)
     for updates, envs in ((1.0, 1), (2.0, 1), (0.5, 2)):
         stored = []

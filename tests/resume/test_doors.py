@@ -70,6 +70,7 @@ class Parts(Run):
     critic: dict[str, Any] = field(default_factory=dict)
     module: dict[str, Any] = field(default_factory=dict)
     replay: Callable[[], ReplayBuffer] = partial(ReplayBuffer, 100)
+    noise_hold_max: int = 1
     compile: bool = False
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
@@ -77,6 +78,7 @@ class Parts(Run):
             EnvConfig(id=self.env, **self.env_options),
             **{key: getattr(self, key) for key in ("total_env_steps", "steps_per_epoch", "learning_starts")},
             num_envs=self.num_envs,
+            noise_hold_max=self.noise_hold_max,
             replay=self.replay(),
             batch_size=16,
             iterations_per_batch=1,
@@ -125,6 +127,7 @@ CASES: dict[str, dict[str, Any]] = {
     "normalization": {
         "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance()},
         "num_envs": 2,
+        "noise_hold_max": 16,
     },
     "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
@@ -141,6 +144,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
         },
         "module": CASES["normalization"]["module"],
         "replay": partial(PrioritizedReplay, 100, n_step=3),
+        "noise_hold_max": 16,
     },
     "family": {
         "actor": {"torso": SimbaV2()},

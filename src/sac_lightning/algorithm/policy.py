@@ -51,20 +51,24 @@ class Policy:
         return np.asarray(actions[0]) if single else actions
 
     @torch.inference_mode()
-    def sample(self, obs: Array, generator: torch.Generator | None = None) -> Array:
-        """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π."""
-        chosen = generator if generator is not None else torch.default_generator
-        drawn: Array = self.head.sample(self.features(self._tensor(obs)), chosen).cpu().numpy()
+    def sample(
+        self, obs: Array, generator: torch.Generator | None = None, noise: Tensor | None = None
+    ) -> Array:
+        """[B, *obs] -> actions [B, ...] in the actor's own form, drawn from π.
+
+        With `noise` of `head.draw_acting_noise`, else with noise drawn from `generator`.
+        """
+        if noise is None:
+            chosen = generator if generator is not None else torch.default_generator
+            noise = self.head.draw_acting_noise(len(obs), chosen, self.device)
+        drawn: Array = self.head.act(self.features(self._tensor(obs)), noise).cpu().numpy()
         return drawn
 
     @torch.inference_mode()
-    def sample_with_log_prob(
-        self, obs: Array, generator: torch.Generator | None = None
-    ) -> tuple[Array, Array]:
-        """`sample`, and log π [B] of what it drew."""
-        chosen = generator if generator is not None else torch.default_generator
+    def sample_with_log_prob(self, obs: Array, noise: Tensor) -> tuple[Array, Array]:
+        """`sample` with `noise`, and log π [B] of what it drew."""
         features = self.features(self._tensor(obs))
-        drawn = self.head.sample(features, chosen)
+        drawn = self.head.act(features, noise)
         return drawn.cpu().numpy(), self.head.log_prob(features, drawn).cpu().numpy()
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from sac_lightning.algorithm.policy import Policy
+from sac_lightning.collect.held_noise import HeldNoise, check_noise_hold
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.core.errors import require
 from sac_lightning.core.finite import check_action
@@ -70,6 +71,8 @@ class Collector:
         next_step_autoreset: whether `envs` resets in NEXT_STEP mode, else SAME_STEP.
         overlap: whether each step starts in a thread as soon as the one before has ended, and runs beside
             the updates of that iteration; its actions are those of the policy before these updates.
+        noise_hold_max: the most env steps for which the noise of an action is held: see HeldNoise; 1 for
+            new noise at every step.
     """
 
     def __init__(
@@ -83,14 +86,16 @@ class Collector:
         learning_starts: int,
         next_step_autoreset: bool = False,
         overlap: bool = False,
+        noise_hold_max: int = 1,
     ) -> None:
+        check_noise_hold(noise_hold_max)
         allowed = "must be a number of env steps of at least 0"
         require(learning_starts >= 0, "learning_starts", learning_starts, allowed)
         self.envs, self.action, self.replay = envs, action, replay
         self.learning_starts = learning_starts
         self.next_step_autoreset = next_step_autoreset
         self.env_steps = 0
-        self._warm_up = np.random.default_rng(action_seed)
+        self._rng = np.random.default_rng(action_seed)  # of random actions and of how long noise is held
         self._generator: torch.Generator | None = None
         self._action_seed = action_seed
         self._obs = np.array(envs.reset(seed=env_seed)[0])
@@ -100,6 +105,7 @@ class Collector:
         self._unknown_log_prob = np.full(envs.num_envs, np.nan, np.float32)
         self._pending: PendingStep | None = None
         self._fused: FusedAction | None = None
+        self._held = HeldNoise(noise_hold_max, envs.num_envs) if noise_hold_max > 1 else None
         self._env_numbers = np.arange(envs.num_envs, dtype=np.int16)
         self._discounted = np.zeros(envs.num_envs)
         self.discounted_returns: list[Array] = []  # of the last `collect`
@@ -122,8 +128,7 @@ class Collector:
         """Returns the next step of every env, for an update to choose its actions."""
         # A graph reads every obs with the strides of its first.
         obs = torch.from_numpy(np.ascontiguousarray(self._obs, dtype=policy.obs.dtype))
-        noise = policy.head.draw_acting_noise(len(obs), self._noise(policy))
-        self._fused = FusedAction(obs, noise)
+        self._fused = FusedAction(obs, self._noise(policy))
         return self._fused
 
     def wait(self) -> None:
@@ -155,9 +160,10 @@ class Collector:
             "returns": torch.from_numpy(self._returns.copy()),
             "lengths": torch.from_numpy(self._lengths.copy()),
             "resetting": torch.from_numpy(self._resetting.copy()),
-            "warm_up": json.dumps(self._warm_up.bit_generator.state),
+            "rng": json.dumps(self._rng.bit_generator.state),
             "generator": None if generator is None else generator.get_state(),
             "fused_action": None if self._fused is None else self._fused.state_dict(),
+            "held_noise": None if self._held is None else self._held.state_dict(),
             "discounted": torch.from_numpy(self._discounted.copy()),
             "pending_step": None if self._pending is None else _to_tensors(self._pending),
         }
@@ -169,7 +175,7 @@ class Collector:
         the fresh episodes.
         """
         self.env_steps = state["env_steps"]
-        self._warm_up.bit_generator.state = json.loads(state["warm_up"])
+        self._rng.bit_generator.state = json.loads(state["rng"])
         if state["generator"] is not None:
             self._generator = torch.Generator(device=device)
             continue_generator(self._generator, state["generator"])
@@ -181,6 +187,8 @@ class Collector:
             self._pending = None if pending is None else _from_tensors(pending)
             fused = state["fused_action"]
             self._fused = None if fused is None else FusedAction.of_state(fused)
+            if self._held is not None:
+                self._held.load_state_dict(state["held_noise"], device)
 
     def restart_episodes(self, seed: int) -> None:
         """Starts a fresh episode in every env."""
@@ -188,6 +196,8 @@ class Collector:
         self._fused = self._pending = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
         self._discounted[:] = 0.0
+        if self._held is not None:
+            self._held.end_all()
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
         """Returns actions and their log-density under the policy, which is NaN for most, to save time."""
@@ -195,19 +205,22 @@ class Collector:
         known = self.env_steps // count % DENSITY_EVERY == 0
         if self.env_steps < self.learning_starts:  # as few known, or they would weigh more than later ones
             density = np.full(count, self.action.random_log_prob, np.float32)
-            return self.action.random(self._warm_up, count), density if known else self._unknown_log_prob
+            return self.action.random(self._rng, count), density if known else self._unknown_log_prob
         fused, self._fused = self._fused, None
         if fused is not None and fused.chosen is not None:
             action, log_prob = fused.chosen
             return action.numpy(), log_prob.numpy() if known else self._unknown_log_prob
+        noise = self._noise(policy)
         if known:
-            return policy.sample_with_log_prob(self._obs, self._noise(policy))
-        return policy.sample(self._obs, self._noise(policy)), self._unknown_log_prob
+            return policy.sample_with_log_prob(self._obs, noise)
+        return policy.sample(self._obs, noise=noise), self._unknown_log_prob
 
-    def _noise(self, policy: Policy) -> torch.Generator:
+    def _noise(self, policy: Policy) -> torch.Tensor:
+        """Returns the noise [E, M] of the next actions."""
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
-        return self._generator
+        fresh = policy.head.draw_acting_noise(self.envs.num_envs, self._generator, policy.device)
+        return fresh if self._held is None else self._held.next(fresh, self._rng)
 
     def _start(self, policy: Policy) -> PendingStep:
         action, log_prob = self._choose(policy)
@@ -244,6 +257,8 @@ class Collector:
         self.discounted_returns.append(self._discounted[~self._resetting])
         self.env_steps += self.envs.num_envs
         self._obs = obs
+        if self._held is not None:
+            self._held.end(over | self._resetting)
         self._returns += raw_reward
         self._lengths += ~self._resetting
         if self.next_step_autoreset:

@@ -30,7 +30,7 @@ class Experience:
         specs: sizes of obs and action.
         replay: a buffer that is not allocated yet.
         capacity: its rows.
-        learning_starts, overlap: as for Collector.
+        learning_starts, overlap, noise_hold_max: as for Collector.
         seed: of the run.
         device: where the buffer's rows lie.
         journal_dir: folder of the replay journal. Every `state_dict` first writes the new transitions
@@ -51,6 +51,7 @@ class Experience:
         device: torch.device,
         journal_dir: Path | None,
         overlap: bool = False,
+        noise_hold_max: int = 1,
     ) -> None:
         obs, action = specs
         self._device = device
@@ -73,6 +74,7 @@ class Experience:
             learning_starts=learning_starts,
             next_step_autoreset=env.autoreset == "next_step",
             overlap=overlap,
+            noise_hold_max=noise_hold_max,
         )
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 

@@ -21,6 +21,7 @@ from sac_lightning.collect.evaluation import (
     has_time_limit,
 )
 from sac_lightning.collect.experience import Experience
+from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
@@ -58,6 +59,8 @@ class ReplayDataModule(LightningDataModule):
             step-based option of the Trainer needs it.
         overlap: step the envs in a thread while updates run, with the policy before these updates. Faster
             for slow envs; needs collect_steps=1.
+        noise_hold_max: the most env steps for which an env's action noise is held, 1 for new noise at every
+            step. Holds of k steps have probability ∝ k⁻² (FlashSAC: 16). Needs a head with Gaussian noise.
         utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
         batch_size: transitions in one mini-batch.
         replay: the replay buffer; None for a uniform one.
@@ -85,6 +88,7 @@ class ReplayDataModule(LightningDataModule):
         collect_steps: int = 1,
         iterations_per_batch: int | None = None,
         overlap: bool = False,
+        noise_hold_max: int = 1,
         utd_ratio: float = 1.0,
         batch_size: int = 256,
         replay: ReplayBuffer | None = None,
@@ -102,6 +106,7 @@ class ReplayDataModule(LightningDataModule):
         self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
         self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
         self.iterations_per_batch, self.overlap = as_whole(iterations_per_batch), overlap
+        self.noise_hold_max = as_whole(noise_hold_max)
         self.eval_episodes, self.eval_envs = as_whole(eval_episodes), as_whole(eval_envs)
         self.eval_seed, self.eval_max_steps = as_whole(eval_seed), as_whole(eval_max_steps)
         self.seed, self.utd_ratio = as_whole(seed), utd_ratio
@@ -139,6 +144,7 @@ class ReplayDataModule(LightningDataModule):
         iterations = self.iterations_per_batch
         require(whole(iterations) >= 1, "iterations_per_batch", iterations, allowed)
         check_overlap(self.overlap, self.collect_steps)
+        check_noise_hold(self.noise_hold_max)
         self.env.check()
 
     @property
@@ -180,6 +186,8 @@ class ReplayDataModule(LightningDataModule):
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
         if stage != "fit":
             return
+        if self.trainer is not None and self.noise_hold_max > 1:
+            check_noise_hold(self.noise_hold_max, self._policy.head)
         self._ending, self._options = False, None
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
@@ -200,6 +208,7 @@ class ReplayDataModule(LightningDataModule):
                 device=self.device,
                 journal_dir=self.journal_dir,
                 overlap=self.overlap,
+                noise_hold_max=self.noise_hold_max,
             )
             log.info("resume: %s", self.experience.guarantee)
         else:
