@@ -91,6 +91,7 @@ MISTAKES = {
     "critic.num_critics=abc": ("critic.num_critics=abc: must be a whole number",),
     "head=tanh_normal head.log_std_min=abc": ("head.log_std_min=abc: ", "log_std_max=2.0"),
     "collector=overlap collector.collect_steps=2": ("collector.collect_steps=2: must be 1 with overlap",),
+    "gamma=auto env=gym env.id=CliffWalking-v1": ("gamma=auto: needs an env with a time limit",),
     "collector.noise_hold_max=0": ("collector.noise_hold_max=0: must be a whole number from 1 to 1000",),
     "env=cartpole collector.noise_hold_max=16": ("collector.noise_hold_max=16: needs a head with Gaussian",),
     "collector.overlap=sometimes": ("collector.overlap=sometimes: must be true or false",),
@@ -201,7 +202,7 @@ def test_mistake_in_a_sweep_leaves_the_other_job_whole(train: Command, tmp_path:
     (sweep,) = (tmp_path / "multirun" / "Pendulum-v1").iterdir()
     seen = [json.loads((sweep / job / "summary.json").read_text()) for job in ("0", "1")]
     assert [each["status"] for each in seen] == ["failed", "done"]
-    assert seen[0]["error"] == "ConfigError: gamma=1.5: must be a number in [0, 1)"
+    assert seen[0]["error"] == "ConfigError: gamma=1.5: must be a number in [0, 1), or auto"
     assert "Traceback" in (sweep / "0" / "train.log").read_text()
 
 

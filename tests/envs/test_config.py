@@ -12,6 +12,7 @@ import pytest
 from sac_lightning import ReplayDataModule
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig, env_config
+from sac_lightning.replay import ReplayBuffer
 from tasks import Clock
 
 
@@ -192,3 +193,27 @@ def test_an_env_itself_is_copied_and_left_alone() -> None:
 def test_what_cannot_be_used_is_explained(given: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         env_config(given)
+
+
+SKIPS = {"name": "gymnasium.wrappers.MaxAndSkipObservation", "skip": 5}
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "gamma"),
+    [
+        ({}, 200, 39 / 40),  # Pendulum's own limit: 200 / 5 = 40
+        ({"max_episode_steps": 5000}, 5000, 0.995),  # 999 / 1000, cut off
+        ({"max_episode_steps": 500, "wrappers": [SKIPS]}, 100, 0.95),  # 19 / 20
+        ({"wrappers": [{"name": "TimeLimit", "max_episode_steps": 10}]}, 10, 0.95),  # 1 / 2, cut off
+    ],
+)
+def test_gamma_follows_from_the_time_limit(options: dict[str, Any], steps: int, gamma: float) -> None:
+    env = EnvConfig(id="Pendulum-v1", **options)
+    data = ReplayDataModule(env, replay=ReplayBuffer(gamma="auto"))
+    assert env.time_limit == steps
+    assert data.replay.gamma == pytest.approx(gamma, abs=1e-12)
+
+
+def test_gamma_cannot_follow_from_an_env_without_a_time_limit() -> None:
+    with pytest.raises(ConfigError, match="gamma=auto: needs an env with a time limit"):
+        ReplayDataModule(Clock, replay=ReplayBuffer(gamma="auto"))

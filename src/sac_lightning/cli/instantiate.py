@@ -87,6 +87,8 @@ def naming_errors(config: DictConfig, key: str) -> Iterator[None]:
             raise
         if first in (known := references(config, key)):
             named = f"{known[first]}{dot}{rest}"
+            if dot:  # `replay.gamma` of data is `gamma` where replay says ${gamma}
+                named = references(config, known[first]).get(rest, named)
         else:  # a part names itself in its errors: `torso.activation` of actor.torso
             named = f"{key}{dot}{rest}" if first == name else f"{key}.{error.key}"
         raise ConfigError(named, error.value, error.allowed) from None

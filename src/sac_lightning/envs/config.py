@@ -34,6 +34,9 @@ from sac_lightning.envs.wrappers import (
     wrap,
 )
 
+# Wrappers of Gymnasium that repeat actions, and the argument that says how often; 4 by default.
+ACTION_REPEATS = {"MaxAndSkipObservation": "skip", "AtariPreprocessing": "frame_skip"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnvConfig:
@@ -91,6 +94,23 @@ class EnvConfig:
         for wrapper in self.wrappers:
             check_wrapper(wrapper, self.allowed_prefixes)
         declared_action(self.action)
+
+    @property
+    def time_limit(self) -> int | None:
+        """Env steps after which an episode is cut off; None where this config knows no limit.
+
+        Wrappers of Gymnasium that repeat actions divide it. Call `check` before: the id must be registered.
+        """
+        limit = self.max_episode_steps
+        if limit is None and self.make is None:
+            limit = gym.registry[self._registered_id].max_episode_steps
+        for wrapper in self.wrappers:
+            name = str(wrapper["name"]).rpartition(".")[2]
+            if name == "TimeLimit":
+                limit = int(wrapper["max_episode_steps"])
+            elif name in ACTION_REPEATS and limit is not None:
+                limit = max(1, limit // max(1, int(wrapper.get(ACTION_REPEATS[name], 4))))
+        return limit
 
     def build(self, render_mode: str | None = None) -> Env:
         """Returns one env with its wrappers, flat Box observations, and errors that name it (EnvError).

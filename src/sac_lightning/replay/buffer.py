@@ -50,17 +50,32 @@ class ReplayBuffer:
     Args:
         capacity: rows; None for as many as the run has env steps, at most a million.
         n_step: rewards of a transition's target: n ≥ 1 steps, fewer where the episode ends before.
-        gamma: discount per step, in [0, 1).
+        gamma: discount per step, in [0, 1); or "auto": `follow_time_limit` sets it.
     """
 
-    def __init__(self, capacity: int | None = None, n_step: int = 1, gamma: float = 0.99) -> None:
+    def __init__(self, capacity: int | None = None, n_step: int = 1, gamma: float | str = 0.99) -> None:
         capacity, n_step = as_whole(capacity), as_whole(n_step)
         ok = capacity is None or whole(capacity) >= 1
         require(ok, "replay.capacity", capacity, "must be a whole number of at least 1, or null")
         require(1 <= whole(n_step) <= 100, "replay.n_step", n_step, "must be a whole number from 1 to 100")
-        require(0.0 <= number(gamma) < 1.0, "gamma", gamma, "must be a number in [0, 1)")
-        self.requested_capacity, self.n_step, self.gamma = capacity, int(n_step), float(gamma)
+        ok = gamma == "auto" or 0.0 <= number(gamma) < 1.0
+        require(ok, "gamma", gamma, "must be a number in [0, 1), or auto")
+        self.requested_capacity, self.n_step, self.requested_gamma = capacity, int(n_step), gamma
+        self.gamma = math.nan if gamma == "auto" else float(gamma)
         self.capacity = self.added = 0  # until `allocate`
+
+    def follow_time_limit(self, env_steps: int | None) -> None:
+        """Sets gamma="auto" to (T/5 − 1) / (T/5), within [0.95, 0.995]     (SimbaV2, 2502.15280; XQC)
+
+        A fifth of an episode is then as far as the critics look ahead. Raises ConfigError without a limit.
+
+        Args:
+            env_steps: T, the time limit of an episode; None where the env has none.
+        """
+        allowed = "needs an env with a time limit: give a number in [0, 1), or set env.max_episode_steps"
+        require(env_steps is not None, "replay.gamma", "auto", allowed)
+        assert env_steps is not None
+        self.gamma = min(max(1.0 - 5.0 / env_steps, 0.95), 0.995)
 
     # --- memory --------------------------------------------------------------------------------------
 
@@ -84,6 +99,7 @@ class ReplayBuffer:
             seed: of the sampler.
             device: where the rows lie.
         """
+        require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
         shape, kind = action.row
 

@@ -30,7 +30,7 @@ class PrioritizedReplay(ReplayBuffer):
         self,
         capacity: int | None = None,
         n_step: int = 1,
-        gamma: float = 0.99,
+        gamma: float | str = 0.99,
         *,
         alpha: float = 0.6,
         beta: float = 0.4,

@@ -146,6 +146,7 @@ class ReplayDataModule(LightningDataModule):
         check_overlap(self.overlap, self.collect_steps)
         check_noise_hold(self.noise_hold_max)
         self.env.check()
+        self.replay.follow_time_limit(self.env.time_limit)
 
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
@@ -196,6 +197,10 @@ class ReplayDataModule(LightningDataModule):
         )
         if self.experience is None:
             planned = check_fits(self.capacity, obs, action, self.device)
+            if self.replay.requested_gamma == "auto":
+                log.info(
+                    "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
+                )
             log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
             self.experience = Experience(
                 self.env,
