@@ -146,7 +146,8 @@ class ReplayDataModule(LightningDataModule):
         check_overlap(self.overlap, self.collect_steps)
         check_noise_hold(self.noise_hold_max)
         self.env.check()
-        self.replay.follow_time_limit(self.env.time_limit)
+        if self.replay.requested_gamma == "auto":
+            self.replay.follow_time_limit(self.env.time_limit)
 
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
