@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -52,7 +53,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
         update, batches = update_of(module, replay), mini_batches(replay)
         noise = torch.randn(BATCHES, 2, BATCH, module.sac.head.noise_size)
         if what == ORDINARY:
-            update._run = ordinary(update, (*batches[0], noise[0]))
+            update._runs[True] = ordinary(update, (*batches[0], noise[0]))
         if what == AS_PUT:
             with patch.object(rewrites, "last_pass", lambda: None):
                 update(batches[0], noise[0])
@@ -73,7 +74,7 @@ def variants(module_of: Callable[[], SACModule]) -> dict[str, Callable[[int], ob
 def ordinary(update: CompiledUpdate, tensors: Sequence[torch.Tensor]) -> Callable[..., Any]:
     """The same operations as a graph that PyTorch calls, checks and wraps as any other."""
     lasting = [*update._sac.state, *update._replay.rows]
-    program, _ = traced(update._update, lasting, tensors)
+    program, _ = traced(partial(update._update, True), lasting, tensors)
     compiled = torch.compile(program, fullgraph=True, options={rewrites.LAST_PASS: rewrites.last_pass()})
 
     def run(*inputs: torch.Tensor) -> Any:

@@ -77,6 +77,45 @@ def test_an_update_leaves_no_gradient_behind_anywhere(head: str) -> None:
 
 
 @every_head
+def test_an_update_without_the_actor_steps_the_critics_alike_and_computes_no_loss_of_the_actor(
+    head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped = []
+    batch, noise = batch_of(head), torch.stack((noise_of(head), noise_of(head)))
+    for with_actor in (True, False):
+        torch.manual_seed(0)
+        sac = sac_of(head)
+        if not with_actor:
+            monkeypatch.setattr(sac, "actor_loss", None)
+            still = [each.clone() for each in (*sac.actor.parameters(), sac.log_alpha, sac.target_entropy)]
+        result = sac.update(batch, noise, with_actor)
+        assert sac.target_critic is not None
+        stepped.append([*sac.critic.parameters(), *sac.target_critic.parameters(), sac.grad_steps])
+    for with_actor, without in zip(*stepped, strict=True):
+        assert torch.equal(with_actor, without)
+    for before, after in zip(
+        still, (*sac.actor.parameters(), sac.log_alpha, sac.target_entropy), strict=True
+    ):
+        assert torch.equal(before, after)
+    assert list(result.metrics) == ["train/critic_loss", "train/q_mean", "train/alpha"]
+
+
+def test_the_actor_is_stepped_in_every_actor_delay_th_update() -> None:
+    data = ReplayDataModule(
+        env_config(Clock, kwargs={"length": 4, "discrete": False}),
+        **{"total_env_steps": 18, "steps_per_epoch": 9, "learning_starts": 10, "batch_size": 8},
+    )
+    module = fit(
+        data, actor=ActorConfig(hidden_sizes=(8,)), critic=CriticConfig(hidden_sizes=(8,)), actor_delay=3
+    )
+    steps = [
+        {float(state["step"]) for state in optimizer.state.values()}
+        for optimizer in module.trainer.optimizers
+    ]
+    assert steps == [{8.0}, {2.0}, {2.0}]  # critics, actor, α: of 8 updates the third and the sixth
+
+
+@every_head
 def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> None:
     sac, batch, noise = sac_of(head), batch_of(head, 64), noise_of(head, 64)
     for loss_of, gradient_of in ((sac.critic_loss, critic_gradient), (sac.actor_loss, actor_gradient)):

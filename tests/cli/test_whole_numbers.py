@@ -18,6 +18,7 @@ FLOATS = {
     "eval_episodes=1.0": 1,
     "num_envs=2.0": 2,
     "batch_size=1.6e1": 16,
+    "actor_delay=2.0": 2,
     "seed=3.0": 3,
     "threads=1.0": 1,
 }

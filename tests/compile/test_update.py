@@ -38,15 +38,15 @@ COMPARE = """
     from sac_lightning.entropy import LearnedTemperature
     from sac_lightning.optim import Adam
 
-    def row(sac, replay, update, index, noise):
+    def row(sac, replay, update, index, noise, with_actor):
         # Metrics, TD errors, and the actions of two obs under the policy that has been stepped.
         obs, acting_noise = torch.randn(2, 3), sac.head.draw_acting_noise(2, torch.default_generator)
         if update is not None:
             fused = FusedAction(obs, acting_noise)
-            result = update(index, noise, fused)
+            result = update(index, noise, fused, with_actor)
             action, log_prob = fused.chosen
         else:
-            result = sac.update(replay.gather(index), noise)
+            result = sac.update(replay.gather(index), noise, with_actor)
             with torch.no_grad():
                 features = sac.features(obs)
                 action = sac.head.act(features, acting_noise)
@@ -55,11 +55,11 @@ COMPARE = """
         found |= {f"action_{i}": each for i, each in enumerate(action.flatten())}
         return {key: float(value) for key, value in found.items()}
 
-    def updates(head, gamma, lr, compiled):
+    def updates(head, gamma, lr, delay, compiled):
         torch.manual_seed(0)
         clipped = Adam(max_grad_norm=0.1, lr_schedule="linear")
         rule = LearnedTemperature(optimizer=clipped, init=0.5, max=0.5)
-        sac, replay = sac_of(head, rule), replay_of(head, gamma=gamma)
+        sac, replay = sac_of(head, rule, actor_delay=delay), replay_of(head, gamma=gamma)
         update = CompiledUpdate(sac, replay) if compiled else None
         rows = []
         for step in range(4):
@@ -67,15 +67,18 @@ COMPARE = """
                 sac._critic_step._group["lr"] = lr
                 sac._critic_step.follow_lr()
             noise = torch.stack((noise_of(head), noise_of(head)))
-            rows.append(row(sac, replay, update, index_of(replay), noise))
-        assert update is None or (isinstance(update._run, CompiledGraph) and update._run.works)
+            with_actor = sac.is_actor_due(step + 1)
+            rows.append(row(sac, replay, update, index_of(replay), noise, with_actor))
+        for with_actor in (True, False)[:delay]:
+            assert update is None or (isinstance(update._runs[with_actor], CompiledGraph)
+                                      and update._runs[with_actor].works)
         return rows, sac.state
 
     found = {}
     # The second and third share everything with the first but a number: each needs a graph of its own.
     others = ("categorical", "sampled", "hybrid", "scaled")
-    for case in (("tanh_normal", 0.9, 1e-3), ("tanh_normal", 0.5, 1e-3), ("tanh_normal", 0.9, 1e-2),
-                 *((head, 0.9, 1e-3) for head in others)):
+    for case in (("tanh_normal", 0.9, 1e-3, 1), ("tanh_normal", 0.5, 1e-3, 1), ("tanh_normal", 0.9, 1e-2, 2),
+                 *((head, 0.9, 1e-3, 1) for head in others)):
         (rows, eager), (compiled_rows, compiled) = (updates(*case, flag) for flag in (False, True))
         assert len(rows[0]) > 8
         assert len(eager) == len(compiled) > 40

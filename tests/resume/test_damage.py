@@ -87,8 +87,8 @@ def the_way_out(line: str) -> list[str]:
         (truncate, "the checkpoint is damaged"),
         (empty, "the checkpoint is empty"),
         (put_in_a_program, "it holds a pickled program"),
-        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 3"),
-        (make_older, "was written in format 2 by an earlier sac_lightning; this one reads format 3"),
+        (make_newer, "was written in format 99 by a newer sac_lightning; this one reads format 4"),
+        (make_older, "was written in format 2 by an earlier sac_lightning; this one reads format 4"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_the_way_out(

@@ -121,6 +121,7 @@ CASES: dict[str, dict[str, Any]] = {
     "crossq": {
         "actor": {"torso": BatchRenorm(warm_up=5)},
         "critic": {"torso": BatchRenorm(warm_up=5), "target_network": NoTargetNetwork()},
+        "module": {"actor_delay": 3},
     },
     "tqc": {"critic": {"num_critics": 3, "value_head": QuantileValue(5), "pessimism": Truncated(1)}},
     "adamw": both(optimizer=AdamW(weight_decay=0.1, lr_schedule="cosine")),
@@ -154,6 +155,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "value_head": QuantileValue(5),
             "pessimism": Truncated(1),
         },
+        "module": {"actor_delay": 2},
     },
     "choice": {**CASES["no_target_network"], "env": "CartPole-v1", "num_envs": 2},
 }

@@ -22,6 +22,19 @@ def test_a_row_has_the_mean_of_all_numbers_of_each_metric() -> None:
     assert row.keys().isdisjoint(window.close(20))
 
 
+def test_a_metric_that_some_updates_lack_has_the_mean_over_those_that_have_it() -> None:
+    window = MetricWindow(every=10)
+    for number in range(70):  # more than are summed at once
+        metrics = {"train/loss": torch.tensor(float(number))}
+        if number % 2:
+            metrics["train/actor_loss"] = torch.tensor(2.0 * number)
+        window.add(PackedMetrics.of(metrics))
+    other = MetricWindow(every=10)
+    other.load_state_dict(window.state_dict())
+    for each in (window, other):  # the mean of 0 … 69, and twice that of 1, 3 … 69
+        assert each.close(10) == {"train/loss": 34.5, "train/actor_loss": 70.0}
+
+
 def test_a_constant_stays_what_it_is_over_many_updates() -> None:
     window = MetricWindow(every=10)
     target = torch.tensor(-0.1)

@@ -47,6 +47,7 @@ class SAC(nn.Module):
         critic: the critics' networks and optimizer, pessimism and target network.
         obs_normalization: how observations are normalised; None for raw ones.
         reward_normalization: how rewards are normalised; None for raw ones.
+        actor_delay: updates between two steps of actor and temperature, at least 1; see `is_actor_due`.
         generator: source of the initial weights.
     """
 
@@ -66,10 +67,11 @@ class SAC(nn.Module):
         obs_normalization: ObsNormalization | None = None,
         reward_normalization: RewardNormalization | None = None,
         *,
+        actor_delay: int = 1,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.head, self.temperature = head, temperature
+        self.head, self.temperature, self.actor_delay = head, temperature, actor_delay
         self.value_head, self.pessimism = critic.value_head, critic.pessimism
         self.target_network = critic.target_network
         self._configured = (
@@ -111,8 +113,7 @@ class SAC(nn.Module):
         self._critic_statistics = batch_statistics(self.critic, *joint)
         self._originals = self.target_network.tensors(self.critic)
         self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
-        layers: Any = [*self.critic.modules(), *self.actor.modules()]
-        self._projected = [layer for layer in layers if hasattr(layer, "project_")]
+        self._critic_layers, self._actor_layers = map(_projected, (self.critic, self.actor))
         self._autocast = torch.autocast(self.actor.device.type, torch.bfloat16, enabled=bfloat16)
 
     @property
@@ -193,12 +194,19 @@ class SAC(nn.Module):
 
     # --- one update ----------------------------------------------------------------------------------
 
-    def update(self, batch: Batch, noise: Float[Tensor, "2 B noise"]) -> UpdateResult:
+    def is_actor_due(self, update: int) -> bool:
+        """Whether update number `update`, from 1 on, steps actor and temperature: each actor_delay-th."""
+        return update % self.actor_delay == 0
+
+    def update(
+        self, batch: Batch, noise: Float[Tensor, "2 B noise"], with_actor: bool = True
+    ) -> UpdateResult:
         """Steps critics, actor, temperature and target critics once     (1812.05905 algorithm 1)
 
         Args:
             batch: raw transitions.
             noise: for the next actions and for the actor's actions, drawn by `head.draw_noise`.
+            with_actor: whether actor and temperature are stepped: `is_actor_due`.
         """
         batch = self.normalized(batch)
         alpha = self.temperature.alpha(self.log_alpha, self.env_steps)
@@ -208,32 +216,30 @@ class SAC(nn.Module):
                 batch, noise[0], self.temperature.critic_alpha(alpha)
             )
         self._critic_step.step(critic_loss)
+        metrics = {"train/critic_loss": critic_loss.detach(), "train/q_mean": q_mean, "train/alpha": alpha}
 
-        with self._autocast, self._actor_statistics:
-            actor_loss, entropy = self.actor_loss(batch, noise[1], alpha)
-        self._actor_step.step(actor_loss)
-
-        metrics = {
-            "train/critic_loss": critic_loss.detach(),
-            "train/actor_loss": actor_loss.detach(),
-            "train/alpha": alpha,
-            "train/entropy": entropy.sum(),
-            "train/q_mean": q_mean,
-        }
-        if self._alpha_step is not None:
-            target = self._move_target_entropy(entropy.sum())
-            alpha_loss = self.temperature_loss(entropy, target)
-            self._alpha_step.step(alpha_loss)
-            metrics["train/target_entropy"] = target
-            metrics["train/alpha_loss"] = alpha_loss.detach()
+        if with_actor:
+            with self._autocast, self._actor_statistics:
+                actor_loss, entropy = self.actor_loss(batch, noise[1], alpha)
+            self._actor_step.step(actor_loss)
+            metrics |= {"train/actor_loss": actor_loss.detach(), "train/entropy": entropy.sum()}
+            if self._alpha_step is not None:
+                metrics |= self._update_temperature(entropy)
 
         with torch.no_grad():
             self.temperature.project_(self.log_alpha)
-            for layer in self._projected:
+            for layer in [*self._critic_layers, *(self._actor_layers if with_actor else [])]:
                 layer.project_()
         self.target_network.update_(self._copies, self._originals)
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)
+
+    def _update_temperature(self, entropy: Alpha) -> dict[str, Scalar]:
+        assert self._alpha_step is not None
+        target = self._move_target_entropy(entropy.sum())
+        loss = self.temperature_loss(entropy, target)
+        self._alpha_step.step(loss)
+        return {"train/target_entropy": target, "train/alpha_loss": loss.detach()}
 
     def normalized(self, batch: Batch) -> Batch:
         """Returns the batch as the networks read it."""
@@ -255,3 +261,8 @@ class SAC(nn.Module):
         self.target_entropy.copy_(target)
         self.target_memory.copy_(memory)
         return target
+
+
+def _projected(network: nn.Module) -> list[Any]:
+    """Returns the layers that are projected after each step of their optimizer."""
+    return [layer for layer in network.modules() if hasattr(layer, "project_")]

@@ -23,7 +23,7 @@ from sac_lightning.heads import ActionHead
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
-from sac_lightning.training.checks import PRECISIONS, check_log_every
+from sac_lightning.training.checks import PRECISIONS, check_count
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 
@@ -49,7 +49,8 @@ PARTIAL_GROUPS = ("head", "module")
 # Keys whose number the config passes on to others, in their place or by ${...}.
 COUNTS = (
     *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
-    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "log_every_n_env_steps", "threads"),
+    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
+    *("log_every_n_env_steps", "threads"),
 )
 
 
@@ -145,7 +146,8 @@ def plan(cfg: DictConfig) -> Plan:
     make_whole(cfg)
     check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
-    check_log_every(cfg.log_every_n_env_steps)
+    for key in ("log_every_n_env_steps", "actor_delay"):
+        check_count(key, cfg[key])
     for key, advice in OWN_TRAINER_KEYS.items():
         if cfg.trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)

@@ -3,6 +3,7 @@
 import logging
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,8 @@ class CompiledUpdate:
     The gather lies inside, so no mini-batch is written to memory. Where the compiler fails, one warning is
     logged and the update runs eagerly; nothing has changed by then.
 
+    Updates with and without the actor's step have a graph each.
+
     Args:
         sac: prepared for updates.
         replay: whose rows the mini-batches are gathered from.
@@ -31,20 +34,27 @@ class CompiledUpdate:
     def __init__(self, sac: SAC, replay: ReplayBuffer) -> None:
         self._sac, self._replay = sac, replay
         on_gpu = sac.log_alpha.device.type == "cuda"
-        self._names: tuple[str, ...] = ()
+        self._names: dict[bool, tuple[str, ...]] = {}
         sac.write_out_optimizers(True)
-        self._run: Callable[..., Sequence[Tensor]] = CompiledGraph(
-            self._update,
-            sac.state,
-            rows=replay.rows,
-            from_cpp=not on_gpu and sac.is_ours,
-            cuda_graph=on_gpu,
-        )
+        self._runs: dict[bool, Callable[..., Sequence[Tensor]]] = {
+            with_actor: CompiledGraph(
+                partial(self._update, with_actor),
+                sac.state,
+                rows=replay.rows,
+                from_cpp=not on_gpu and sac.is_ours,
+                cuda_graph=on_gpu,
+            )
+            for with_actor in (True, False)
+        }
         # A recorded graph would copy a whole buffer to where the recording wants its inputs.
         self.can_act = not on_gpu
 
     def __call__(
-        self, index: BatchIndex, noise: Float[Tensor, "2 B noise"], fused: FusedAction | None = None
+        self,
+        index: BatchIndex,
+        noise: Float[Tensor, "2 B noise"],
+        fused: FusedAction | None = None,
+        with_actor: bool = True,
     ) -> UpdateResult:
         """Updates once.
 
@@ -53,15 +63,20 @@ class CompiledUpdate:
             noise: for the next actions and for the actor's actions.
             fused: the next step of the envs, to choose its actions with the updated policy. Either all
                 calls have one or none has.
+            with_actor: whether actor and temperature are stepped.
         """
         tensors = (*index, noise) if fused is None else (*index, noise, fused.obs, fused.noise)
+        run = self._runs[with_actor]
         try:
-            return self._result(self._run(*tensors), fused)
+            outputs = run(*tensors)
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
-            if not isinstance(self._run, CompiledGraph) or self._run.works:
+            if not isinstance(run, CompiledGraph) or run.works:
                 raise
             self._give_up(error)
-        return self._result(self._run(*tensors), fused)  # if the compiler was not the cause, it raises again
+            outputs = self._runs[with_actor](*tensors)  # if the compiler was not the cause, it raises again
+        if fused is not None:
+            fused.choose(outputs[2], outputs[3])
+        return UpdateResult(PackedMetrics(self._names[with_actor], outputs[0]), outputs[1])
 
     def _give_up(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
@@ -70,12 +85,15 @@ class CompiledUpdate:
             "compile=false does not try. The reason: %s",
             textwrap.shorten(reason, 200, placeholder=" ..."),
         )
-        self.can_act, self._run = False, self._update
+        self.can_act = False
+        self._runs = {with_actor: partial(self._update, with_actor) for with_actor in (True, False)}
         self._sac.write_out_optimizers(False)
 
-    def _update(self, index: Tensor, weight: Tensor, noise: Tensor, *acting: Tensor) -> Sequence[Tensor]:
-        result = self._sac.update(self._replay.gather(BatchIndex(index, weight)), noise)
-        self._names = result.metrics.names
+    def _update(
+        self, with_actor: bool, index: Tensor, weight: Tensor, noise: Tensor, *acting: Tensor
+    ) -> Sequence[Tensor]:
+        result = self._sac.update(self._replay.gather(BatchIndex(index, weight)), noise, with_actor)
+        self._names[with_actor] = result.metrics.names
         outputs = [result.metrics.numbers, result.td_error]
         if acting:
             with torch.no_grad():
@@ -84,8 +102,3 @@ class CompiledUpdate:
                 action = self._sac.head.act(features, acting_noise)
                 outputs += [action, self._sac.head.log_prob(features, action)]
         return outputs
-
-    def _result(self, outputs: Sequence[Tensor], fused: FusedAction | None) -> UpdateResult:
-        if fused is not None:
-            fused.choose(outputs[2], outputs[3])
-        return UpdateResult(PackedMetrics(self._names, outputs[0]), outputs[1])

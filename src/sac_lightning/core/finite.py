@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float
 from torch import Tensor, nn
 
 Array = npt.NDArray[Any]
@@ -73,14 +72,12 @@ def check_action(action: Array, obs: Array) -> None:
     )
 
 
-def check_updates(names: Sequence[str], numbers: Float[Tensor, "U M"]) -> None:
-    """Raise NotFiniteError for the first of U updates, the newest last, with a metric that is not finite."""
-    finite = numbers.isfinite()
-    if finite.all():
-        return
-    update, which = (int(i) for i in (~finite).nonzero()[0])
-    ago = len(numbers) - 1 - update
-    raise NotFiniteError(f"{names[which]} is {float(numbers[update, which])}", ago)
+def name_first_update(updates: Sequence[Mapping[str, Tensor]]) -> None:
+    """Raise NotFiniteError for the first of `updates`, the newest last, with a metric that is not finite."""
+    for number, metrics in enumerate(updates, 1):
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise NotFiniteError(f"{name} is {float(value)}", len(updates) - number)
 
 
 def check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]] = ()) -> None:

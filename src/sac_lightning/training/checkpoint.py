@@ -9,7 +9,7 @@ import torch
 
 from sac_lightning.core.files import DamagedFile
 
-FORMAT = 3
+FORMAT = 4
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

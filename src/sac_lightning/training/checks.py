@@ -8,12 +8,11 @@ from sac_lightning.core.errors import as_whole, require, whole
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def check_log_every(log_every_n_env_steps: float) -> int:
-    """Returns `log_every_n_env_steps` as an int. Raises ConfigError unless it is a count."""
-    every: int = as_whole(log_every_n_env_steps)
-    allowed = "must be a whole number of at least 1"
-    require(whole(every) >= 1, "log_every_n_env_steps", every, allowed)
-    return every
+def check_count(key: str, value: float) -> int:
+    """Returns `value` as an int. Raises ConfigError unless it is a count."""
+    count: int = as_whole(value)
+    require(whole(count) >= 1, key, count, "must be a whole number of at least 1")
+    return count
 
 
 def check_trainer(precision: Any, world_size: int) -> None:

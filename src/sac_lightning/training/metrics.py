@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.algorithm.diagnostics import PREFIX
 from sac_lightning.collect.collector import Episode
-from sac_lightning.core.finite import NotFiniteError, check_updates
+from sac_lightning.core.finite import NotFiniteError, name_first_update
 from sac_lightning.types import PackedMetrics
 
 Metrics = dict[str, float]
@@ -38,7 +37,8 @@ class MetricWindow:
     def __init__(self, every: int) -> None:
         self.every = every
         self._last = 0
-        self._recent: dict[Names, list[Tensor]] = {}
+        self._recent: list[PackedMetrics] = []
+        # Those with the same names together: an update without the actor's step has fewer.
         self._sums: dict[Names, Tensor] = {}
         self._counts: dict[Names, int] = {}
         self._episodes: list[Episode] = []
@@ -49,24 +49,18 @@ class MetricWindow:
         """Return what was collected since the last row, as plain data."""
         return {
             "last": self._last,
-            "updates": _by_name({names: torch.stack(kept, dim=1) for names, kept in self._recent.items()}),
-            "sums": _by_name(self._sums),
-            "counts": {name: count for names, count in self._counts.items() for name in names},
+            "recent": [[list(each.names), each.numbers.clone()] for each in self._recent],
+            "sums": [[list(names), total.clone()] for names, total in self._sums.items()],
+            "counts": list(self._counts.values()),
             "episodes": [list(episode) for episode in self._episodes],
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` returned."""
         self._last = state["last"]
-        updates, sums = state["updates"], state["sums"]
-        self._recent = {
-            names: list(torch.stack([updates[name].to(device) for name in names], dim=1).unbind())
-            for names in _groups(updates)
-        }
-        self._sums = {
-            names: torch.stack([sums[name].to(device) for name in names]) for names in _groups(sums)
-        }
-        self._counts = {names: state["counts"][names[0]] for names in self._sums}
+        self._recent = [PackedMetrics(tuple(names), each.to(device)) for names, each in state["recent"]]
+        self._sums = {tuple(names): total.to(device, copy=True) for names, total in state["sums"]}
+        self._counts = dict(zip(self._sums, state["counts"], strict=True))
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
 
     def start_clock(self, env_steps: int) -> None:
@@ -74,10 +68,9 @@ class MetricWindow:
         self._since, self._steps_at_since = time.perf_counter(), env_steps
 
     def add(self, metrics: PackedMetrics) -> None:
-        """Add the metrics of one update; the row has the mean over all updates."""
-        kept = self._recent.setdefault(metrics.names, [])
-        kept.append(metrics.numbers)
-        if len(kept) >= UPDATES_PER_SUM:
+        """Add the metrics of one update; the row has each metric's mean over the updates that have it."""
+        self._recent.append(metrics)
+        if len(self._recent) >= UPDATES_PER_SUM:
             self._sum()
 
     def check(self) -> None:
@@ -85,22 +78,23 @@ class MetricWindow:
 
         Diagnostics are left out: an unknown one is NaN.
         """
-        for names, kept in self._recent.items():
-            if not names[0].startswith(PREFIX):
-                check_updates(names, torch.stack(kept))
+        updates = [each for each in self._recent if not _is_diagnostic(each.names)]
+        if updates and not torch.cat([each.numbers for each in updates]).isfinite().all():
+            name_first_update(updates)
 
     def _sum(self) -> None:
         self.check()
-        for names, kept in self._recent.items():
+        for names in {each.names: None for each in self._recent}:
+            kept = [each.numbers for each in self._recent if each.names == names]
             total = torch.stack(kept).sum(dim=0, dtype=torch.float64)
             self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
             self._counts[names] = self._counts.get(names, 0) + len(kept)
-        self._recent = {}
+        self._recent = []
 
     @property
     def diagnosed(self) -> bool:
         """Whether this row has its diagnostics: once a row is enough."""
-        return any(names[0].startswith(PREFIX) for names in (*self._recent, *self._sums))
+        return any(map(_is_diagnostic, (*self._sums, *(each.names for each in self._recent))))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Add training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
@@ -115,11 +109,15 @@ class MetricWindow:
 
     def close(self, env_steps: int) -> Metrics:
         """Return the means over the window and start a new one."""
-        row: Metrics = {}
         self._sum()
-        if self._sums:
-            means = torch.cat([total / self._counts[names] for names, total in self._sums.items()])
-            row.update(zip(itertools.chain(*self._sums), means.tolist(), strict=True))
+        row: Metrics = {}
+        counts: dict[str, int] = {}
+        totals = torch.cat(list(self._sums.values())).tolist() if self._sums else []
+        each_count = [self._counts[names] for names in self._sums for _ in names]
+        for name, total, count in zip(itertools.chain(*self._sums), totals, each_count, strict=True):
+            row[name] = row.get(name, 0.0) + total
+            counts[name] = counts.get(name, 0) + count
+        row = {name: total / counts[name] for name, total in row.items()}
         if self._episodes:
             row["rollout/return_mean"] = math.fsum(e.ret for e in self._episodes) / len(self._episodes)
             row["rollout/length_mean"] = math.fsum(e.length for e in self._episodes) / len(self._episodes)
@@ -132,18 +130,8 @@ class MetricWindow:
         return row
 
 
-def _by_name(numbers: Mapping[Names, Tensor]) -> dict[str, Tensor]:
-    """Return a clone of each metric's tensor."""
-    return {
-        name: each.clone() for names, many in numbers.items() for name, each in zip(names, many, strict=True)
-    }
-
-
-def _groups(names: Iterable[str]) -> list[Names]:
-    """Separate the metrics of updates from diagnostics, which are computed at other times."""
-    diagnostics = [name for name in names if name.startswith(PREFIX)]
-    updates = [name for name in names if not name.startswith(PREFIX)]
-    return [tuple(each) for each in (updates, diagnostics) if each]
+def _is_diagnostic(names: Names) -> bool:
+    return names[0].startswith(PREFIX)
 
 
 def in_units(row: Metrics, offset: float) -> Metrics:

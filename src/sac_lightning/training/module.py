@@ -44,7 +44,7 @@ from sac_lightning.replay import BatchIndex
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.checkpoint import FORMAT, check_format
-from sac_lightning.training.checks import check_log_every, check_trainer
+from sac_lightning.training.checks import check_count, check_trainer
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.types import PackedMetrics, SampleInfo
 
@@ -68,6 +68,8 @@ class SACModule(LightningModule):
         critic: networks and optimizer of the critics, value head, pessimism and target network.
         obs_normalization: how observations are normalised; None for raw ones.
         reward_normalization: how rewards are normalised; None for raw ones.
+        actor_delay: actor and temperature are stepped in every update whose number is a multiple of it, at
+            least 1. Critics and target critics are stepped in every update.
         seed: of the initial weights and of the noise of updates, at least 0.
         compile: whether the update runs as one compiled graph.
         log_every_n_env_steps: env steps between two rows of the log, at least 1.
@@ -84,12 +86,14 @@ class SACModule(LightningModule):
         obs_normalization: ObsNormalization | PlainSpec | None = None,
         reward_normalization: RewardNormalization | PlainSpec | None = None,
         *,
+        actor_delay: int = 1,
         seed: int = 0,
         compile: bool = False,
         log_every_n_env_steps: int = 250,
     ) -> None:
         super().__init__()
-        log_every_n_env_steps = check_log_every(log_every_n_env_steps)
+        log_every_n_env_steps = check_count("log_every_n_env_steps", log_every_n_env_steps)
+        actor_delay = check_count("actor_delay", actor_delay)
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)
@@ -102,10 +106,19 @@ class SACModule(LightningModule):
             "reward_normalization": _part(RewardNormalization, reward_normalization, RawReward),
         }
         described: dict[str, Any] = {"obs": self.obs_spec, "action": self.action_spec, **parts}
-        numbers = {"seed": seed, "compile": compile, "log_every_n_env_steps": log_every_n_env_steps}
+        numbers = {
+            "actor_delay": actor_delay,
+            "seed": seed,
+            "compile": compile,
+            "log_every_n_env_steps": log_every_n_env_steps,
+        }
         self.save_hyperparameters({**{key: value.to_spec() for key, value in described.items()}, **numbers})
         self.sac = SAC(
-            self.obs_spec, self.action_spec, **parts, generator=torch_generator(Streams.of(seed).init)
+            self.obs_spec,
+            self.action_spec,
+            **parts,
+            actor_delay=actor_delay,
+            generator=torch_generator(Streams.of(seed).init),
         )
         self.actor_config: ActorConfig = parts["actor"]
         self.critic_config: CriticConfig = parts["critic"]
@@ -222,6 +235,9 @@ class SACModule(LightningModule):
         self._schedules = schedulers if isinstance(schedulers, list) else [schedulers]
         replay = loops.replay(self.trainer)
         self._compiled = CompiledUpdate(self.sac, replay) if self.compile_update else None
+        self._update = int(
+            self.grad_steps
+        )  # not read from a tensor in each update: a GPU would be waited for
         if self._resumed is not None:
             restore_global_rng(self._resumed["global_rng"])
             self._resumed = None
@@ -262,10 +278,12 @@ class SACModule(LightningModule):
                         for index, noise in zip(iteration.mini_batches(), draws.unbind(), strict=True):
                             for step in self._steps:
                                 step.follow_lr()
+                            self._update += 1
+                            with_actor = self.sac.is_actor_due(self._update)
                             if self._compiled is not None:
-                                result = self._compiled(index, noise, iteration.fused_action)
+                                result = self._compiled(index, noise, iteration.fused_action, with_actor)
                             else:
-                                result = self.sac.update(iteration.replay.gather(index), noise)
+                                result = self.sac.update(iteration.replay.gather(index), noise, with_actor)
                             iteration.replay.report(index.index, result.td_error)
                             self._window.add(result.metrics)
                             if self._schedules:
