@@ -68,15 +68,13 @@ class CompiledUpdate:
         tensors = (*index, noise) if fused is None else (*index, noise, fused.obs, fused.noise)
         run = self._runs[with_actor]
         try:
-            outputs = run(*tensors)
+            return self._result(run(*tensors), fused, with_actor)
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
             if not isinstance(run, CompiledGraph) or run.works:
                 raise
             self._give_up(error)
-            outputs = self._runs[with_actor](*tensors)  # if the compiler was not the cause, it raises again
-        if fused is not None:
-            fused.choose(outputs[2], outputs[3])
-        return UpdateResult(PackedMetrics(self._names[with_actor], outputs[0]), outputs[1])
+        # If the compiler was not the cause, it raises again.
+        return self._result(self._runs[with_actor](*tensors), fused, with_actor)
 
     def _give_up(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
@@ -102,3 +100,8 @@ class CompiledUpdate:
                 action = self._sac.head.act(features, acting_noise)
                 outputs += [action, self._sac.head.log_prob(features, action)]
         return outputs
+
+    def _result(self, outputs: Sequence[Tensor], fused: FusedAction | None, with_actor: bool) -> UpdateResult:
+        if fused is not None:
+            fused.choose(outputs[2], outputs[3])
+        return UpdateResult(PackedMetrics(self._names[with_actor], outputs[0]), outputs[1])
