@@ -114,7 +114,10 @@ class SAC(nn.Module):
         self._originals = self.target_network.tensors(self.critic)
         self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
         self._critic_layers, self._actor_layers = map(_projected, (self.critic, self.actor))
-        self._autocast = torch.autocast(self.actor.device.type, torch.bfloat16, enabled=bfloat16)
+        # No cache: each weight is cast once anyway, and PyTorch 2.6 hands out casts made without gradients.
+        self._autocast = torch.autocast(
+            self.actor.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False
+        )
 
     @property
     def is_ours(self) -> bool:
