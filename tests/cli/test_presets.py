@@ -1,0 +1,145 @@
+"""The presets of published algorithms: the numbers of their papers, on any env with a Box of actions."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from sac_lightning.cli.assemble import plan
+from sac_lightning.cli.train import config_dir
+from tasks import trainer_for
+
+COMMON = {
+    "env.id": "HalfCheetah-v5",
+    "total_env_steps": 1_000_000,
+    "gamma": 0.99,
+    "tau": 0.005,
+    "utd_ratio": 1,
+    "actor_delay": 1,
+    "batch_size": 256,
+    "learning_starts": 5000,
+    "lr": 3e-4,
+    "replay.n_step": 1,
+    "critic.num_critics": 2,
+    "critic.hidden_sizes": [256, 256],
+    "actor.hidden_sizes": [256, 256],
+    "optimizer.betas": [0.9, 0.999],
+    "alpha.optimizer.betas": [0.9, 0.999],
+    "optimizer.lr_schedule": None,
+    "alpha.init": 1.0,
+    "collector.noise_hold_max": 1,
+}
+BINS = {"value_head.bins": 101, "value_head.low": -5.0, "value_head.high": 5.0}
+HIGH_UTD = {"utd_ratio": 20, "actor_delay": 20, "pessimism.subset": 2}
+# What each paper says: its sections and appendices, and its authors' code where they leave it open.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "sac_2018": {"learning_starts": 1000},
+    "redq": {**HIGH_UTD, "critic.num_critics": 10},
+    "droq": {
+        **HIGH_UTD,
+        "critic.torso.dropout": 0.01,
+        "critic.torso._target_": "sac_lightning.networks.LayerNorm",
+    },
+    "tqc": {
+        "learning_starts": 256,
+        "critic.num_critics": 5,
+        "critic.hidden_sizes": [512, 512, 512],
+        "value_head.quantiles": 25,
+        "pessimism.drop": 2,
+    },
+    "crossq": {
+        "lr": 1e-3,
+        "actor_delay": 3,
+        "optimizer.betas": [0.5, 0.999],
+        "critic.hidden_sizes": [2048, 2048],
+        "torso.momentum": 0.99,
+        "torso.eps": 0.001,
+        "torso.warm_up": 100_000,
+        "target_network._target_": "sac_lightning.networks.NoTargetNetwork",
+    },
+    "simba_v2": {
+        **BINS,
+        "lr": 1e-4,
+        "gamma": "auto",
+        "utd_ratio": 2,
+        "optimizer.lr_schedule": "linear",
+        "optimizer.lr_final_ratio": 0.5,  # 5e-5
+        "alpha.init": 0.01,
+        "head.log_std_min": -10.0,
+        "torso.shift": 3.0,
+        "normalization.reward.g_max": 5.0,
+        "actor.hidden_sizes": [128],
+        "critic.hidden_sizes": [512] * 2,
+    },
+    "xqc": {
+        **BINS,
+        "gamma": "auto",
+        "utd_ratio": 2,
+        "actor_delay": 3,
+        "optimizer.lr_schedule": "linear",
+        "optimizer.lr_final_ratio": 0.1,  # 3e-5
+        "alpha.init": 0.01,
+        "head.log_std_min": -10.0,
+        "torso.momentum": 0.99,
+        "torso.eps": 0.001,
+        "normalization.reward.g_max": None,
+        "actor.hidden_sizes": [256] * 4,
+        "critic.hidden_sizes": [512] * 4,
+    },
+    "flash_sac": {
+        **BINS,
+        "tau": 0.01,
+        "actor_delay": 2,
+        "batch_size": 512,
+        "learning_starts": 10_000,
+        "optimizer.lr_schedule": "cosine",
+        "optimizer.lr_final_ratio": 0.5,  # 1.5e-4
+        "alpha.init": 0.01,
+        "head.log_std_min": -10.0,
+        "torso.eps": 1e-5,
+        "normalization.reward.g_max": 5.0,
+        "actor.hidden_sizes": [128] * 2,
+        "critic.hidden_sizes": [256] * 2,
+        "collector.noise_hold_max": 16,
+    },
+}
+PRESETS = ("sac_2018", "tqc", "crossq", "xqc")
+# ½ log(2πe · 0.15²) for each action dimension
+FLASH = 0.5 * math.log(2 * math.pi * math.e * 0.15**2)
+TARGET_ENTROPY = {"redq": -0.5, "simba_v2": -0.5, "xqc": -0.5, "flash_sac": FLASH}
+SMALL = (
+    *("learning_starts=8", "total_env_steps=12", "steps_per_epoch=12", "eval_episodes=0", "batch_size=4"),
+    *("env=pendulum", "compile=false", "device=cpu", "threads=1"),
+)
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        return compose("train", overrides=["paths.run_dir=unused", *overrides])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_has_the_published_numbers(preset: str) -> None:
+    config = composed(f"experiment={preset}")
+    for key, value in {**COMMON, **PUBLISHED[preset]}.items():
+        found: Any = OmegaConf.select(config, key, throw_on_missing=True)
+        found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+        assert found == value, key
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_learns_on_another_env(preset: str, tmp_path: Path) -> None:
+    full = composed(f"experiment={preset}")
+    narrow = (f"{each}.hidden_sizes={[8] * len(full[each].hidden_sizes)}" for each in ("actor", "critic"))
+    made = plan(composed(f"experiment={preset}", *SMALL, *narrow, f"paths.run_dir={tmp_path}"))
+    module = made.module()
+    before = module.sac.critic.output.weight.clone()
+    trainer_for(made.datamodule).fit(module, made.datamodule)
+    # 12 - 8 = 4 env steps with updates
+    assert int(module.grad_steps) == 4 * PUBLISHED[preset].get("utd_ratio", 1)
+    assert bool((module.sac.critic.output.weight != before).any())
+    # Pendulum has one action dimension
+    assert float(module.sac.target_entropy) == pytest.approx(TARGET_ENTROPY.get(preset, -1.0))
