@@ -1,7 +1,7 @@
 """A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import psutil
@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.errors import ConfigError, number, require
+from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.core.seeding import continue_generator
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
@@ -22,7 +23,7 @@ LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 class BatchIndex(NamedTuple):
     """Says which transitions a mini-batch has: `[B]`, or `[G, B]` for the mini-batches of an iteration."""
 
-    # Rows of the buffer; hides tuple.index.
+    # Rows of the buffer.
     index: Int[Tensor, "*batch"]  # type: ignore[assignment]  # hides the method tuple.index
     weight: Float[Tensor, "*batch"]  # in the critic's loss
 
@@ -49,18 +50,20 @@ class ReplayBuffer:
 
     Args:
         capacity: rows; None for as many as the run has env steps, at most a million.
-        n_step: rewards of a transition's target: n ≥ 1 steps, fewer where the episode ends before.
+        n_step: rewards of a transition's target, fewer where the episode ends before.
         gamma: discount per step, in [0, 1); or "auto": `follow_time_limit` sets it.
     """
 
-    def __init__(self, capacity: int | None = None, n_step: int = 1, gamma: float | str = 0.99) -> None:
-        capacity, n_step = as_whole(capacity), as_whole(n_step)
-        ok = capacity is None or whole(capacity) >= 1
-        require(ok, "replay.capacity", capacity, "must be a whole number of at least 1, or null")
-        require(1 <= whole(n_step) <= 100, "replay.n_step", n_step, "must be a whole number from 1 to 100")
+    @check_arguments("replay")
+    def __init__(
+        self,
+        capacity: Annotated[int | None, Whole("[1, inf)")] = None,
+        n_step: Annotated[int, Whole("[1, 100]")] = 1,
+        gamma: float | str = 0.99,
+    ) -> None:
         ok = gamma == "auto" or 0.0 <= number(gamma) < 1.0
         require(ok, "gamma", gamma, "must be a number in [0, 1), or auto")
-        self.requested_capacity, self.n_step, self.requested_gamma = capacity, int(n_step), gamma
+        self.requested_capacity, self.n_step, self.requested_gamma = capacity, n_step, gamma
         self.gamma = math.nan if gamma == "auto" else float(gamma)
         self.capacity = self.added = 0  # until `allocate`
 
@@ -257,11 +260,7 @@ class ReplayBuffer:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the sampler's random state and the count; the transitions themselves are the journal's."""
-        return {
-            "added": self.added,
-            "generator": self.generator.get_state(),
-            "breaks": list(self._breaks),
-        }
+        return {"added": self.added, "generator": self.generator.get_state(), "breaks": list(self._breaks)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned, once the rows are there."""
@@ -301,8 +300,9 @@ class ReplayBuffer:
 def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
     """Returns the bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the rest."""
     shape, kind = action.row
-    row_bytes = 2 * obs.size * _itemsize(obs.dtype) + math.prod(shape) * _itemsize(kind)
-    return capacity * (row_bytes + 4 + 1 + 1 + 2 + 4)
+    of_obs, of_action = (getattr(torch, dtype).itemsize for dtype in (obs.dtype, kind))
+    row_bytes: int = 2 * obs.size * of_obs + math.prod(shape) * of_action + 4 + 1 + 1 + 2 + 4
+    return capacity * row_bytes
 
 
 def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
@@ -315,8 +315,3 @@ def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.de
     allowed = f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free: use at most {fits}"
     require(planned <= room, "replay.capacity", capacity, allowed)
     return planned
-
-
-def _itemsize(dtype: str) -> int:
-    size: int = getattr(torch, dtype).itemsize
-    return size

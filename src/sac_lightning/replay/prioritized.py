@@ -1,13 +1,13 @@
 """Prioritized replay: transitions with a large TD error are drawn more often."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sac_lightning.core.errors import number, require, whole
+from sac_lightning.core.fields import Number, Whole, check_arguments
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
 from sac_lightning.spaces import Array
 
@@ -19,40 +19,34 @@ class PrioritizedReplay(ReplayBuffer):
     transitions have the largest priority seen so far.
 
     Args:
-        alpha: exponent of the priorities, in [0, 1]; 0 is uniform.
-        beta: exponent of the weights at the first env step, in [0, 1].
+        alpha: exponent of the priorities; 0 is uniform.
+        beta: exponent of the weights at the first env step.
         beta_steps: transitions over which β rises to 1.
-        eps: added to each TD error, above 0.
+        eps: added to each TD error.
         capacity, n_step, gamma: as for ReplayBuffer.
     """
 
+    @check_arguments("replay")
     def __init__(
         self,
         capacity: int | None = None,
         n_step: int = 1,
         gamma: float | str = 0.99,
         *,
-        alpha: float = 0.6,
-        beta: float = 0.4,
-        beta_steps: int = 1_000_000,
-        eps: float = 1e-6,
+        alpha: Annotated[float, Number("[0, 1]")] = 0.6,
+        beta: Annotated[float, Number("[0, 1]")] = 0.4,
+        beta_steps: Annotated[int, Whole("[1, inf)")] = 1_000_000,
+        eps: Annotated[float, Number("(0, 1)")] = 1e-6,
     ) -> None:
         super().__init__(capacity, n_step, gamma)
-        require(0.0 <= number(alpha) <= 1.0, "replay.alpha", alpha, "must be a number in [0, 1]")
-        require(0.0 <= number(beta) <= 1.0, "replay.beta", beta, "must be a number in [0, 1]")
-        ok = whole(beta_steps) >= 1
-        require(ok, "replay.beta_steps", beta_steps, "must be a whole number of at least 1")
-        require(0.0 < number(eps) < 1.0, "replay.eps", eps, "must be a number in (0, 1)")
-        self.alpha, self.beta, self.beta_steps, self.eps = alpha, beta, int(beta_steps), eps
+        self.alpha, self.beta, self.beta_steps, self.eps = alpha, beta, beta_steps, eps
 
     def allocate(self, capacity: int, *args: Any, **options: Any) -> None:
-        """Makes an empty buffer and its tree: see ReplayBuffer.allocate."""
         super().allocate(capacity, *args, **options)
         self._tree = SumTree(capacity)
         self._largest = 1.0
 
     def add(self, *args: Any, **fields: Any) -> None:
-        """Stores M transitions with the largest priority: see ReplayBuffer.add."""
         first = self.added
         super().add(*args, **fields)
         rows = np.arange(first, self.added) % self.capacity
@@ -80,16 +74,13 @@ class PrioritizedReplay(ReplayBuffer):
         self._tree.set(index.cpu().numpy(), priority**self.alpha)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns counts, random state and priorities."""
         leaves = torch.from_numpy(self._tree.get(np.arange(self.capacity))[: len(self)].copy())
         return {**super().state_dict(), "priorities": leaves, "largest": self._largest}
 
     def empty_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Returns `state` without transitions."""
         return {**super().empty_state(state), "priorities": state["priorities"][:0]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned, once the rows are there."""
         super().load_state_dict(state)
         leaves = state["priorities"].numpy()
         self._tree = SumTree(self.capacity)
