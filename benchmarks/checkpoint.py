@@ -22,6 +22,7 @@ import pytorch_lightning as pl
 import torch
 
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.replay.buffer import planned_bytes
 from sac_lightning.training.callbacks import AtomicCheckpointIO, LastCheckpoint
@@ -77,6 +78,7 @@ def data_module(directory: Path, transitions: int, epochs: int) -> ReplayDataMod
 def train(directory: Path, transitions: int, epochs: int, compiled: bool) -> dict[str, float]:
     """Milliseconds of the checkpoints, and their share of the training time."""
     data = data_module(directory, transitions, epochs + 1)
+    keep_freed_memory()
     clock = Clock(directory / "checkpoints", transitions)
     trainer = pl.Trainer(
         max_epochs=epochs + 1,

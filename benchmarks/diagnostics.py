@@ -22,6 +22,7 @@ from tables import Table
 
 from sac_lightning import ReplayDataModule, SACModule
 from sac_lightning.collect.collector import DENSITY_EVERY
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.training.metrics import MetricWindow
 
 RESULTS = Path(__file__).parent / "results" / "diagnostics.csv"
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     data = ReplayDataModule("Pendulum-v1", total_env_steps=1100, steps_per_epoch=1100, learning_starts=1000)
     clock = Clock(arguments.rounds)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}

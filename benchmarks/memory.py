@@ -24,6 +24,7 @@ import pytorch_lightning as pl
 import torch
 
 from sac_lightning import ReplayDataModule, SACModule
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.networks import ActorConfig, CriticConfig
 from sac_lightning.training.callbacks import LastCheckpoint
 from sac_lightning.training.loggers import MetricsCSV
@@ -83,6 +84,7 @@ def grow(env_steps: int, size: Size, compiled: bool = False) -> dict[int, float]
     obs, action = data.specs
     actor, critic = ActorConfig(hidden_sizes=hidden), CriticConfig(hidden_sizes=hidden)
     module = SACModule(obs, action, actor=actor, critic=critic, compile=compiled)
+    keep_freed_memory()
     watch = Watch(max(env_steps // MEASURED_TIMES, 1))
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(

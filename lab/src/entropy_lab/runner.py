@@ -110,8 +110,14 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 
 def one_thread() -> None:
-    """Use one thread: more threads than cores slow each other down, and small networks gain nothing."""
+    """Use one thread: more threads than cores slow each other down, and small networks gain nothing.
+
+    Freed memory is kept, for eager updates.
+    """
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     import torch
 
+    from sac_lightning.core.hardware import keep_freed_memory
+
     torch.set_num_threads(1)
+    keep_freed_memory()

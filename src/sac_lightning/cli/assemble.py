@@ -23,9 +23,9 @@ from sac_lightning.heads import ActionHead
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
-from sac_lightning.training.checks import PRECISIONS, check_count
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
+from sac_lightning.training.trainer_options import PRECISIONS, check_count
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",

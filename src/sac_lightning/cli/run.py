@@ -17,6 +17,7 @@ from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
 from sac_lightning.core.files import DamagedFile
+from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
@@ -39,6 +40,7 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
     torch.set_num_threads(plan.threads)
+    keep_freed_memory()
     deterministic = plan.config.trainer.deterministic
     torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
     directory = RunDirectory(Path(plan.config.paths.run_dir))

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.wrappers import TimeLimit
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.core.errors import require, whole
+from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_action
 from sac_lightning.core.seeding import global_rng_state, restore_global_rng
 from sac_lightning.envs.guard import EnvError
@@ -70,12 +70,11 @@ class Evaluator:
         num_envs: int = 10,
         max_steps: int | None = None,
     ) -> None:
-        require(len(seeds) >= 1, "eval_episodes", len(seeds), "must be a whole number of at least 1")
-        require(whole(num_envs) >= 1, "eval_envs", num_envs, "must be a whole number of at least 1")
-        check_max_steps("eval_max_steps", max_steps)
-        self.seeds, self.max_steps = tuple(seeds), max_steps
+        at_least_one = Whole("[1, inf)")
+        at_least_one.check("eval_episodes", len(seeds))
+        self._num_envs: int = at_least_one.check("eval_envs", num_envs)
+        self.seeds, self.max_steps = tuple(seeds), check_max_steps("eval_max_steps", max_steps)
         self._build = build
-        self._num_envs = num_envs
         self._envs: list[gym.Env[Any, Any]] = []
 
     def run(self, policy: Policy, stop: Callable[[], bool] = lambda: False) -> Evaluation:
@@ -118,10 +117,12 @@ class Evaluator:
         self._envs.clear()
 
 
-def check_max_steps(key: str, value: object) -> None:
-    """Raises ConfigError unless `value`, that of `key`, is None or a whole number of at least 1."""
-    ok = value is None or whole(value) >= 1
-    require(ok, key, value, "must be a whole number of at least 1, or null: no limit")
+def check_max_steps(key: str, value: Any) -> int | None:
+    """Returns `value`, of `key`. Raises ConfigError unless it is None or a whole number of at least 1."""
+    found: int | None = None
+    if value is not None:
+        found = Whole("[1, inf)").check(key, value, ", or null: no limit")
+    return found
 
 
 def has_time_limit(env: gym.Env[Any, Any]) -> bool:

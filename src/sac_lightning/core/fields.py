@@ -13,7 +13,7 @@ from math import inf
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from sac_lightning.core.errors import as_whole, number, require, whole
+from sac_lightning.core.errors import as_whole, names_path, number, require, whole
 
 C = TypeVar("C", bound=Callable[..., None])
 
@@ -122,6 +122,29 @@ class ListOf(Allowed):
     def __str__(self) -> str:
         many = str(self.each).replace("a whole number", "whole numbers").replace("a number", "numbers")
         return f"a list of {'one or more' if self.length is None else self.length} {many}"
+
+
+class Text(Allowed):
+    """Allows text that is not empty."""
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(value.strip())
+
+    def __str__(self) -> str:
+        return "text"
+
+
+class PathName(Allowed):
+    """Allows names of files or of folders: text that is not empty, or a Path."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+
+    def accepts(self, value: Any) -> bool:
+        return names_path(value)
+
+    def __str__(self) -> str:
+        return f"the name of a {self.noun}"
 
 
 class Bool(Allowed):

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,21 +18,22 @@ from sac_lightning.collect.evaluation import (
     Evaluation,
     EvaluationStopped,
     Evaluator,
+    check_max_steps,
     has_time_limit,
 )
 from sac_lightning.collect.experience import Experience
 from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.core.errors import as_whole, number, require, whole
+from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
 from sac_lightning.envs.guard import Env
 from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.buffer import GIB
 from sac_lightning.spaces import ActionSpec, ObsSpec
-from sac_lightning.training.checks import check_counts, check_overlap
 from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
-from sac_lightning.training.stepping import StepOptions, fast_dev_run_sizes
+from sac_lightning.training.trainer_options import StepOptions, fast_dev_run_sizes
 
 log = logging.getLogger(__name__)
 UPDATES_PER_BATCH = 32
@@ -73,50 +74,51 @@ class ReplayDataModule(LightningDataModule):
         journal_dir: the folder of the replay journal; None for none: a checkpoint then has no transitions.
     """
 
-    total_env_steps: int
-    steps_per_epoch: int
-    learning_starts: int
+    trainer: Any  # None outside of a fit
 
+    @check_arguments()
     def __init__(
         self,
         env: EnvConfig | str | Env | Callable[..., Env],
         *,
-        total_env_steps: int = 10_000,
-        steps_per_epoch: int = 1_000,
-        learning_starts: int = 1_000,
-        num_envs: int = 1,
-        collect_steps: int = 1,
-        iterations_per_batch: int | None = None,
+        total_env_steps: Annotated[int, Whole("[1, inf)")] = 10_000,
+        steps_per_epoch: Annotated[int, Whole("[1, inf)")] = 1_000,
+        learning_starts: Annotated[int, Whole("[0, inf)")] = 1_000,
+        num_envs: Annotated[int, Whole("[1, inf)")] = 1,
+        collect_steps: Annotated[int, Whole("[1, inf)")] = 1,
+        iterations_per_batch: Annotated[int | None, Whole("[1, inf)")] = None,
         overlap: bool = False,
         noise_hold_max: int = 1,
         utd_ratio: float = 1.0,
-        batch_size: int = 256,
+        batch_size: Annotated[int, Whole("[1, inf)")] = 256,
         replay: ReplayBuffer | None = None,
-        eval_episodes: int = 10,
-        eval_envs: int = 10,
-        eval_seed: int = EVAL_SEED,
+        eval_episodes: Annotated[int, Whole("[0, inf)")] = 10,
+        eval_envs: Annotated[int, Whole("[1, inf)")] = 10,
+        eval_seed: Annotated[int, Whole("[0, inf)")] = EVAL_SEED,
         eval_max_steps: int | None = None,
-        seed: int = 0,
+        seed: Annotated[int, Whole("[0, inf)")] = 0,
         device: torch.device | str = "cpu",
         journal_dir: Path | str | None = None,
     ) -> None:
         super().__init__()
         self.env = env_config(env)
-        self.total_env_steps, self.steps_per_epoch = as_whole(total_env_steps), as_whole(steps_per_epoch)
-        self.learning_starts, self.num_envs = as_whole(learning_starts), as_whole(num_envs)
-        self.collect_steps, self.batch_size = as_whole(collect_steps), as_whole(batch_size)
-        self.iterations_per_batch, self.overlap = as_whole(iterations_per_batch), overlap
-        self.noise_hold_max = as_whole(noise_hold_max)
-        self.eval_episodes, self.eval_envs = as_whole(eval_episodes), as_whole(eval_envs)
-        self.eval_seed, self.eval_max_steps = as_whole(eval_seed), as_whole(eval_max_steps)
-        self.seed, self.utd_ratio = as_whole(seed), utd_ratio
-        self.device = torch.device(device)
+        self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
+        self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
+        self.overlap, self.noise_hold_max = overlap, as_whole(noise_hold_max)
+        self.utd_ratio, self.batch_size = utd_ratio, batch_size
+        self.eval_episodes, self.eval_envs, self.eval_seed = eval_episodes, eval_envs, eval_seed
+        self.eval_max_steps = check_max_steps("eval_max_steps", eval_max_steps)
+        self.seed, self.device = seed, torch.device(device)
         self.journal_dir = None if journal_dir is None else Path(journal_dir)
-        check_counts(self)
         self.replay = ReplayBuffer() if replay is None else replay
         asked = self.replay.requested_capacity
-        self.capacity = min(1_000_000, self.total_env_steps) if asked is None else asked
-        self._check()
+        self.capacity = min(1_000_000, total_env_steps) if asked is None else asked
+        self._check_together()
+        updates = max(1.0, utd_ratio * self._steps_per_iteration)
+        self.iterations_per_batch = iterations_per_batch or max(1, int(UPDATES_PER_BATCH // updates))
+        self.env.check()
+        if self.replay.requested_gamma == "auto":
+            self.replay.follow_time_limit(self.env.time_limit)
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
         self.experience: Experience | None = None
         self.evaluator: Evaluator | None = None
@@ -127,7 +129,7 @@ class ReplayDataModule(LightningDataModule):
         self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
         self._warm_up = self.learning_starts  # of the present fit
 
-    def _check(self) -> None:
+    def _check_together(self) -> None:
         allowed = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
         require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, allowed)
         steps, per_epoch = self._steps_per_iteration, self.steps_per_epoch
@@ -138,16 +140,12 @@ class ReplayDataModule(LightningDataModule):
         total, first = self.total_env_steps, self.learning_starts
         allowed = f"must be at least learning_starts={first}, or nothing is ever learned"
         require(total >= first, "total_env_steps", total, allowed)
-        if self.iterations_per_batch is None:
-            self.iterations_per_batch = max(1, int(UPDATES_PER_BATCH // max(1.0, self.utd_ratio * steps)))
-        allowed = "must be a whole number of at least 1, or null"
-        iterations = self.iterations_per_batch
-        require(whole(iterations) >= 1, "iterations_per_batch", iterations, allowed)
-        check_overlap(self.overlap, self.collect_steps)
+        ok = not self.overlap or self.collect_steps == 1
+        allowed = (
+            "must be 1 with overlap: one step of the envs is under way while the updates of an iteration run"
+        )
+        require(ok, "collect_steps", self.collect_steps, allowed)
         check_noise_hold(self.noise_hold_max)
-        self.env.check()
-        if self.replay.requested_gamma == "auto":
-            self.replay.follow_time_limit(self.env.time_limit)
 
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
@@ -193,9 +191,9 @@ class ReplayDataModule(LightningDataModule):
         self._ending, self._options = False, None
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
-        self._warm_up = (
-            min(self.learning_starts, self._steps_per_iteration) if tries else self.learning_starts
-        )
+        self._warm_up = self.learning_starts
+        if tries:
+            self._warm_up = min(self._warm_up, self._steps_per_iteration)
         if self.experience is None:
             planned = check_fits(self.capacity, obs, action, self.device)
             if self.replay.requested_gamma == "auto":
@@ -226,7 +224,6 @@ class ReplayDataModule(LightningDataModule):
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """Return the rest of the present epoch, or one empty batch where only its evaluation is left."""
         if self._options is None:
-            assert self.trainer is not None
             settle_epochs(self.trainer)
             self._options = StepOptions.of(self.trainer)
             if self.utd_ratio * self._steps_per_iteration > 1.0:
@@ -234,10 +231,9 @@ class ReplayDataModule(LightningDataModule):
         done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
         epoch_ends = self.env_steps - done + self.steps_per_epoch
         steps = self._global_steps(min(epoch_ends, self.total_env_steps))
-        sizes = self._options.batch_sizes(self.iterations_per_batch or 1, steps)
+        sizes = self._options.batch_sizes(self.iterations_per_batch, steps)
         if tries := fast_dev_run(self.trainer):
             sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_iteration)
-        assert self.trainer is not None
         if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
             sizes = [0]
         self._loader = SizedLoader(sizes, self._iterate)
@@ -247,7 +243,6 @@ class ReplayDataModule(LightningDataModule):
 
     def _global_steps(self, end: int) -> Iterator[int]:
         """Yield `trainer.global_step` now and after each iteration until `end` env steps."""
-        assert self.trainer is not None
         begin = self.trainer.global_step - self.updates_due(self.env_steps)
         every = self._steps_per_iteration
         return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
@@ -329,32 +324,25 @@ class ReplayDataModule(LightningDataModule):
         return evaluation
 
     def _stops(self) -> bool:
-        assert self.trainer is not None
         return self.trainer.state.fn == "fit" and (self._ending or self.stop_requested())
 
     @property
     def _fuses_action(self) -> bool:
         """Whether an update also chooses the next action: of several updates only the last would count."""
-        assert self.trainer is not None
         one = self.utd_ratio * self._steps_per_iteration <= 1.0 and not self.overlap
         return one and getattr(self.trainer.lightning_module, "can_fuse_action", False)
 
     @property
     def _policy(self) -> Policy:
-        assert self.trainer is not None
-        return cast(Policy, cast(Any, self.trainer.lightning_module).policy)
+        policy: Policy = self.trainer.lightning_module.policy
+        return policy
 
     @property
     def _steps_per_iteration(self) -> int:
-        return int(self.num_envs * self.collect_steps)
-
-
-class _Trains(Protocol):
-    """A trainer in a fit; Lightning does not declare the attribute."""
-
-    datamodule: ReplayDataModule
+        return self.num_envs * self.collect_steps
 
 
 def data_of(trainer: Trainer) -> ReplayDataModule:
     """Return the data module of a trainer that is in `fit`."""
-    return cast(_Trains, trainer).datamodule
+    data: ReplayDataModule = vars(trainer)["datamodule"]
+    return data

@@ -17,18 +17,23 @@ def start_epoch(trainer: Trainer) -> None:
 
 def epoch_is_unfinished(trainer: Trainer) -> bool:
     """Whether the epoch ends before its last batch: by a signal, `max_steps` or `should_stop`."""
-    return getattr(_data(trainer), "epoch_cut_short", False) or not lightning.at_last_batch(trainer)
+    return was_cut_short(trainer) or not lightning.at_last_batch(trainer)
+
+
+def was_cut_short(trainer: Trainer) -> bool:
+    """Whether a stop left a part of the epoch undone."""
+    return getattr(datamodule(trainer), "epoch_cut_short", False)
 
 
 def stop_at_the_end(trainer: Trainer) -> None:
     """End the fit with the data module's `total_env_steps`, whatever `max_epochs` is."""
-    if env_steps(trainer) >= getattr(_data(trainer), "total_env_steps", math.inf):
+    if env_steps(trainer) >= getattr(datamodule(trainer), "total_env_steps", math.inf):
         trainer.should_stop = True
 
 
 def env_steps(trainer: Trainer) -> int:
     """Env steps that the data module has taken."""
-    return int(getattr(_data(trainer), "env_steps", 0))
+    return int(getattr(datamodule(trainer), "env_steps", 0))
 
 
 def continues(trainer: Trainer, module_env_steps: int) -> bool:
@@ -38,19 +43,19 @@ def continues(trainer: Trainer, module_env_steps: int) -> bool:
 
 def max_epochs(trainer: Trainer) -> int:
     """The epochs of the run, at least 1: the data module's, or fewer where the Trainer has fewer."""
-    limits = (trainer.max_epochs, getattr(_data(trainer), "max_epochs", None))
+    limits = (trainer.max_epochs, getattr(datamodule(trainer), "max_epochs", None))
     return min((limit for limit in limits if limit is not None and limit > 0), default=1)
 
 
 def total_updates(trainer: Trainer) -> int:
     """Gradient updates of the whole run, at least 1: learning-rate schedules end with the last."""
-    data = _data(trainer)
+    data = datamodule(trainer)
     return max(1, data.updates_due(data.total_env_steps)) if hasattr(data, "updates_due") else 1
 
 
 def replay(trainer: Trainer) -> Any:
     """The replay buffer of the data module."""
-    return _data(trainer).experience.replay
+    return datamodule(trainer).experience.replay
 
 
 def allow_uneven_epochs(trainer: Trainer) -> None:
@@ -85,5 +90,6 @@ def log_at_given_steps(logger: Logger) -> None:
     vars(logger).pop("log_metrics", None)
 
 
-def _data(trainer: Trainer) -> Any:
+def datamodule(trainer: Trainer) -> Any:
+    """The data module of a fit; None without one."""
     return getattr(trainer, "datamodule", None)

@@ -19,7 +19,6 @@ from sac_lightning.collect.evaluation import Evaluation
 from sac_lightning.collect.loaders import Iteration
 from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.core.finite import check_weights, naming_update
-from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.core.seeding import (
     Streams,
     continue_generator,
@@ -44,8 +43,8 @@ from sac_lightning.replay import BatchIndex
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.checkpoint import FORMAT, check_format
-from sac_lightning.training.checks import check_count, check_trainer
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
+from sac_lightning.training.trainer_options import check_count, check_trainer
 from sac_lightning.types import PackedMetrics, SampleInfo
 
 log = logging.getLogger(__name__)
@@ -205,7 +204,6 @@ class SACModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Start or resume the counters, the metrics and the noise of updates."""
-        keep_freed_memory()
         self.train()  # `load_from_checkpoint` returns a module in eval mode
         if self.trainer.ckpt_path is None:
             self._resumed = None

@@ -3,7 +3,7 @@
 import io
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from weakref import proxy
 
 import torch
@@ -13,11 +13,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from typing_extensions import override
 
 from sac_lightning.collect.experience import Experience
-from sac_lightning.core.errors import names_path, require
+from sac_lightning.core.errors import require
+from sac_lightning.core.fields import PathName, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.loggers import MetricsCSV
-from sac_lightning.training.loops import env_steps, fast_dev_run
+from sac_lightning.training.loops import datamodule, env_steps, fast_dev_run, was_cut_short
 
 log = logging.getLogger(__name__)
 ONE_FILE: Any = {"save_top_k": 1, "save_on_train_epoch_end": True, "enable_version_counter": False}
@@ -26,8 +27,8 @@ ONE_FILE: Any = {"save_top_k": 1, "save_on_train_epoch_end": True, "enable_versi
 class BestCheckpoint(ModelCheckpoint):
     """Saves `best.ckpt`, the epoch with the highest `eval/return_mean`, in the folder `dirpath`."""
 
-    def __init__(self, dirpath: str | Path) -> None:
-        _check_folder(dirpath)
+    @check_arguments()
+    def __init__(self, dirpath: Annotated[str | Path, PathName("folder")]) -> None:
         super().__init__(dirpath, "best", monitor="eval/return_mean", mode="max", **ONE_FILE)
 
     @override
@@ -38,8 +39,7 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # A run without evaluations has no such metric. An epoch that a stop cut short has the metric of the
         # epoch before; the resumed run completes it.
-        cut_short = getattr(_datamodule(trainer), "epoch_cut_short", False)
-        if self.monitor in trainer.callback_metrics and not cut_short:
+        if self.monitor in trainer.callback_metrics and not was_cut_short(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
     @override
@@ -60,8 +60,8 @@ class LastCheckpoint(ModelCheckpoint):
     their state of that epoch. It also prunes the replay journal.
     """
 
-    def __init__(self, dirpath: str | Path) -> None:
-        _check_folder(dirpath)
+    @check_arguments()
+    def __init__(self, dirpath: Annotated[str | Path, PathName("folder")]) -> None:
         super().__init__(dirpath, "last", **ONE_FILE)
         self._manifests: dict[tuple[str, int, int], list[Any]] = {}
 
@@ -79,12 +79,12 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not the parent's: it saves nothing before the first gradient update.
         self._save(trainer)
-        experience = getattr(_datamodule(trainer), "experience", None)
+        experience = getattr(datamodule(trainer), "experience", None)
         if experience is not None and experience.journal is not None and experience.journal.has_spare:
             self._prune(experience)
 
     def _save(self, trainer: Trainer) -> None:
-        if getattr(trainer, "fast_dev_run", False):
+        if fast_dev_run(trainer):
             return
         self.best_model_path = str(Path(self.dirpath or ".") / "last.ckpt")
         trainer.save_checkpoint(self.best_model_path)
@@ -111,7 +111,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write `checkpoint` to `path` in one step that either happens whole or not at all."""
         # First to memory: on a full disk, the error of torch.save does not mention the disk.
         content = io.BytesIO()
         torch.save(checkpoint, content)
@@ -121,7 +120,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint; nothing in it is ever executed."""
         return read_checkpoint(Path(path))
 
     @override
@@ -130,10 +128,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         file = Path(path)
         if ".." not in file.parts and file.suffix == ".ckpt" and file.is_file():
             file.unlink()
-
-
-def _check_folder(dirpath: Any) -> None:
-    require(names_path(dirpath), "dirpath", dirpath, "must be the name of a folder")
 
 
 def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
@@ -149,10 +143,6 @@ def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
         if isinstance(logger, MetricsCSV):
             allowed = "contains rows of another run: name another file"
             require(logger.is_empty, "path", logger.path, allowed)
-
-
-def _datamodule(trainer: Trainer) -> Any:
-    return getattr(trainer, "datamodule", None)
 
 
 def _version(path: Path) -> tuple[str, int, int]:

@@ -2,12 +2,12 @@
 
 import logging
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from sac_lightning.core.errors import as_whole, number, require, whole
+from sac_lightning.core.fields import Number, Whole, check_arguments
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +18,16 @@ class EntropyWatch(Callback):
     Its state is saved in checkpoints.
 
     Args:
-        evaluations: α has run away when it has grown at so many evaluations in a row, at least 1.
-        collapsed: α has collapsed when it is below this, in (0, 1], and the entropy is above its target.
+        evaluations: α has run away when it has grown at so many evaluations in a row.
+        collapsed: α has collapsed when it is below this, and the entropy is above its target.
     """
 
-    def __init__(self, evaluations: int = 20, collapsed: float = 1e-6) -> None:
-        evaluations = as_whole(evaluations)
-        allowed = "must be a whole number of at least 1"
-        require(whole(evaluations) >= 1, "evaluations", evaluations, allowed)
-        require(0.0 < number(collapsed) <= 1.0, "collapsed", collapsed, "must be a number in (0, 1]")
+    @check_arguments()
+    def __init__(
+        self,
+        evaluations: Annotated[int, Whole("[1, inf)")] = 20,
+        collapsed: Annotated[float, Number("(0, 1]")] = 1e-6,
+    ) -> None:
         self.evaluations, self.collapsed = evaluations, collapsed
         self._last, self._first, self._grown = math.inf, math.inf, 0
         self._warned: set[str] = set()

@@ -3,13 +3,14 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
-from sac_lightning.core.errors import as_whole, names_path, require, whole
+from sac_lightning.core.fields import PathName, Whole, check_arguments
 from sac_lightning.core.plots import learning_curve, temperature
 from sac_lightning.training.loggers import MetricsCSV, read_metrics
 
@@ -21,18 +22,18 @@ class PlotCallback(Callback):
 
     Args:
         dir: the folder of the plots.
-        every_n_epochs: epochs between two drawings, at least 1; the end of a fit draws as well.
+        every_n_epochs: epochs between two drawings; the end of a fit draws as well.
         title: above both plots.
     """
 
-    def __init__(self, dir: str | os.PathLike[str], every_n_epochs: int = 10, title: str = "") -> None:
-        every_n_epochs = as_whole(every_n_epochs)
-        ok = whole(every_n_epochs) >= 1
-        require(ok, "every_n_epochs", every_n_epochs, "must be a whole number of at least 1")
-        require(names_path(dir), "dir", dir, "must be the name of a folder")
-        self.dir = Path(dir)
-        self.every_n_epochs = every_n_epochs
-        self.title = title
+    @check_arguments()
+    def __init__(
+        self,
+        dir: Annotated[str | os.PathLike[str], PathName("folder")],
+        every_n_epochs: Annotated[int, Whole("[1, inf)")] = 10,
+        title: str = "",
+    ) -> None:
+        self.dir, self.every_n_epochs, self.title = Path(dir), every_n_epochs, title
         self._drawn_epoch = -1
 
     @override

@@ -19,6 +19,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from sac_lightning.core.errors import number, require
+from sac_lightning.core.fields import check_arguments
 from sac_lightning.training.datamodule import data_of
 
 SHORTEST_BAR = 12
@@ -39,13 +40,13 @@ class RunProgress(ProgressBar):
         console: where to print; None for stderr.
     """
 
+    @check_arguments()
     def __init__(
         self, refresh_per_second: float = 4.0, live: bool = True, console: Console | None = None
     ) -> None:
         super().__init__()
         ok = 0 < number(refresh_per_second) <= 4
         require(ok, "refresh_per_second", refresh_per_second, "above 0 and at most 4")
-        require(isinstance(live, bool), "live", live, "must be true or false")
         self._console = console if console is not None else Console(stderr=True)
         self._every_s = 1.0 / refresh_per_second
         self._enabled, self._may_redraw = True, live
@@ -58,18 +59,15 @@ class RunProgress(ProgressBar):
 
     @override
     def disable(self) -> None:
-        """Show nothing from now on."""
         self._enabled = False
         self._stop()
 
     @override
     def enable(self) -> None:
-        """Show progress, from the next fit on if none is running."""
         self._enabled = True
 
     @override
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print above the bar."""
         known = {key: kwargs[key] for key in ("sep", "end") if key in kwargs}
         self._console.print(*args, markup=False, highlight=False, **known)
 
@@ -92,7 +90,6 @@ class RunProgress(ProgressBar):
 
     @override
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Redraw if it is time."""
         if time.monotonic() >= self._next_s:
             self._refresh()
 
@@ -100,7 +97,6 @@ class RunProgress(ProgressBar):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch and its evaluation, which has just ended."""
         if self._live is not None:
             self._refresh()
         elif self._enabled:
@@ -108,7 +104,6 @@ class RunProgress(ProgressBar):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the finished bar."""
         if self._live is None and self._enabled and self._printed_steps != self._env_steps:
             self._print_line()
         self._stop()
@@ -117,12 +112,10 @@ class RunProgress(ProgressBar):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave the bar where it stopped."""
         self._stop()
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Release the terminal."""
         self._stop()
 
     @property

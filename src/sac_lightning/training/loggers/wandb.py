@@ -8,7 +8,7 @@ import shlex
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
@@ -18,7 +18,8 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import nn
 from typing_extensions import override
 
-from sac_lightning.core.errors import as_whole, names_path, require, whole
+from sac_lightning.core.errors import require
+from sac_lightning.core.fields import PathName, Text, Whole, check_arguments
 from sac_lightning.training.loggers.wandb_media import HISTOGRAMS, ModelArtifacts, histograms
 
 if TYPE_CHECKING:
@@ -55,40 +56,31 @@ class EnvStepWandbLogger(WandbLogger):
         histograms: "gradients", "parameters" or "all" with each row of training metrics, or None (`watch`).
     """
 
+    @check_arguments()
     def __init__(
         self,
         project: str = "sac_lightning",
-        dir: str | os.PathLike[str] = ".",
+        dir: Annotated[str | os.PathLike[str], PathName("folder")] = ".",
         *,
-        name: str | None = None,
-        group: str | None = None,
-        job_type: str | None = None,
+        name: Annotated[str | None, Text()] = None,
+        group: Annotated[str | None, Text()] = None,
+        job_type: Annotated[str | None, Text()] = None,
         tags: Iterable[str] = (),
-        id: str | None = None,
+        id: Annotated[str | None, Text()] = None,
         mode: str = "auto",
-        entity: str | None = None,
-        notes: str | None = None,
+        entity: Annotated[str | None, Text()] = None,
+        notes: Annotated[str | None, Text()] = None,
         log_model: bool = False,
-        video_every: int | None = None,
+        video_every: Annotated[int | None, Whole("[1, inf)", "epochs")] = None,
         histograms: str | None = None,
     ) -> None:
-        texts = {"name": name, "group": group, "job_type": job_type}
-        texts |= {"id": id, "entity": entity, "notes": notes}
-        for key, text in texts.items():
-            ok = text is None or (isinstance(text, str) and bool(text.strip()))
-            require(ok, key, text, "must be text, or null")
-        require(names_path(dir), "dir", dir, "must be the name of a folder")
         listed = isinstance(tags, Iterable) and not isinstance(tags, str | Mapping)
         require(listed, "tags", tags, "must be a list of words")
         ok = isinstance(project, str) and bool(project) and not set(project) & set(FORBIDDEN_IN_PROJECT)
         require(ok, "project", project, f"must be a name without any of {FORBIDDEN_IN_PROJECT}")
-        require(isinstance(log_model, bool), "log_model", log_model, "must be true or false")
         ok = histograms in (None, *HISTOGRAMS)
         require(ok, "histograms", histograms, f"must be {', '.join(HISTOGRAMS)} or null")
-        self.video_every = as_whole(video_every)
-        ok = video_every is None or whole(self.video_every) >= 1
-        require(ok, "video_every", video_every, "must be a whole number of epochs of at least 1, or null")
-        self.histograms = histograms
+        self.video_every, self.histograms = video_every, histograms
         self._watched: tuple[LightningModule, str] | None = None
         self._artifacts = ModelArtifacts() if log_model else None
         self.mode = choose_mode(mode)

@@ -1,4 +1,4 @@
-"""Sizes of Lightning's batches, such that its step-based options take effect at their step.
+"""The options of a Trainer: which are refused, and how long batches may be so that each takes effect.
 
 Lightning looks at `trainer.global_step` once a batch. A batch of many updates would jump over the step that
 an option names.
@@ -13,8 +13,22 @@ from typing import Any
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.fields import Whole
 from sac_lightning.private.lightning import step_options
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def check_trainer(precision: Any, world_size: int) -> None:
+    """Raise ConfigError for a Trainer's precision or device count that this package does not support."""
+    require(precision in PRECISIONS, "precision", precision, f"must be one of {', '.join(PRECISIONS)}")
+    require(world_size == 1, "devices", world_size, "must be one device; several are not supported")
+
+
+def check_count(key: str, value: float) -> int:
+    """Return `value`, of `key`, as an int. Raises ConfigError unless it is a count."""
+    return int(Whole("[1, inf)").check(key, value))
 
 
 @dataclass(frozen=True)
