@@ -12,6 +12,7 @@ from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
 from sac_lightning.core.seeding import Streams, torch_generator
+from sac_lightning.networks import RandomSubset
 from sac_lightning.types import Batch, WeightedActions
 from tasks import Clock, env_config, fit
 
@@ -113,6 +114,30 @@ def test_the_actor_is_stepped_in_every_actor_delay_th_update() -> None:
         for optimizer in module.trainer.optimizers
     ]
     assert steps == [{8.0}, {2.0}, {2.0}]  # critics, actor, α: of 8 updates the third and the sixth
+
+
+def test_each_update_s_target_is_the_minimum_of_a_subset_drawn_afresh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pessimism = RandomSubset(2)
+    critic = CriticConfig(hidden_sizes=(4,), num_critics=3, pessimism=pessimism)
+    sac, batch, noise = sac_of("tanh_normal", critic=critic), batch_of("tanh_normal"), noise_of("tanh_normal")
+    sets: list[tuple[int, ...]] = []
+
+    def seen(q: Tensor) -> Tensor:
+        sets.append(tuple(sorted(int((every == each).all(1).nonzero()) for each in q[:, 0])))
+        return q.amin(0)
+
+    actions = sac.head.weighted_actions(sac.actor(batch.next_obs), noise)
+    assert sac.target_critic is not None
+    every = sac.value_head.mean(sac.target_critic.features_of_policy(batch.next_obs, actions))[:, 0]
+    monkeypatch.setattr(RandomSubset, "target_value", lambda self, q: seen(q))
+    with torch.no_grad():
+        for _ in range(600):
+            sac.critic_loss(batch, noise, ALPHA)
+    counts = [sets.count(pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    assert sum(counts) == 600
+    assert all(abs(count - 200) < 4 * 11.5 for count in counts)  # √(600 · ⅓ · ⅔) = 11.5
 
 
 @every_head

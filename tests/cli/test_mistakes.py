@@ -71,6 +71,9 @@ MISTAKES = {
     "pessimism=truncated value_head=quantile value_head.quantiles=2": (
         "pessimism=Truncated: needs at least 3 quantiles; value_head.quantiles=2",
     ),
+    "pessimism=random_subset pessimism.subset=3": (
+        "critic.num_critics=2: must be a whole number of at least 3 for pessimism RandomSubset",
+    ),
     "target_network=joint_polyak": ("target_network=JointPolyak: needs critics with batch statistics",),
     "torso=simba actor.hidden_sizes=[64,32]": ("actor.hidden_sizes=[64, 32]: must be equal numbers",),
     "target_network=none": ("target_network=NoTargetNetwork: needs critics with batch", "torso=batch_norm"),

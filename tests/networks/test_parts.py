@@ -19,10 +19,12 @@ from sac_lightning.networks import (
     Min,
     Mlp,
     Polyak,
+    RandomSubset,
     ReturnVariance,
     RunningObs,
     Torso,
 )
+from sac_lightning.networks.counter_random import CounterRandom
 from sac_lightning.networks.ensemble import EnsembleBatchNorm, EnsembleLinear, batch_statistics
 from sac_lightning.networks.normalization import RunningStatistics
 from sac_lightning.spaces import ObsSpec
@@ -164,7 +166,10 @@ def test_pessimism_by_hand() -> None:
     mass = torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]], [[[0.0, 1.0], [0.2, 0.8]]]])
     assert Min().value(q).tolist() == [[1.0, 2.0]]
     assert Mean().value(q).tolist() == [[2.0, 3.5]]
-    torch.testing.assert_close(Min().distribution(q, mass), torch.tensor([[[1.0, 0.0], [0.2, 0.8]]]))
+    assert RandomSubset().value(q).tolist() == [[2.0, 3.5]]  # for the actor
+    assert RandomSubset().target_value(q).tolist() == [[1.0, 2.0]]
+    for lowest in (Min(), RandomSubset()):
+        torch.testing.assert_close(lowest.distribution(q, mass), torch.tensor([[[1.0, 0.0], [0.2, 0.8]]]))
     torch.testing.assert_close(Mean().distribution(q, mass), torch.tensor([[[0.5, 0.5], [0.35, 0.65]]]))
 
 
@@ -207,3 +212,31 @@ def test_scaled_rewards_by_hand() -> None:
     assert torch.equal(module(torch.tensor([3.0])), torch.tensor([3.0]))  # before anything was seen
     module.statistics.add(torch.tensor([0.0, 8.0]))  # variance 16
     torch.testing.assert_close(module(torch.tensor([6.0, -2.0])), torch.tensor([1.5, -0.5]))
+
+
+def test_scaled_rewards_by_hand_with_a_bound_on_returns() -> None:
+    module = ReturnVariance(g_max=5.0).build()
+    module.statistics.add(torch.tensor([-50.0, -50.0]))  # variance 0, largest 50: the scale is 50/5
+    torch.testing.assert_close(module(torch.tensor([20.0])), torch.tensor([2.0]))
+    module.statistics.add(torch.tensor([50.0, 50.0]))  # variance 2500: √2500 is above 50/5
+    torch.testing.assert_close(module(torch.tensor([20.0])), torch.tensor([0.4]))
+
+
+# --- random numbers ----------------------------------------------------------------------------------
+
+
+def test_numbers_of_a_counter_are_uniform_and_independent() -> None:
+    source, other = CounterRandom(generator()), CounterRandom(torch.Generator().manual_seed(1))
+    drawn = torch.stack([*(source.uniform(500, 200) for _ in range(4)), other.uniform(500, 200)]).flatten(1)
+    assert drawn.min() >= 0.0 and drawn.max() < 1.0
+    n = drawn.shape[1]
+    counts = torch.stack([torch.histc(each, 20, 0.0, 1.0) for each in drawn])
+    # χ² with 19 degrees of freedom: above 43.8 once in 1,000
+    assert ((counts - n / 20).square() / (n / 20)).sum(1).max() < 43.8
+    # Correlations of draws, and of a number with those after it, are ±1/√n.
+    apart = torch.cat([drawn, *(drawn[:1].roll(lag, 1) for lag in (1, 2, 200))])
+    correlations = torch.corrcoef(apart) - torch.eye(len(apart))
+    assert correlations.abs().max() < 4.5 / n**0.5
+    restored = CounterRandom(generator())
+    restored.load_state_dict(source.state_dict())
+    assert torch.equal(restored.uniform(7), source.uniform(7))

@@ -25,6 +25,7 @@ from sac_lightning.networks import (
     Mean,
     NoTargetNetwork,
     QuantileValue,
+    RandomSubset,
     ReturnVariance,
     RunningObs,
     Simba,
@@ -124,9 +125,10 @@ CASES: dict[str, dict[str, Any]] = {
         "module": {"actor_delay": 3},
     },
     "tqc": {"critic": {"num_critics": 3, "value_head": QuantileValue(5), "pessimism": Truncated(1)}},
+    "redq": {"critic": {"num_critics": 3, "pessimism": RandomSubset(2)}},
     "adamw": both(optimizer=AdamW(weight_decay=0.1, lr_schedule="cosine")),
     "normalization": {
-        "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance()},
+        "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance(g_max=5.0)},
         "num_envs": 2,
         "noise_hold_max": 16,
     },
@@ -157,7 +159,16 @@ TOGETHER: dict[str, dict[str, Any]] = {
         },
         "module": {"actor_delay": 2},
     },
-    "choice": {**CASES["no_target_network"], "env": "CartPole-v1", "num_envs": 2},
+    "choice": {
+        **CASES["no_target_network"],
+        "critic": {
+            **CASES["no_target_network"]["critic"],
+            "num_critics": 3,
+            "pessimism": RandomSubset(2),
+        },
+        "env": "CartPole-v1",
+        "num_envs": 2,
+    },
 }
 
 

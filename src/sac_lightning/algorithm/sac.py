@@ -13,6 +13,7 @@ from sac_lightning.algorithm import losses
 from sac_lightning.entropy import EntropySetting, TemperatureRule, entropy_setting
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, ActorConfig, Critic, CriticConfig
+from sac_lightning.networks.counter_random import CounterRandom
 from sac_lightning.networks.ensemble import batch_statistics
 from sac_lightning.networks.normalization import (
     ObsNormalization,
@@ -88,6 +89,8 @@ class SAC(nn.Module):
             self.target_critic = Critic(obs, head, critic, generator)
             self.target_critic.load_state_dict(self.critic.state_dict())
             self.target_critic.requires_grad_(False)
+        sampled = self.pessimism.num_sampled
+        self._subset_random = None if sampled is None else CounterRandom(generator)
         self.entropy_setting: EntropySetting = entropy_setting(temperature, head, action)
         setting = self.entropy_setting
         self.log_alpha = nn.Parameter(setting.log_alpha, requires_grad=temperature.learned)
@@ -170,6 +173,9 @@ class SAC(nn.Module):
                 next_critic = self.critic if self.target_critic is None else self.target_critic
                 next_features = next_critic.features_of_policy(batch.next_obs, next_actions)
         with torch.no_grad():  # the target is a constant: eq. 6 differentiates Q alone
+            if self._subset_random is not None:
+                order = self._subset_random.uniform(len(next_features)).argsort()
+                next_features = next_features[order[: self.pessimism.num_sampled]]
             target = self.value_head.target(
                 batch.reward, batch.discount, next_features, next_actions, alpha, self.pessimism
             )

@@ -14,7 +14,15 @@ from sac_lightning.networks.normalization import (
 from sac_lightning.networks.residual import Flash, Simba, SimbaV2
 from sac_lightning.networks.target_network import JointPolyak, NoTargetNetwork, Polyak, TargetNetwork
 from sac_lightning.networks.torso import BatchNorm, BatchRenorm, LayerNorm, Mlp, Torso, Xqc
-from sac_lightning.networks.value_head import CategoricalValue, Mean, Min, Pessimism, ScalarValue, ValueHead
+from sac_lightning.networks.value_head import (
+    CategoricalValue,
+    Mean,
+    Min,
+    Pessimism,
+    RandomSubset,
+    ScalarValue,
+    ValueHead,
+)
 
 __all__ = [
     "Actor",
@@ -39,6 +47,7 @@ __all__ = [
     "Pessimism",
     "Polyak",
     "QuantileValue",
+    "RandomSubset",
     "RawObs",
     "RawReward",
     "ReturnVariance",

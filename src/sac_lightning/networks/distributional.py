@@ -39,7 +39,7 @@ class HlGaussValue(CategoricalValue):
         alpha: Alpha,
         pessimism: Pessimism,
     ) -> Float[Tensor, "B F"]:
-        q = pessimism.value(self.mean(next_features))
+        q = pessimism.target_value(self.mean(next_features))
         y = losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha))
         return self.around(y.clamp(self.low, self.high))
 

@@ -44,6 +44,21 @@ class RunningStatistics(nn.Module):
         self.count.copy_(total)
 
 
+class ReturnStatistics(RunningStatistics):
+    """Keeps the largest |value| as well."""
+
+    largest: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.register_buffer("largest", torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def add(self, values: Shaped[Tensor, " M"]) -> None:
+        super().add(values)
+        self.largest.copy_(torch.maximum(self.largest, values.double().abs().amax()))
+
+
 class ObsNormalization(Described):
     """Says how observations are normalised. Frozen dataclass; `build` returns the module with statistics."""
 
@@ -114,24 +129,32 @@ class RawReward(RewardNormalization):
 class ReturnVariance(RewardNormalization):
     """Divides rewards by √(Var[G] + eps), G the discounted return so far of each training episode.
 
+    With `g_max` by the larger one of this and max |G| / g_max: no return seen so far is then above g_max,
+    which keeps them on the bins of a categorical value head     (SimbaV2 2502.15280, FlashSAC 2604.04539).
+
     Args:
         eps: added to the variance, above 0.
+        g_max: the bound on scaled returns, above 0; None for none, as in XQC.
     """
 
     eps: Annotated[float, Number("(0, 1e9)")] = 1e-8
+    g_max: Annotated[float | None, Number("(0, 1e9)")] = None
 
     def build(self) -> "ScaledReward":
-        return ScaledReward(self.eps)
+        return ScaledReward(self)
 
 
 class ScaledReward(nn.Module):
     """The module of `ReturnVariance`."""
 
-    def __init__(self, eps: float) -> None:
+    def __init__(self, config: ReturnVariance) -> None:
         super().__init__()
-        self._eps = eps
-        self.statistics = RunningStatistics(())
+        self._eps, self._g_max = config.eps, config.g_max
+        self.statistics = ReturnStatistics()
 
     def forward(self, reward: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Returns scaled rewards."""
-        return (reward * (self.statistics.var + self._eps).rsqrt()).float()
+        scale = (self.statistics.var + self._eps).sqrt()
+        if self._g_max is not None:
+            scale = torch.maximum(scale, self.statistics.largest / self._g_max)
+        return (reward / scale).float()

@@ -27,8 +27,11 @@ class TargetNetwork(Described):
     needs_batch_statistics: ClassVar[bool] = False
 
     def tensors(self, network: nn.Module) -> list[Tensor]:
-        """Returns the tensors of `network` that follow the critics', in an order of their own."""
-        return [*network.parameters(), *network.buffers()]
+        """Returns the tensors of `network` that follow the critics', in an order of their own.
+
+        By default all weights and buffers. Whole numbers are left out: a copy counts for itself.
+        """
+        return [each for each in (*network.parameters(), *network.buffers()) if each.is_floating_point()]
 
     @abstractmethod
     def update_(self, copies: list[Tensor], originals: list[Tensor]) -> None:

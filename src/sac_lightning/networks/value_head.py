@@ -25,8 +25,16 @@ class Pessimism(Described):
     """
 
     config_key: ClassVar[str] = "pessimism"
-    # Critics without which it has no meaning.
-    least_critics: ClassVar[int] = 1
+
+    @property
+    def least_critics(self) -> int:
+        """How many critics it needs."""
+        return 1
+
+    @property
+    def num_sampled(self) -> int | None:
+        """How many critics the target reads, drawn afresh for each update; None for all."""
+        return None
 
     @property
     def least_quantiles(self) -> int:
@@ -36,6 +44,10 @@ class Pessimism(Described):
     @abstractmethod
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
         """Returns one value from those of N critics."""
+
+    def target_value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
+        """Returns one value for the critics' target; without an override as `value`."""
+        return self.value(q)
 
     @abstractmethod
     def distribution(
@@ -78,6 +90,36 @@ class Mean(Pessimism):
         self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]
     ) -> Float[Tensor, "K B F"]:
         return mass.mean(dim=0)
+
+
+@dataclass(frozen=True)
+class RandomSubset(Mean):
+    """Takes the lowest of M of N critics, drawn afresh for each update     (REDQ, 2101.05982)
+
+    The critics' target uses it; the actor maximises the mean of all N. Published are N = 10, M = 2 and 20
+    updates for each env step.
+
+    Args:
+        subset: M, at least 1 and at most critic.num_critics.
+    """
+
+    subset: Annotated[int, Whole("[1, inf)")] = 2
+
+    @property
+    def least_critics(self) -> int:
+        return self.subset
+
+    @property
+    def num_sampled(self) -> int:
+        return self.subset
+
+    def target_value(self, q: Float[Tensor, "M *q"]) -> Float[Tensor, "*q"]:
+        return Min().value(q)
+
+    def distribution(
+        self, q: Float[Tensor, "M K B"], mass: Float[Tensor, "M K B F"]
+    ) -> Float[Tensor, "K B F"]:
+        return Min().distribution(q, mass)
 
 
 class ValueHead(Described):
@@ -150,7 +192,7 @@ class ScalarValue(ValueHead):
         alpha: Alpha,
         pessimism: Pessimism,
     ) -> Float[Tensor, " B"]:
-        q = pessimism.value(next_features.squeeze(-1))
+        q = pessimism.target_value(next_features.squeeze(-1))
         return losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha))
 
     loss = staticmethod(losses.critic_loss)
