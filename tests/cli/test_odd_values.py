@@ -32,6 +32,7 @@ WALKS = (
     "value_head value_head=hl_gauss",
     "value_head,pessimism value_head=quantile pessimism=truncated",
     "pessimism,critic pessimism=mean",
+    "pessimism pessimism=random_subset",
     "replay replay=prioritized",
     "normalization normalization/obs=running normalization/reward=return_variance",
 )
@@ -129,6 +130,7 @@ MEANT_THERE = {
     "normalization.obs.clip": {"1.5"},
     "normalization.obs.eps": {"1.5"},
     "normalization.reward.eps": {"1.5"},
+    "normalization.reward.g_max": CLIP,
 }
 Answers = dict[str, list[tuple[str, str, str | None]]]
 
