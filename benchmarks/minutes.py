@@ -1,0 +1,117 @@
+"""Return after 10, 30 and 60 minutes of training on this machine, for the recipes below.
+
+    python benchmarks/minutes.py --envs halfcheetah hopper --seeds 0 1 2
+
+Every evaluation is a row of benchmarks/results/minutes.csv; minutes_summary.csv and minutes.png come from it.
+A complete run is not made again, and one that was stopped goes on. Compiling counts, evaluations do not.
+"""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from recipes import Point, Run, Runs, all_runs, parser_of
+from tables import Table
+
+from sac_lightning.core.plots import STYLE
+from sac_lightning_report.runs import Curve
+from sac_lightning_report.statistics import band, interquartile_mean
+
+
+def _sizes(actor: str, critic: str) -> tuple[str, str]:
+    return f"actor.hidden_sizes={actor}", f"critic.hidden_sizes={critic}"
+
+
+NORMALIZED = ("normalization/obs=running", "normalization/reward=return_variance", "torso=layer_norm")
+# All of SAC's size: with the networks that were published, none of the others is as fast on a CPU.
+RECIPES: dict[str, tuple[str, ...]] = {
+    "sac": (),
+    "sac_bf16": ("precision=bf16-mixed",),
+    "sac_lr": ("lr=1e-3",),
+    "sac_delay": ("lr=1e-3", "actor_delay=2"),
+    "sac_half_utd": ("lr=1e-3", "num_envs=4", "utd_ratio=0.5"),
+    "sac_normalized": ("lr=1e-3", "actor_delay=2", *NORMALIZED),
+    "crossq_small": ("experiment=crossq", *_sizes("[256,256]", "[256,256]")),
+    "xqc_small": ("experiment=xqc", "utd_ratio=1", *_sizes("[256,256]", "[256,256]")),
+}
+COLOURS = ("#2563a8", "#1b9e77", "#d9a028", "#c2410c", "#7c3aed", "#64748b", "#be185d", "#713f12", "#0f766e")
+Curves = dict[tuple[str, str], list[Curve]]
+
+
+def curves_of(runs: Runs) -> Curves:
+    """Returns the curve over minutes of each run in the table, by env and recipe."""
+    found: Curves = defaultdict(list)
+    for recipe, env, seed in {(row["recipe"], row["env"], row["seed"]): None for row in runs.table.rows}:
+        points = runs.points(Run(recipe, (), env, int(seed)))
+        minutes, returns = (np.array([point[i] for point in points]) for i in (1, 2))
+        found[env, recipe].append(Curve(minutes, returns))
+    return found
+
+
+def summarise(curves: Curves, minutes: list[float], out: Path) -> list[str]:
+    """Writes interquartile means over seeds with 95 % intervals. Returns the lines of a table for people."""
+    rows: list[dict[str, object]] = []
+    lines = []
+    for (env, recipe), own in sorted(curves.items()):
+        cells = []
+        for minute in minutes:
+            # Linear between the evaluations beside it; runs that have not come so far are left out.
+            reached = [curve for curve in own if curve.steps[0] <= minute <= curve.steps[-1]]
+            returns = [float(np.interp(minute, curve.steps, curve.values)) for curve in reached]
+            found = interquartile_mean(returns)
+            row = {"env": env, "recipe": recipe, "minutes": minute, "seeds": len(reached)}
+            rows.append({**row, "iqm": found.value, "low": found.low, "high": found.high})
+            shown = f"{found.value:.0f} [{found.low:.0f}, {found.high:.0f}]" if reached else "-"
+            cells.append(f"{shown} after {minute:g} min")
+        lines.append(f"{env:<14} {recipe:<16} {len(own)} seeds: {'; '.join(cells)}")
+    table = Table(out, ("env", "recipe", "minutes", "seeds", "iqm", "low", "high"))
+    table.add(rows, replacing=lambda row: True)
+    return lines
+
+
+def draw(curves: Curves, out: Path) -> None:
+    """Draws means over seeds by minutes with 95 % intervals, one picture for each env."""
+    envs = sorted({env for env, _ in curves})
+    names = sorted({recipe for _, recipe in curves})
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.2 * len(envs), 3.8), dpi=150, layout="constrained")
+        for axes, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
+            for recipe, colour in zip(names, COLOURS, strict=False):
+                if own := curves.get((env, recipe)):
+                    grid = np.linspace(0.0, max(curve.steps[-1] for curve in own), 100)
+                    seen = band(own, grid)
+                    axes.fill_between(grid, seen.low, seen.high, color=colour, alpha=0.15, linewidth=0)
+                    axes.plot(grid, seen.mean, color=colour, linewidth=1.8, label=recipe)
+            axes.set(title=env, xlabel="minutes of training", ylabel="return of an evaluation")
+            axes.legend(fontsize=8)
+        FigureCanvasAgg(figure)
+        figure.savefig(out, format="png")
+
+
+def main() -> int:
+    """Make the missing runs, then table and picture; 1 where a run failed."""
+    parser = parser_of(__doc__, "minutes", threads="auto")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), metavar="NAME")
+    parser.add_argument("--minutes", nargs="+", type=float, default=[10.0, 30.0, 60.0])
+    arguments = parser.parse_args()
+    runs, failed = Runs.of(arguments), 0
+    recipes = {name: RECIPES[name] for name in arguments.recipes}
+
+    def enough(point: Point) -> bool:
+        return point.minutes >= max(arguments.minutes)
+
+    if not arguments.table_only:
+        failed = runs.make(all_runs(recipes, arguments.envs, arguments.seeds), enough, arguments.jobs)
+    if runs.table.rows:
+        curves, out = curves_of(runs), arguments.results
+        print("\n".join(summarise(curves, arguments.minutes, out.with_name(f"{out.stem}_summary.csv"))))
+        draw(curves, out.with_suffix(".png"))
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
