@@ -1,0 +1,60 @@
+"""What benchmarks/family.py and benchmarks/minutes.py read from a run, and compare."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+METRICS = """env_steps,eval/return_mean,time/env_steps_per_s
+100,,50.0
+200,7.5,25.0
+300,8.0,
+400,9.0,10.0
+"""
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch):
+    """The scripts of benchmarks, which import their neighbours."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield
+    for name in ("family", "minutes", "recipes", "tables"):
+        sys.modules.pop(name, None)
+
+
+def test_minutes_are_those_of_training_by_the_speed_of_each_row(tmp_path: Path) -> None:
+    from recipes import evaluations
+
+    assert evaluations(tmp_path) == []
+    (tmp_path / "metrics.csv").write_text(METRICS)
+    # 100 / 50 + 100 / 25 = 6 seconds; a row without a speed adds nothing; 100 / 10 = 10 more
+    minutes = [point.minutes for point in evaluations(tmp_path)]
+    assert minutes == pytest.approx([6 / 60, 6 / 60, 16 / 60])
+    assert [point[::2] for point in evaluations(tmp_path)] == [(200, 7.5), (300, 8.0), (400, 9.0)]
+
+
+def test_returns_are_compared_with_the_published_ones_at_the_same_env_steps() -> None:
+    from family import compared
+
+    row = {"recipe": "crossq lr=1e-4", "env": "halfcheetah", "env_steps": "50000", "return_mean": "5000"}
+    other = {**row, "return_mean": "5026"}
+    rows = [row, other, {**row, "env_steps": "55000"}, {**row, "env": "hopper"}]
+    (line,) = compared(rows)
+    # (5013 - 6345) / 832 = -1.6
+    assert line.startswith("crossq lr=1e-4, halfcheetah, 50,000 env steps: published 6345 ± 832; here 5013 ")
+    assert line.endswith("(2 seeds), -1.6 standard deviations, more than 1.5")
+
+
+def test_the_table_of_minutes_interpolates_and_leaves_out_runs_that_have_not_come_so_far(
+    tmp_path: Path,
+) -> None:
+    from minutes import summarise
+    from numpy import array
+
+    from sac_lightning_report.runs import Curve
+
+    curves = [Curve(array([0.0, 20.0]), array([0.0, 100.0])), Curve(array([0.0, 5.0]), array([0.0, 9.0]))]
+    (line,) = summarise({("hopper", "sac"): curves}, [10.0], tmp_path / "summary.csv")
+    assert "50 [nan, nan] after 10 min" in line
+    assert (tmp_path / "summary.csv").read_text().splitlines()[1] == "hopper,sac,10,1,50,,"
