@@ -37,6 +37,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sac_normalized": ("lr=1e-3", "actor_delay=2", *NORMALIZED),
     "crossq_small": ("experiment=crossq", *_sizes("[256,256]", "[256,256]")),
     "xqc_small": ("experiment=xqc", "utd_ratio=1", *_sizes("[256,256]", "[256,256]")),
+    "flash_small": ("experiment=flash_sac", "batch_size=256", *_sizes("[64]", "[128]")),
 }
 COLOURS = ("#2563a8", "#1b9e77", "#d9a028", "#c2410c", "#7c3aed", "#64748b", "#be185d", "#713f12", "#0f766e")
 Curves = dict[tuple[str, str], list[Curve]]
