@@ -146,7 +146,6 @@ class BoxAction(ActionSpec):
         return env_action
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:
-        """[B, A], uniform in the unit box."""
         return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
 
 
@@ -174,7 +173,6 @@ class DiscreteAction(ActionSpec):
         return env_action
 
     def random(self, rng: np.random.Generator, batch: int) -> Array:
-        """[B] indices, uniform."""
         return rng.integers(0, self.n, size=batch)
 
 

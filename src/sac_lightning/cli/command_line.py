@@ -28,10 +28,14 @@ class SweepEnded(Exception):
 
 
 def typed_path(value: str) -> Path:
-    """`value`, relative to where the command was started, also with hydra.job.chdir=true."""
-    path = Path(value).expanduser()
-    start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
+    """`value`, relative to where the command was started."""
+    path, start = Path(value).expanduser(), start_folder()
     return path if start == Path.cwd() else start / path
+
+
+def start_folder() -> Path:
+    """Where the command was started, also with hydra.job.chdir=true."""
+    return Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
 
 
 def quoted(text: str) -> str:
@@ -91,8 +95,7 @@ def print_mistake(error: BaseException, conf: Path | None = None) -> int:
     text = str(error) if cause is None or ours else f"{error} {cause}"
     text = " ".join(text.split())
     if not ours:
-        text = _missing_extra(text) or text
-        text = _plain(text)
+        text = _plain(_missing_extra(text) or text)
         if conf is not None:
             text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, conf)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
@@ -193,6 +196,11 @@ def _near_key(text: str, conf: Path) -> str:
     files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]
     known = {name for name in files if name.isidentifier()} | {p.name for p in conf.iterdir() if p.is_dir()}
     return did_you_mean(unknown[1], known)
+
+
+def shown_number(value: float | None) -> str:
+    """Write a number for a table."""
+    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def print_rows(title: str, rows: Mapping[str, str]) -> None:

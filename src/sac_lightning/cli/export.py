@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.command_line import FAILED, print_mistake, print_rows, typed_path
-from sac_lightning.cli.evaluate import Run, load
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from sac_lightning.cli.saved_run import Run
 
 NEEDS = {
     "torch": (),
@@ -36,6 +37,7 @@ def command() -> int:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    from sac_lightning.cli.saved_run import Run
     from sac_lightning.export import ExportError
 
     kind = str(cfg.format)
@@ -65,8 +67,9 @@ def need(kind: str) -> None:
         require(present, "format", kind, advice)
 
 
-def _policy(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
+def _policy(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
     from sac_lightning import export
+    from sac_lightning.cli.saved_run import load
     from sac_lightning.core.files import write_atomically
 
     require(not out.is_dir(), "out", out, "is a folder: name a file")
@@ -94,8 +97,9 @@ def _policy(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
     return difference
 
 
-def _dataset(cfg: "DictConfig", run: Run, checkpoint: Path, out: Path) -> float:
+def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
     from sac_lightning import export
+    from sac_lightning.cli.saved_run import load
 
     env_id = str(run.config["env"]["id"])
     dataset = str(cfg.dataset) if cfg.dataset is not None else export.default_name(env_id)

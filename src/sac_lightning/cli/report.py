@@ -24,11 +24,9 @@ def main() -> None:
 
 def command() -> int:
     """Run the command and return its exit status; a mistake is one line on stderr."""
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        print("error: -m: makes one report at a time; runs=[DIR,DIR] names several folders", file=sys.stderr)
-        return 2
     sys.argv[1:] = [_as_list(argument) for argument in sys.argv[1:]]
-    return hydra_command("report", _job, paths=("out",), path_lists=("runs",))
+    one = "makes one report at a time; runs=[DIR,DIR] names several folders"
+    return hydra_command("report", _job, paths=("out",), path_lists=("runs",), no_multirun=one)
 
 
 def _as_list(argument: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from sac_lightning.cli.assemble import Plan, resolved
-from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows
+from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows, shown_number
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
@@ -171,14 +171,10 @@ class _Run:
 
     def _print(self, summary: dict[str, Any]) -> None:
         keys = ("env_steps", "eval_episodes", "eval_return_mean", "eval_return_std", "best_return_mean")
-        rows = {key: _shown(summary[key]) for key in (*keys, "alpha", "entropy")}
+        rows = {key: shown_number(summary[key]) for key in (*keys, "alpha", "entropy")}
         print_rows(
             f"{summary['env_id']}: {summary['status']}", {**rows, "run directory": str(self.directory.path)}
         )
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _group(cfg: DictConfig, name: str) -> list[Any]:

@@ -1,6 +1,5 @@
 """The files of a run directory that are not Lightning's: config.yaml, summary.json, train.log."""
 
-import json
 import logging
 import os
 import platform
@@ -14,15 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 from typing_extensions import override
 
-from sac_lightning.cli.command_line import ENDED
+from sac_lightning.cli.command_line import ENDED, start_folder
 from sac_lightning.core.errors import ConfigError, require
-from sac_lightning.core.files import no_link, write_atomically, write_json
+from sac_lightning.core.files import no_link, read_json, write_atomically, write_json
 from sac_lightning.core.locking import NAME as LOCK
 from sac_lightning.core.locking import FolderInUse, FolderLock
 
@@ -110,11 +108,8 @@ class RunDirectory:
 
     def ended(self) -> dict[str, Any] | None:
         """The summary of a run that has come to its end and says so."""
-        try:
-            summary = json.loads(self.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return summary if isinstance(summary, dict) and summary.get("status") in ENDED else None
+        summary = read_json(self.summary)
+        return summary if summary is not None and summary.get("status") in ENDED else None
 
     def write_summary(self, content: dict[str, Any]) -> None:
         """Write summary.json with the versions of what ran."""
@@ -137,8 +132,7 @@ class RunDirectory:
 
     def remove_if_empty(self) -> None:
         """Remove the folder, and parents left empty, if nothing is in it: a mistake leaves no trace."""
-        folder = self.path
-        start = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
+        folder, start = self.path, start_folder()
         with suppress(OSError):
             while folder.is_dir() and not any(folder.iterdir()) and folder != start:
                 folder.rmdir()

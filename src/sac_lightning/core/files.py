@@ -57,6 +57,15 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the mapping that a JSON file contains; None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 class DamagedFile(Exception):
     """A file that cannot be trusted; the message is one line: which file, what is wrong with it."""
 

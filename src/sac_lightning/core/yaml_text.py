@@ -11,9 +11,8 @@ from sac_lightning.core.files import DamagedFile
 
 MOST_BYTES = 1 << 20  # a config has some 4 kB
 MOST_LEVELS = 50
-LOADER: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # ten times faster, where PyYAML was built with it
+# Ten times faster, where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml_text(path: Path) -> str:

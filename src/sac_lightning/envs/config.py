@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import TimeLimit
 
-from sac_lightning.core.errors import ConfigError, as_whole, did_you_mean, require, whole
+from sac_lightning.core.errors import ConfigError, did_you_mean, require, whole
+from sac_lightning.core.fields import Whole, check_fields
 from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv, Env, log_mujoco_warnings, make_named
 from sac_lightning.envs.registry import (
     allowed_import,
@@ -66,7 +67,7 @@ class EnvConfig:
     wrappers: Sequence[Mapping[str, Any]] = ()
     vectorization: str = "sync"
     autoreset: str = "same_step"
-    max_episode_steps: int | None = None
+    max_episode_steps: Annotated[int | None, Whole("[1, inf)")] = None
     render_mode: str | None = None
     make: Callable[..., Env] | None = None
     imports: Sequence[str] = ()
@@ -78,13 +79,13 @@ class EnvConfig:
         # receive this object pickled.
         for name in ("kwargs", "wrappers", "imports", "action", "allowed_prefixes"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
-        object.__setattr__(self, "max_episode_steps", as_whole(self.max_episode_steps))
 
     def check(self) -> None:
         """Raises ConfigError for whatever cannot work, without making an env.
 
         Imports `imports` and the module that defines the env.
         """
+        check_fields(self, "env")
         self._check_options()
         self._import()
         if self.make is None:
@@ -138,9 +139,6 @@ class EnvConfig:
             require(value in allowed, f"env.{key}", value, hint)
         own = "is for use as a library: a function that makes an env"
         require(self.make is None or callable(self.make), "env.make", self.make, own)
-        steps = self.max_episode_steps
-        ok = steps is None or whole(steps) >= 1
-        require(ok, "env.max_episode_steps", steps, "null or a whole number of at least 1")
         require(isinstance(self.kwargs, dict), "env.kwargs", self.kwargs, "must be a mapping")
         for key in ("wrappers", "imports", "allowed_prefixes"):
             value = getattr(self, key)

@@ -80,14 +80,12 @@ class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._name = name if index is None else f"{name} (env {index})"
 
     def step(self, action: Any) -> EnvStep:
-        """Steps the env. Raises EnvError."""
         try:
             return self.env.step(action)
         except Exception as error:
             raise self._error(error, "step") from error
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode. Raises EnvError."""
         try:
             return self.env.reset(**kwargs)
         except Exception as error:
@@ -103,14 +101,12 @@ class CheckedEnv(GuardEnv):
     _steps = 0
 
     def step(self, action: Any) -> EnvStep:
-        """Steps the env. Raises EnvError."""
         self._steps += 1
         result = super().step(action)
         self._refuse(check_finite(np.asarray(result[0])[None], np.atleast_1d(result[1])))
         return result
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode. Raises EnvError."""
         self._steps = 0
         obs, info = super().reset(**kwargs)
         self._refuse(check_finite(np.asarray(obs)[None]))

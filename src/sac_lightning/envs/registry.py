@@ -1,11 +1,11 @@
 """Checks an env's id, modules and arguments against Gymnasium's registry, without making the env."""
 
 import inspect
+import math
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from numbers import Real
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +13,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id
 from gymnasium.error import DependencyNotInstalled
 
-from sac_lightning.core.errors import ConfigError, did_you_mean, require
+from sac_lightning.core.errors import ConfigError, did_you_mean, number, require
 
 # What a config may always import.
 ALWAYS_ALLOWED = ("gymnasium", "sac_lightning")
@@ -165,7 +165,7 @@ def _check_value(key: str, value: Any, parameter: inspect.Parameter | None) -> N
     require(not _has_nan(value), key, value, "must not be NaN")
     default = None if parameter is None else parameter.default
     if isinstance(default, int | float) and not isinstance(default, bool):
-        ok = value is None or (isinstance(value, Real) and not isinstance(value, bool))
+        ok = value is None or not math.isnan(number(value))
         require(ok, key, value, f"must be a number, as the env's own {default:g} is")
 
 
@@ -174,4 +174,4 @@ def _has_nan(value: Any) -> bool:
         return any(_has_nan(each) for each in value.values())
     if isinstance(value, list | tuple):
         return any(_has_nan(each) for each in value)
-    return isinstance(value, float) and value != value  # noqa: PLR0124 - NaN is what differs from itself
+    return isinstance(value, float) and math.isnan(value)

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from sac_lightning.core.errors import ConfigError, as_whole, require
+from sac_lightning.core.errors import ConfigError, as_whole, require, whole
 from sac_lightning.spaces import (
     ActionSpec,
     BoxAction,
@@ -111,12 +111,10 @@ def declared_action(action: Mapping[str, Any] | None) -> ActionSpec | None:
 def check_declared(action: Mapping[str, Any] | None, space: gym.Space[Any]) -> None:
     """Raises ConfigError unless the declared action agrees with the env's `space` in kind and size."""
     declared = declared_action(action)
-    if declared is None:
-        return
-    kind, size = _declaration(action_spec(space))
-    same = _declaration(declared) == (kind, size)
-    allowed = f"the env's action space is {space}; declare {{{kind}: {size}}} or null"
-    require(same, "env.action", action, allowed)
+    if declared is not None:
+        kind, size = _declaration(action_spec(space))
+        allowed = f"the env's action space is {space}; declare {{{kind}: {size}}} or null"
+        require(_declaration(declared) == (kind, size), "env.action", action, allowed)
 
 
 def _declaration(spec: ActionSpec) -> tuple[str, Any]:
@@ -143,9 +141,7 @@ def _floats(dtype: Any) -> bool:
 
 
 def _counts(*sizes: Any, least: int) -> bool:
-    return all(
-        isinstance(size, int) and not isinstance(size, bool) and least <= size <= MOST for size in sizes
-    )
+    return all(least <= whole(size) <= MOST for size in sizes)
 
 
 def _unit_box(size: int) -> BoxAction:

@@ -53,7 +53,6 @@ class EnvFactory:
     owner: int = field(default_factory=os.getpid)
 
     def __call__(self) -> Env:
-        """Returns the env, guarded."""
         in_worker = os.getpid() != self.owner
         if in_worker:
             prepare_worker()

@@ -118,7 +118,6 @@ class CopyObservation(gym.ObservationWrapper[Any, Any, Any]):
     """
 
     def observation(self, observation: Any) -> Any:
-        """Returns a copy that nobody else writes to."""
         return np.array(observation) if isinstance(observation, np.ndarray) else deepcopy(observation)
 
 
@@ -175,7 +174,6 @@ class RewardMeter(gym.Wrapper[Any, Any, Any, Any]):
     total: float = 0.0
 
     def step(self, action: Any) -> EnvStep:
-        """Steps the env."""
         result = self.env.step(action)
         self.total += float(result[1])
         return result
@@ -189,7 +187,6 @@ class ShowRawReward(gym.Wrapper[Any, Any, Any, Any]):
         self._meter = meter
 
     def step(self, action: Any) -> EnvStep:
-        """Steps the env."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         raw, self._meter.total = self._meter.total, 0.0
         return obs, reward, terminated, truncated, {**info, RAW_REWARD: raw}

@@ -83,12 +83,10 @@ class ExportedBox(ExportedAction):
         return {"kind": "box", "shape": shape, "low": low, "high": high, "dtype": self.action.dtype}
 
     def space(self) -> spaces.Space[Any]:
-        """Returns the Box."""
         low, high = (bound.reshape(self.shape) for bound in self.bounds)
         return spaces.Box(low, high, self.shape, low.dtype.type)
 
     def difference(self, policy: Policy, obs: Array, found: Array, expected: Array) -> Array:
-        """Returns the largest difference of each row's numbers."""
         action, (low, high) = self.action, self.bounds
         flat, wanted = (each.reshape(len(found), -1).astype(np.float64) for each in (found, expected))
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -114,15 +112,12 @@ class ExportedDiscrete(ExportedAction):
         return (action.long() + self.start).to(self.dtype)
 
     def describe(self) -> dict[str, Any]:
-        """Returns n, start and dtype."""
         return {"kind": "discrete", "n": self.action.n, "start": self.start, "dtype": self.action.dtype}
 
     def space(self) -> spaces.Space[Any]:
-        """Returns the Discrete."""
         return spaces.Discrete(self.action.n, start=self.start)
 
     def difference(self, policy: Policy, obs: Array, found: Array, expected: Array) -> Array:
-        """Returns the gap of the chosen logit."""
         if not isinstance(policy.head, Categorical):
             return super().difference(policy, obs, found, expected)
         return _logit_gap(policy, obs, found[:, None] - self.start, (self.action.n,))
@@ -152,17 +147,14 @@ class ExportedMultiDiscrete(ExportedAction):
         return (torch.stack(choices, dim=-1) + self.starts).to(self.dtype).reshape(-1, *self.shape)
 
     def describe(self) -> dict[str, Any]:
-        """Returns sizes, starts, shape and dtype."""
         lists = {"sizes": list(self.sizes), "starts": list(self.action.starts), "shape": list(self.shape)}
         return {"kind": "multi_discrete", **lists, "dtype": self.action.dtype}
 
     def space(self) -> spaces.Space[Any]:
-        """Returns the MultiDiscrete."""
         sizes, starts = (np.reshape(each, self.shape) for each in (self.sizes, self.action.starts))
         return spaces.MultiDiscrete(sizes, start=starts, dtype=np.dtype(self.action.dtype).type)
 
     def difference(self, policy: Policy, obs: Array, found: Array, expected: Array) -> Array:
-        """Returns the largest gap of the chosen logits."""
         if not isinstance(policy.head, FactoredCategorical):
             return super().difference(policy, obs, found, expected)
         choices = found.reshape(len(obs), -1) - np.asarray(self.action.starts)
@@ -183,7 +175,6 @@ class ExportedHybrid(ExportedAction):
         return torch.cat((choice.to(self.numbers.dtype), self.numbers(action[:, self.n :])), dim=-1)
 
     def describe(self) -> dict[str, Any]:
-        """Returns n, and bounds and dtype of the numbers."""
         numbers = self.numbers.describe()
         del numbers["shape"]
         return {**numbers, "kind": "hybrid", "n": self.n}

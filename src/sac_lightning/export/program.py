@@ -133,7 +133,6 @@ class PolicyGraph(nn.Module):
         self.eval()
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Returns the mode, in the env's units."""
         if self.normalize_obs is not None:
             obs = self.normalize_obs(obs)
         actions: Tensor = self.to_env(self.head.mode(self.actor(obs)))

@@ -53,7 +53,6 @@ class PrioritizedReplay(ReplayBuffer):
         self._tree.set(rows, np.full(len(rows), self._largest**self.alpha))
 
     def draw(self, batches: int, batch_size: int) -> BatchIndex:
-        """Returns which transitions `batches` mini-batches have, `[G, B]`, and their weights."""
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
         uniform = torch.rand(
@@ -68,7 +67,6 @@ class PrioritizedReplay(ReplayBuffer):
         return BatchIndex(self.last_index, torch.from_numpy(weight.astype(np.float32)).to(self.device))
 
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
-        """Takes the TD errors of a mini-batch after its update as its new priorities."""
         priority = td_error.detach().cpu().numpy().astype(np.float64) + self.eps
         self._largest = max(self._largest, float(priority.max()))
         self._tree.set(index.cpu().numpy(), priority**self.alpha)

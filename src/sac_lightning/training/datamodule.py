@@ -267,7 +267,6 @@ class ReplayDataModule(LightningDataModule):
         return batch
 
     def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
-        """Close all envs."""
         if self.evaluator is not None:
             self.evaluator.close()
         if stage == "fit" and self.experience is not None:

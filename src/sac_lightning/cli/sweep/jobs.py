@@ -1,6 +1,5 @@
 """The jobs of a sweep in its folder: which ones they are, how each ended, and the table of all."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from sac_lightning.cli.command_line import DONE, ENDED, FAILED, INTERRUPTED
+from sac_lightning.cli.command_line import DONE, ENDED, FAILED, INTERRUPTED, shown_number
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.core.errors import ConfigError, require
-from sac_lightning.core.files import write_json
+from sac_lightning.core.files import read_json, write_json
 
 COLUMNS = ("env_steps", "eval_episodes", "eval_return_mean", "best_return_mean")
 KILLED = "the worker process ended unexpectedly"
@@ -47,11 +46,7 @@ class Job:
     @property
     def summary(self) -> dict[str, Any]:
         """Its summary.json; empty without one."""
-        try:
-            content = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_json(self.path / "summary.json") or {}
 
     @property
     def status(self) -> str:
@@ -100,7 +95,7 @@ def print_table(jobs: Sequence[Job], folder: Path) -> None:
     table = Table("job", Column("overrides", overflow="fold"), "status", *COLUMNS, title=escape(str(folder)))
     for job in jobs:
         shown = " ".join(each for each in job.overrides if each in varying)
-        cells = [_cell(job.summary.get(key)) for key in COLUMNS]
+        cells = [shown_number(job.summary.get(key)) for key in COLUMNS]
         table.add_row(str(job.number), escape(shown), job.status, *cells)
     console = Console(file=sys.stdout)
     console.print(table)
@@ -117,12 +112,6 @@ def _varying(overrides: Sequence[Sequence[str]]) -> set[str]:
     return set().union(*sets) - common
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-
-
 def open_folder(named: Path | None, new: Path, identity: dict[str, Any], resume: bool) -> Path:
     """Make the sweep's folder, or find the one to continue, and write sweep.json.
 
@@ -135,10 +124,10 @@ def open_folder(named: Path | None, new: Path, identity: dict[str, Any], resume:
     Raises:
         ConfigError: the folder contains something else, or cannot be written.
     """
-    found = [path for path in new.parent.glob("*/sweep.json") if _read(path) == identity]
+    found = [path for path in new.parent.glob("*/sweep.json") if read_json(path) == identity]
     newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
     folder = named or (newest.parent if resume and newest is not None else new)
-    before = _read(folder / "sweep.json")
+    before = read_json(folder / "sweep.json")
     if before is not None and not resume:
         allowed = "contains a sweep: continue it with sweep.resume=true, or name another folder"
         raise ConfigError("hydra.sweep.dir", folder, allowed)
@@ -156,11 +145,3 @@ def open_folder(named: Path | None, new: Path, identity: dict[str, Any], resume:
         allowed = f"cannot be written ({os.strerror(error.errno or 0)}): name another folder"
         raise ConfigError("hydra.sweep.dir", folder, allowed) from None
     return folder
-
-
-def _read(manifest: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -29,7 +29,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sac_lightning.cli.command_line import DONE, FAILED, SweepEnded, quoted
 from sac_lightning.cli.sweep.jobs import Job, defining, print_table
 from sac_lightning.cli.sweep.multirun import Multirun
-from sac_lightning.core.errors import ConfigError, as_whole, did_you_mean, require, whole
+from sac_lightning.core.errors import ConfigError, did_you_mean, require
+from sac_lightning.core.fields import Whole, check_fields
 from sac_lightning.core.files import DamagedFile, write_json
 
 # The numbers of summary.json.
@@ -48,24 +49,24 @@ class Search:
 
     metric: str = "best_return_mean"
     direction: str = "maximize"
-    trials: int = 20
-    startup_trials: int = 5
-    seed: int = 0
+    trials: Annotated[int, Whole("[1, inf)")] = 20
+    startup_trials: Annotated[int, Whole("[1, inf)")] = 5
+    seed: Annotated[int, Whole("[0, inf)")] = 0
     prune: bool = False
     params: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, "hydra.sweeper")
         allowed = f"must be a number of summary.json: {', '.join(MEASURES)}."
         known = self.metric in MEASURES
         self._require("metric", known, allowed + did_you_mean(str(self.metric), MEASURES))
         self._require("direction", self.direction in DIRECTIONS, "must be maximize or minimize")
-        for key, least in (("trials", 1), ("startup_trials", 1), ("seed", 0)):
-            object.__setattr__(self, key, as_whole(getattr(self, key)))
-            ok = whole(getattr(self, key)) >= least
-            self._require(key, ok, f"must be a whole number of at least {least}")
         prunable = self.metric in PRUNABLE and self.direction == "maximize"
-        ok = self.prune is False or (self.prune is True and prunable)
-        self._require("prune", ok, f"must be false, or true where {' or '.join(PRUNABLE)} is maximized")
+        self._require(
+            "prune",
+            prunable or not self.prune,
+            f"must be false, or true where {' or '.join(PRUNABLE)} is maximized",
+        )
 
     def _require(self, key: str, ok: bool, allowed: str) -> None:
         require(ok, f"hydra.sweeper.{key}", getattr(self, key), allowed)

@@ -36,7 +36,6 @@ class Attributes:
         self.names = names
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Returns the values."""
         return {name: attrgetter(name)(layer) for name in self.names if _has(layer, name)}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
@@ -56,11 +55,9 @@ class EpisodeStatistics(Attributes):
     """Adds the clock: what continues is an episode's age, not the time at which it started."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Returns the values and the age."""
         return {**super().capture(layer), "age": time.perf_counter() - layer.episode_start_time}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Sets them, and the start time that gives the age."""
         rest = dict(state)
         layer.episode_start_time = time.perf_counter() - rest.pop("age")
         super().restore(layer, rest)
@@ -70,11 +67,9 @@ class Checked:
     """Skips the checks of an env's first steps: the run that is continued has made them."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Returns nothing."""
         return {}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Marks them as made."""
         skip_checks(layer)
 
 
@@ -82,12 +77,10 @@ class Hooks:
     """Asks an env or wrapper that has `capture_state` and `restore_state`."""
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Returns what the env returns."""
         state: dict[str, Any] = layer.capture_state()
         return state
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Passes it to the env."""
         layer.restore_state(state)
 
 
@@ -103,7 +96,6 @@ class MujocoState:
         self.names = names
 
     def capture(self, layer: Layer) -> dict[str, Any]:
-        """Returns integration state, derived arrays and attributes."""
         mujoco = _mujoco()
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         integration = np.empty(mujoco.mj_stateSize(layer.model, kind))

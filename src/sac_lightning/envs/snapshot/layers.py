@@ -101,7 +101,6 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._answer: tuple[Any, bool] | None = None
 
     def step(self, action: Any) -> EnvStep:
-        """Steps the env, or gives the answer that is due after a restore."""
         if self._answer is not None:
             (obs, over), self._answer = self._answer, None
             return obs, 0.0, over, False, {}
@@ -110,7 +109,6 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
         return obs, reward, terminated, truncated, {key: info[key] for key in (RAW_REWARD,) if key in info}
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode, or gives the answer that is due after a restore."""
         if self._answer is not None:
             return self._answer[0], {}
         self._over = False

@@ -130,13 +130,11 @@ class Camera(gym.Wrapper[Any, Any, Any, Any]):
     writer: Any = None
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset the env and append the first image."""
         answer = self.env.reset(**kwargs)
         self.writer.append_data(_frame(self.env))
         return answer
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step the env and append the image after it."""
         answer = self.env.step(action)
         self.writer.append_data(_frame(self.env))
         return answer

@@ -69,13 +69,11 @@ class MetricsCSV(Logger):
     @property
     @override
     def version(self) -> str:
-        """Empty, as `name`."""
         return ""
 
     @property
     @override
     def save_dir(self) -> str:
-        """The directory of the file."""
         return str(self.path.parent)
 
     @override
@@ -175,16 +173,16 @@ def _parse(path: Path) -> tuple[list[str], dict[int, Row], bool]:
     rows: dict[int, Row] = {}
     whole = end == len(data)
     for cells in lines:
+        row = {key: cell for key, cell in zip(columns[1:], cells[1:], strict=False) if cell}
         try:
-            step, numbers = int(cells[0]), [float(cell) for cell in cells[1:] if cell]
+            step = int(cells[0])
+            are_numbers = bool(list(map(float, row.values())))
         except (ValueError, IndexError):
+            are_numbers = False
+        if are_numbers and len(cells) == len(columns):
+            rows[step] = row
+        else:
             whole = False
-            continue
-        if len(cells) != len(columns) or not numbers:
-            whole = False
-            continue
-        named = zip(columns[1:], cells[1:], strict=True)
-        rows[step] = {key: cell for key, cell in named if cell}
     return columns, rows, whole
 
 
