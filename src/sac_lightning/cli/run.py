@@ -4,6 +4,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     module = plan.module()
     directory.prepare(plan.config)
     with logging_to(directory.log):
-        return _Run(plan, module, trainer, directory, resumption, overrides).to_the_end()
+        return _Run(plan, module, trainer, directory, resumption, list(overrides)).to_the_end()
 
 
 def trainer_of(plan: Plan, epochs: int) -> pl.Trainer:
@@ -61,21 +62,16 @@ def trainer_of(plan: Plan, epochs: int) -> pl.Trainer:
         return plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self,
-        plan: Plan,
-        module: SACModule,
-        trainer: pl.Trainer,
-        directory: RunDirectory,
-        resumption: Resumption | None,
-        overrides: Sequence[str],
-    ) -> None:
-        self.plan, self.module, self.trainer, self.directory = plan, module, trainer, directory
-        self.resumption, self.overrides = resumption, list(overrides)
-        self.error: str | None = None
-        self._first_step = 0 if resumption is None else resumption.env_steps
-        self.started = time.time()
+    plan: Plan
+    module: SACModule
+    trainer: pl.Trainer
+    directory: RunDirectory
+    resumption: Resumption | None
+    overrides: list[str]
+    error: str | None = None
+    started: float = field(default_factory=time.time)
 
     def to_the_end(self) -> Outcome:
         log.info("run directory: %s", self.directory.path)
@@ -139,6 +135,7 @@ class _Run:
     def _summary(self, code: int, status: str) -> dict[str, Any]:
         plan, latest = self.plan, self.module.latest
         env_steps = plan.datamodule.env_steps
+        made = env_steps - (0 if self.resumption is None else self.resumption.env_steps)
         wall = time.time() - self.started
         return {
             "status": status,
@@ -157,9 +154,7 @@ class _Run:
             "alpha": latest.get("train/alpha"),
             "entropy": latest.get("train/entropy"),
             "target_entropy": latest.get("train/target_entropy"),
-            "env_steps_per_s": (env_steps - self._first_step) / wall
-            if env_steps > self._first_step
-            else None,
+            "env_steps_per_s": made / wall if made > 0 else None,
             "wall_time_s": wall,
         }
 

@@ -21,23 +21,13 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from sac_lightning import networks
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import ActionHead
-from sac_lightning.networks import (
-    ActorConfig,
-    CriticConfig,
-    Encoder,
-    ObsNormalization,
-    Pessimism,
-    RewardNormalization,
-    TargetNetwork,
-    Torso,
-    ValueHead,
-)
 from sac_lightning.optim import Adam
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.training.datamodule import ReplayDataModule
@@ -45,12 +35,12 @@ from sac_lightning.training.module import SACModule
 
 PREFIXES = ("sac_lightning", "pytorch_lightning", "torch", "gymnasium")
 # Parts of the networks: groups of their own, which actor, critic and alpha refer to.
-ACTOR_PARTS: dict[str, type] = {"encoder": Encoder, "torso": Torso, "optimizer": Adam}
+ACTOR_PARTS: dict[str, type] = {"encoder": networks.Encoder, "torso": networks.Torso, "optimizer": Adam}
 CRITIC_PARTS: dict[str, type] = {
     **ACTOR_PARTS,
-    "value_head": ValueHead,
-    "pessimism": Pessimism,
-    "target_network": TargetNetwork,
+    "value_head": networks.ValueHead,
+    "pessimism": networks.Pessimism,
+    "target_network": networks.TargetNetwork,
 }
 KINDS: dict[str, type] = {
     "env": EnvConfig,
@@ -58,14 +48,14 @@ KINDS: dict[str, type] = {
     "alpha": TemperatureRule,
     "alpha.target_entropy": TargetEntropyRule,
     "target_entropy": TargetEntropyRule,
-    "actor": ActorConfig,
-    "critic": CriticConfig,
+    "actor": networks.ActorConfig,
+    "critic": networks.CriticConfig,
     **CRITIC_PARTS,
     **{f"actor.{part}": kind for part, kind in ACTOR_PARTS.items()},
     **{f"critic.{part}": kind for part, kind in CRITIC_PARTS.items()},
     "alpha.optimizer": Adam,
-    "normalization.obs": ObsNormalization,
-    "normalization.reward": RewardNormalization,
+    "normalization.obs": networks.ObsNormalization,
+    "normalization.reward": networks.RewardNormalization,
     "replay": ReplayBuffer,
     "module": SACModule,
     "data": ReplayDataModule,

@@ -81,17 +81,13 @@ def _class_and_kwargs(
         found = getattr(module, class_name, None)
     except (ImportError, DependencyNotInstalled) as error:
         raise ConfigError(KEY, name, f"something it needs is not installed ({error})") from error
-    if isinstance(found, type) and _normalizes(found):
+    bases = found.__mro__ if isinstance(found, type) else ()
+    if {*NORMALIZING} & {*bases} or "VecNormalize" in [base.__name__ for base in bases]:
         raise ConfigError(KEY, name, REFUSED)
     if not (isinstance(found, type) and issubclass(found, gym.Wrapper)):
-        names = getattr(module, "__all__", None) or dir(module)
-        hint = did_you_mean(class_name, names)
+        hint = did_you_mean(class_name, getattr(module, "__all__", None) or dir(module))
         raise ConfigError(KEY, name, f"{module.__name__} has no such wrapper.{hint}")
     return found, kwargs
-
-
-def _normalizes(cls: type) -> bool:
-    return issubclass(cls, NORMALIZING) or "VecNormalize" in [base.__name__ for base in cls.__mro__]
 
 
 def _attributes(layer: gym.Wrapper[Any, Any, Any, Any]) -> Iterable[Any]:

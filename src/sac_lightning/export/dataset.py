@@ -107,13 +107,28 @@ def write_dataset(
     It is written whole or not at all. `about` goes to Minari as it is (description, algorithm_name, …).
     Raises ConfigError when the data set is already there: a folder cannot be replaced in one step.
     """
+    import minari
+
     final = root / dataset
     require(not final.exists(), "out", root, f"already contains {dataset}: remove it, or name another folder")
     temporary = root / f".{dataset}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    obs, action = specs
     try:
-        _create(temporary, dataset, rows, cut, specs, about)
+        with _minari_root(temporary), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about an author and a permalink
+            created = minari.create_dataset_from_buffers(
+                dataset,
+                _buffers(rows, cut, action),  # one at a time in memory
+                observation_space=obs_space(obs),
+                action_space=exported_action(action).space(),
+                jpeg_encoding=False,
+                data_format="hdf5",
+                **about,
+            )
+            metadata = [{"env": each.env, "begins": each.begins, "ends": each.ends} for each in cut]
+            created.storage.update_episode_metadata(metadata)
         for folder, _, files in os.walk(temporary / dataset, topdown=False):
             for name in files:
                 with (Path(folder) / name).open("rb") as file:
@@ -135,32 +150,6 @@ def check_name(dataset: str) -> None:
 def default_name(env_id: str) -> str:
     """Returns the data set's id for an env: Pendulum-v1 -> Pendulum-v1-sac-v0."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", env_id).strip("-") + "-sac-v0"
-
-
-def _create(
-    root: Path,
-    dataset: str,
-    rows: Rows,
-    cut: Sequence[Episode],
-    specs: tuple[ObsSpec, ActionSpec],
-    about: Mapping[str, str],
-) -> None:
-    import minari
-
-    obs, action = specs
-    with _minari_root(root), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about an author and a permalink
-        created = minari.create_dataset_from_buffers(
-            dataset,
-            _buffers(rows, cut, action),  # one at a time in memory
-            observation_space=obs_space(obs),
-            action_space=exported_action(action).space(),
-            jpeg_encoding=False,
-            data_format="hdf5",
-            **about,
-        )
-        metadata = [{"env": each.env, "begins": each.begins, "ends": each.ends} for each in cut]
-        created.storage.update_episode_metadata(metadata)
 
 
 def _buffers(rows: Rows, cut: Sequence[Episode], action: ActionSpec) -> Iterator[Any]:

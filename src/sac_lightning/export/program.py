@@ -90,18 +90,15 @@ def run_onnx(content: bytes) -> Run:
 
 def _traced(policy: Policy, format_: str) -> ExportedProgram:
     batch = {0: Dim("batch", min=1)}
+    example = torch.zeros(2, *policy.obs.shape, dtype=getattr(torch, policy.obs.dtype))
     try:
-        return torch.export.export(PolicyGraph(policy), (_example(policy),), dynamic_shapes=(batch,))
+        return torch.export.export(PolicyGraph(policy), (example,), dynamic_shapes=(batch,))
     except ConfigError:
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         name = policy.head.name()
         raise ConfigError("format", format_, f"the policy ({name}) cannot be traced: {reason}") from None
-
-
-def _example(policy: Policy) -> torch.Tensor:
-    return torch.zeros(2, *policy.obs.shape, dtype=getattr(torch, policy.obs.dtype))
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ActionSpec
 from sac_lightning.types import Scalar, WeightedActions
 
+Features = Float[Tensor, "B F"]  # the actor's outputs
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -96,29 +98,27 @@ class ActionHead(Described):
         """Attainable entropies, in nats, measured in the unit action box."""
 
     @abstractmethod
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B noise"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B noise"]) -> WeightedActions:
         """Returns the policy as weighted actions, differentiable in `features`."""
 
     @abstractmethod
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Shaped[Tensor, "B *A"]:
+    def act(self, features: Features, noise: Float[Tensor, "B M"]) -> Shaped[Tensor, "B *A"]:
         """One action per state to act with, drawn by `draw_acting_noise`; no gradient, no log_prob."""
 
-    def sample(self, features: Float[Tensor, "B F"], generator: torch.Generator) -> Shaped[Tensor, "B *A"]:
+    def sample(self, features: Features, generator: torch.Generator) -> Shaped[Tensor, "B *A"]:
         """`act` with noise drawn from `generator`."""
         return self.act(features, self.draw_acting_noise(features.shape[0], generator, features.device))
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Shaped[Tensor, "B *A"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Shaped[Tensor, "B *A"]) -> Float[Tensor, " B"]:
         """log π(a|s) of given actions, for diagnostics; NaN from a head without one."""
         return torch.full(features.shape[:1], torch.nan, device=features.device)
 
-    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
+    def diagnostics(self, features: Features, actions: WeightedActions) -> dict[str, Scalar]:
         """Returns means over states that describe this head's policy, by name."""
         return {}
 
     @abstractmethod
-    def mode(self, features: Float[Tensor, "B F"]) -> Shaped[Tensor, "B *A"]:
+    def mode(self, features: Features) -> Shaped[Tensor, "B *A"]:
         """The action that evaluation takes."""
 
     def draw_noise(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sac_lightning.core.errors import require
-from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.base import ActionHead, Features, Interval
 from sac_lightning.spaces import ActionSpec, DiscreteAction, MultiDiscreteAction
 from sac_lightning.types import WeightedActions
 
@@ -63,18 +63,16 @@ class Categorical(Choices):
     def entropy_interval(self) -> Interval:
         return Interval(0.0, math.log(self.n))
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B 0"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B 0"]) -> WeightedActions:
         return all_actions(torch.log_softmax(features, dim=-1))
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+    def act(self, features: Features, noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
         return gumbel_argmax(features, noise)
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return torch.log_softmax(features, dim=-1).gather(-1, action[:, None])[:, 0]
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+    def mode(self, features: Features) -> Int[Tensor, " B"]:
         return features.argmax(dim=-1)
 
 
@@ -124,26 +122,24 @@ class MultiCategorical(FactoredCategorical):
     def action_size(self) -> int:
         return 1
 
-    def joint_log_prob(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
+    def joint_log_prob(self, features: Features) -> Float[Tensor, "B K"]:
         """log π of every joint choice."""
         joint = torch.zeros_like(features[:, :1])
         for choice in by_choice(features, self.sizes):
             joint = (joint[:, :, None] + torch.log_softmax(choice, dim=-1)[:, None, :]).flatten(1)
         return joint
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B 0"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B 0"]) -> WeightedActions:
         return all_actions(self.joint_log_prob(features))
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+    def act(self, features: Features, noise: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
         parts = zip(by_choice(features, self.sizes), by_choice(noise, self.sizes), strict=True)
         return self._joint([gumbel_argmax(logits, drawn) for logits, drawn in parts])
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return self.joint_log_prob(features).gather(-1, action[:, None])[:, 0]
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Int[Tensor, " B"]:
+    def mode(self, features: Features) -> Int[Tensor, " B"]:
         return self._joint([choice.argmax(dim=-1) for choice in by_choice(features, self.sizes)])
 
     def _joint(self, choices: list[Int[Tensor, " B"]]) -> Int[Tensor, " B"]:
@@ -181,13 +177,11 @@ class SampledMultiCategorical(FactoredCategorical):
     def action_size(self) -> int:
         return sum(self.sizes)
 
-    def choice_log_probs(self, features: Float[Tensor, "B F"]) -> list[Float[Tensor, "B V"]]:
+    def choice_log_probs(self, features: Features) -> list[Float[Tensor, "B V"]]:
         """log π_d of every choice."""
         return [torch.log_softmax(choice, dim=-1) for choice in by_choice(features, self.sizes)]
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B F"]) -> WeightedActions:
         """`noise` is standard normal; Φ makes it uniform, and that draws the joint choice."""
         # Φ rounds to 0 or 1 in the tails.
         uniform = (0.5 * (1.0 + torch.erf(noise / math.sqrt(2.0)))).clamp(1e-7, 1.0 - 1e-7)
@@ -205,17 +199,17 @@ class SampledMultiCategorical(FactoredCategorical):
             weight.append(own - own.detach() * (1.0 - 1.0 / len(self.sizes)))
         return WeightedActions(torch.cat(actions), torch.cat(log_prob).detach(), torch.cat(weight))
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+    def act(self, features: Features, noise: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
         return torch.cat(self._drawn(features, noise), dim=-1)
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
         return (torch.cat(self.choice_log_probs(features), dim=-1) * action).sum(-1)
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+    def mode(self, features: Features) -> Float[Tensor, "B F"]:
         parts = by_choice(features, self.sizes)
         return torch.cat([one_hot(part.argmax(dim=-1), part.shape[-1]) for part in parts], dim=-1)
 
-    def _drawn(self, features: Float[Tensor, "B F"], uniform: Float[Tensor, "B F"]) -> list[Tensor]:
+    def _drawn(self, features: Features, uniform: Float[Tensor, "B F"]) -> list[Tensor]:
         parts = zip(by_choice(features, self.sizes), by_choice(uniform, self.sizes), strict=True)
         return [one_hot(gumbel_argmax(logits, drawn), logits.shape[-1]) for logits, drawn in parts]
 

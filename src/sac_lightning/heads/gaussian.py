@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.core.errors import number, require
-from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.base import ActionHead, Features, Interval
 from sac_lightning.spaces import ActionSpec, BoxAction
 from sac_lightning.types import Scalar, WeightedActions
 
@@ -59,16 +59,14 @@ class Gaussian(ActionHead):
     def action_size(self) -> int:
         return self.size
 
-    def mean_and_log_std(
-        self, features: Float[Tensor, "B F"]
-    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B A"]]:
+    def mean_and_log_std(self, features: Features) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B A"]]:
         """μ and log σ of the Gaussian before any squashing."""
         mean, raw = features.chunk(2, dim=-1)
         half = 0.5 * (self.log_std_max - self.log_std_min)
         return mean, torch.tanh(raw) * half + (self.log_std_min + half)
 
     def reparameterise(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
+        self, features: Features, noise: Float[Tensor, "B A"]
     ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B A"]]:
         """u = μ + σ ε and log N(u_d; μ_d, σ_d²) of each dimension.
 
@@ -80,23 +78,21 @@ class Gaussian(ActionHead):
         pre = torch.addcmul(mean, log_std.exp(), noise)
         return pre, -0.5 * noise.square() - log_std - HALF_LOG_2PI
 
-    def gaussian_entropy(self, features: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+    def gaussian_entropy(self, features: Features) -> Float[Tensor, " B"]:
         """Σ ½ log(2πe σ²): the exact entropy of u, before any squashing."""
         return (self.mean_and_log_std(features)[1] + HALF_LOG_2PI_E).sum(-1)
 
-    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
+    def diagnostics(self, features: Features, actions: WeightedActions) -> dict[str, Scalar]:
         """σ, and the entropy ½log(2πeσ²) before any squashing."""
         sigma = self.mean_and_log_std(features)[1].exp().mean()
         return {"sigma": sigma, "entropy_gaussian": self.gaussian_entropy(features).mean()}
 
-    def gaussian_log_prob(
-        self, features: Float[Tensor, "B F"], pre: Float[Tensor, "B A"]
-    ) -> Float[Tensor, "B A"]:
+    def gaussian_log_prob(self, features: Features, pre: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         """log N(u_d; μ_d, σ_d²) of given u."""
         mean, log_std = self.mean_and_log_std(features)
         return -0.5 * ((pre - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_2PI
 
-    def unsquashed(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+    def unsquashed(self, features: Features, noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         """u = μ + σ ε."""
         mean, log_std = self.mean_and_log_std(features)
         return torch.addcmul(mean, log_std.exp(), noise)
@@ -127,31 +123,27 @@ class TanhNormal(Gaussian):
     def entropy_interval(self) -> Interval:
         return Interval(-math.inf, self.size * LOG_2)
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B A"]) -> WeightedActions:
         pre, gaussian_log_prob = self.reparameterise(features, noise)
         return single_sample(torch.tanh(pre), gaussian_log_prob - log_one_minus_tanh_squared(pre))
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+    def act(self, features: Features, noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         return torch.tanh(self.unsquashed(features, noise))
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         return self.log_prob_dims(features, action).sum(-1)
 
-    def log_prob_dims(
-        self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]
-    ) -> Float[Tensor, "B A"]:
+    def log_prob_dims(self, features: Features, action: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         """log π_d(a_d|s). An action that has rounded to ±1 is read as the largest one that has not quite."""
         pre = torch.atanh(action.clamp(-ALMOST_ONE, ALMOST_ONE))
         return self.gaussian_log_prob(features, pre) - log_one_minus_tanh_squared(pre)
 
-    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
+    def diagnostics(self, features: Features, actions: WeightedActions) -> dict[str, Scalar]:
         """The Gaussian's, and the share of action dimensions beyond ±0.97, where tanh is nearly flat."""
         saturated = (actions.action.abs() > SATURATED).float().mean()
         return {**super().diagnostics(features, actions), "saturated": saturated}
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+    def mode(self, features: Features) -> Float[Tensor, "B A"]:
         """tanh(μ): the median of each dimension, the usual choice for evaluation."""
         return torch.tanh(self.mean_and_log_std(features)[0])
 
@@ -176,17 +168,15 @@ class Normal(Gaussian):
         low, high = HALF_LOG_2PI_E + self.log_std_min, HALF_LOG_2PI_E + self.log_std_max
         return Interval(self.size * low, self.size * high)
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B A"]) -> WeightedActions:
         action, log_prob_dims = self.reparameterise(features, noise)
         return single_sample(action, log_prob_dims)
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+    def act(self, features: Features, noise: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         return self.unsquashed(features, noise)
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         return self.gaussian_log_prob(features, action).sum(-1)
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+    def mode(self, features: Features) -> Float[Tensor, "B A"]:
         return self.mean_and_log_std(features)[0]

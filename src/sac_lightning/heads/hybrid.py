@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.core.errors import require
-from sac_lightning.heads.base import ActionHead, Interval
+from sac_lightning.heads.base import ActionHead, Features, Interval
 from sac_lightning.heads.discrete import gumbel_argmax, one_hot
 from sac_lightning.heads.gaussian import LOG_2, LOG_STD_MAX, LOG_STD_MIN, TanhNormal
 from sac_lightning.spaces import ActionSpec, HybridAction
@@ -74,9 +74,7 @@ class Hybrid(ActionHead):
     def entropy_interval(self) -> Interval:
         return Interval(-math.inf, math.log(self.n) + self.size * LOG_2)
 
-    def weighted_actions(
-        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]
-    ) -> WeightedActions:
+    def weighted_actions(self, features: Features, noise: Float[Tensor, "B M"]) -> WeightedActions:
         choice = torch.log_softmax(features[:, : self.n], dim=-1).T  # [K, B]
         sample = self.continuous.weighted_actions(features[:, self.n :], noise)
         assert sample.log_prob_dims is not None
@@ -85,7 +83,7 @@ class Hybrid(ActionHead):
         every = torch.eye(self.n, device=features.device)[:, None, :].expand(-1, features.shape[0], -1)
         return WeightedActions(torch.cat((every, numbers), dim=-1), choice + density, choice.exp())
 
-    def act(self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
+    def act(self, features: Features, noise: Float[Tensor, "B M"]) -> Float[Tensor, "B A"]:
         numbers = self.continuous.act(features[:, self.n :], noise[:, self.n :])
         return self._of_choice(gumbel_argmax(features[:, : self.n], noise[:, : self.n]), numbers)
 
@@ -97,19 +95,19 @@ class Hybrid(ActionHead):
         numbers = self.continuous.draw_acting_noise(states, generator, device)
         return torch.cat((choice, numbers), dim=-1)
 
-    def log_prob(self, features: Float[Tensor, "B F"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+    def log_prob(self, features: Features, action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         choice, numbers = action[:, : self.n], action[:, self.n :]
         dims = self.continuous.log_prob_dims(features[:, self.n :], numbers.repeat(1, self.n))
         density = self._by_choice(dims).sum(-1).T  # [B, n]
         return ((torch.log_softmax(features[:, : self.n], dim=-1) + density) * choice).sum(-1)
 
-    def diagnostics(self, features: Float[Tensor, "B F"], actions: WeightedActions) -> dict[str, Scalar]:
+    def diagnostics(self, features: Features, actions: WeightedActions) -> dict[str, Scalar]:
         """The mean σ over all choices, and the entropy of the choice, which is exact."""
         log_prob = torch.log_softmax(features[:, : self.n], dim=-1)
         sigma = self.continuous.mean_and_log_std(features[:, self.n :])[1].exp().mean()
         return {"sigma": sigma, "entropy_choice": -(log_prob.exp() * log_prob).sum(-1).mean()}
 
-    def mode(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B A"]:
+    def mode(self, features: Features) -> Float[Tensor, "B A"]:
         """The most likely choice, and the median of its numbers."""
         choice = features[:, : self.n].argmax(dim=-1)
         return self._of_choice(choice, self.continuous.mode(features[:, self.n :]))

@@ -41,12 +41,6 @@ def continues(trainer: Trainer, module_env_steps: int) -> bool:
     return 0 < env_steps(trainer) >= module_env_steps
 
 
-def max_epochs(trainer: Trainer) -> int:
-    """The epochs of the run, at least 1: the data module's, or fewer where the Trainer has fewer."""
-    limits = (trainer.max_epochs, getattr(datamodule(trainer), "max_epochs", None))
-    return min((limit for limit in limits if limit is not None and limit > 0), default=1)
-
-
 def total_updates(trainer: Trainer) -> int:
     """Gradient updates of the whole run, at least 1: learning-rate schedules end with the last."""
     data = datamodule(trainer)

@@ -8,7 +8,7 @@ import pytest
 
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig, EnvError
 from sac_lightning.envs.snapshot.serialize import from_checkpoint, plain, to_checkpoint
-from sac_lightning.envs.snapshot.state import capture, guarantee, obstacle, restore, supports
+from sac_lightning.envs.snapshot.state import capture, guarantee, obstacle, restore
 
 from ..counter import Counter
 
@@ -74,7 +74,6 @@ def test_an_env_with_hooks_goes_on(vectorization: str) -> None:
 def test_an_unknown_env_restarts_its_episode(vectorization: str) -> None:
     envs = build(Counter, 2, vectorization)
     envs.reset(seed=0)
-    assert not supports(envs)
     assert guarantee(envs) == "episode-restart"
     assert obstacle(envs) == f"{Counter.__module__}.Counter"
     assert capture(envs) is None

@@ -84,16 +84,13 @@ class Hooks:
         layer.restore_state(state)
 
 
-class MujocoState:
+class MujocoState(Attributes):
     """Captures MuJoCo's integration state, all that was derived from it, and attributes of the Python env.
 
     The derived arrays matter: envs read some of them (`xipos`, `cfrc_ext`, `cinert` …) before the next step
     has computed them again, and they lag behind `qpos` by a substep, so `mj_forward` would not bring
     them back.
     """
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
 
     def capture(self, layer: Layer) -> dict[str, Any]:
         mujoco = _mujoco()
@@ -103,11 +100,11 @@ class MujocoState:
         return {
             "integration": integration,
             "derived": _derived(layer),
-            "attributes": {name: getattr(layer, name) for name in self.names if hasattr(layer, name)},
+            "attributes": super().capture(layer),
         }
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Sets them. Raises ValueError when the model has other sizes, as after an update of MuJoCo."""
+        """Raises ValueError when the model has other sizes, as after an update of MuJoCo."""
         mujoco = _mujoco()
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         integration, present = state["integration"], _derived(layer)
@@ -118,8 +115,7 @@ class MujocoState:
         mujoco.mj_setState(layer.model, layer.data, integration, kind)
         for name, array in state["derived"].items():
             getattr(layer.data, name)[...] = array
-        for name, value in state["attributes"].items():
-            setattr(layer, name, value)
+        super().restore(layer, state["attributes"])
 
 
 def _derived(layer: Layer) -> dict[str, Any]:

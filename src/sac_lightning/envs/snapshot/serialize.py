@@ -25,8 +25,10 @@ def plain(value: Any, where: str) -> Any:
     """Returns `value` copied as plain data, a deque as a list. Raises EnvError naming `where` otherwise."""
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, np.ndarray | np.generic) and _has_tensor(value.dtype):
-        return value if isinstance(value, np.generic) else np.array(value, order="C")
+    if isinstance(value, np.ndarray | np.generic):
+        dtype = value.dtype
+        if dtype.kind in KINDS and dtype.isnative and dtype.itemsize <= 8:  # there is such a tensor
+            return value if isinstance(value, np.generic) else np.array(value, order="C")
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | deque):
@@ -60,10 +62,6 @@ def from_checkpoint(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(from_checkpoint(item) for item in value)
     return value
-
-
-def _has_tensor(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in KINDS and dtype.isnative and dtype.itemsize <= 8
 
 
 # --- random generators -------------------------------------------------------------------------------

@@ -50,11 +50,6 @@ def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
     return "exact" if why is None else "episode-restart"
 
 
-def supports(vector_env: CheckedVectorEnv) -> bool:
-    """Returns whether the state of these envs can be captured."""
-    return obstacle(vector_env) is None
-
-
 def obstacle(vector_env: CheckedVectorEnv) -> str | PrivateApi | None:
     """Returns what prevents capturing: a class whose state is unknown, or an attribute that is missing.
 
