@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sac_lightning.core.errors import ConfigError
-from sac_lightning.core.fields import ListOf, Number, OneOf, Whole
+from sac_lightning.core.fields import FOLDER, ListOf, Number, OneOf, Whole, check_arguments
 from sac_lightning.core.spec import Described
 
 
@@ -62,6 +62,40 @@ def test_what_people_write_is_converted() -> None:
     assert type(made.steps) is int and all(type(each) is int for each in made.sizes)
     assert (made.ratio, made.nats) == (1, -2.5)
     assert Options(nats=None).nats is None
+
+
+class Ordinary:
+    @check_arguments("part")
+    def __init__(
+        self,
+        steps: Annotated[int, Whole("[1, inf)")],
+        folder: Annotated[str | None, FOLDER] = None,
+        *,
+        flag: bool = False,
+        **others: int,
+    ) -> None:
+        self.all = (steps, folder, flag, others)
+
+
+def test_arguments_of_a_constructor_are_checked_and_converted() -> None:
+    assert Ordinary(1e5, "here", flag=True, more=1.5).all == (100_000, "here", True, {"more": 1.5})  # type: ignore[arg-type]
+    assert Ordinary(steps=2).all == (2, None, False, {})
+    wrong: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+        ((0,), {}, "part.steps=0: must be a whole number of at least 1"),
+        ((1, " "), {}, "part.folder= : must be the name of a folder, or null"),
+        ((), {"steps": 1, "flag": 1}, "part.flag=1: must be true or false"),
+    ]
+    for placed, named, message in wrong:
+        with pytest.raises(ConfigError) as caught:
+            Ordinary(*placed, **named)
+        assert str(caught.value) == message
+
+
+def test_python_itself_refuses_arguments_that_do_not_exist() -> None:
+    with pytest.raises(TypeError, match=r"__init__\(\) takes from 2 to 3 positional arguments"):
+        Ordinary(1, "here", True, 1)  # type: ignore[call-arg, misc]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'steps'"):
+        Ordinary()  # type: ignore[call-arg]
 
 
 ends = st.integers(-5, 5)

@@ -3,9 +3,8 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +14,8 @@ from sac_lightning.cli.instantiate import build, naming_errors
 from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
 from sac_lightning.collect.held_noise import check_noise_hold
-from sac_lightning.core.errors import ConfigError, as_whole, names_path, number, require
+from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
+from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
@@ -54,13 +54,6 @@ COUNTS = (
 )
 
 
-class Rule(NamedTuple):
-    """What a value must be, as a test and as a sentence."""
-
-    accepts: Callable[[Any], bool]
-    allowed: str
-
-
 def _is_profiler(value: Any) -> bool:
     return value is None or names_path(value) or (isinstance(value, DictConfig) and "_target_" in value)
 
@@ -70,20 +63,20 @@ def _texts(value: Any) -> bool:
 
 
 # The keys of conf/train.yaml that no constructor checks.
-RULES = {
-    "allowed_prefixes": Rule(_texts, "must be a list of packages, e.g. [my_package]"),
-    "tags": Rule(_texts, "must be a list of words, e.g. [baseline,night]"),
-    "task_name": Rule(names_path, "must be text that names a folder"),
-    "lr": Rule(lambda value: 0.0 < number(value) < 1.0, "must be a number in (0, 1)"),
-    "precision": Rule(lambda value: str(value) in PRECISIONS, f"must be one of {', '.join(PRECISIONS)}"),
-    "resume": Rule(lambda value: value is None or names_path(value), "must be the folder of a run, or null"),
-    "paths.run_dir": Rule(names_path, "must be the name of a folder"),
-    "sweep.resume": Rule(lambda value: isinstance(value, bool), "must be true or false"),
+RULES: dict[str, Allowed] = {
+    "allowed_prefixes": Rule(_texts, "a list of packages, e.g. [my_package]"),
+    "tags": Rule(_texts, "a list of words, e.g. [baseline,night]"),
+    "task_name": Rule(names_path, "text that names a folder"),
+    "lr": Number("(0, 1)"),
+    "precision": OneOf(PRECISIONS),
+    "resume": Rule(lambda value: value is None or names_path(value), "the folder of a run, or null"),
+    "paths.run_dir": FOLDER,
+    "sweep.resume": BOOL,
     "trainer.deterministic": Rule(
-        lambda value: isinstance(value, bool) or value == "warn", "must be true, false or warn"
+        lambda value: isinstance(value, bool) or value == "warn", "true, false or warn"
     ),
     "trainer.profiler": Rule(
-        _is_profiler, "must be null, simple, advanced, pytorch, or a profiler of your own with _target_"
+        _is_profiler, "null, simple, advanced, pytorch, or a profiler of your own with _target_"
     ),
 }
 
@@ -185,9 +178,9 @@ def make_whole(cfg: DictConfig) -> None:
 
 def allowed_packages(cfg: DictConfig) -> list[str]:
     """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
-    rule, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
-    require(rule.accepts(cfg.allowed_prefixes), "allowed_prefixes", cfg.allowed_prefixes, rule.allowed)
-    require(rule.accepts(of_env), "env.allowed_prefixes", of_env, rule.allowed)
+    packages, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
+    packages.check("allowed_prefixes", cfg.allowed_prefixes)
+    packages.check("env.allowed_prefixes", of_env)
     return list(dict.fromkeys([*cfg.allowed_prefixes, *of_env]))
 
 
@@ -204,8 +197,7 @@ def check_values(cfg: DictConfig) -> None:
         require(given is partial, f"{group}._partial_", given, allowed)
     require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
     for key, rule in RULES.items():
-        value = OmegaConf.select(cfg, key)
-        require(rule.accepts(value), key, value, rule.allowed)
+        rule.check(key, OmegaConf.select(cfg, key))
     Shares.of(cfg.sweep, jobs=1)
     for group in ("logger", "callbacks"):
         for key, entry in cfg[group].items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sac_lightning.cli.command_line import print_rows
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, require
-from sac_lightning.core.fields import Bool, Whole
+from sac_lightning.core.fields import BOOL, Whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -110,7 +110,7 @@ def _check(cfg: "DictConfig") -> None:
         cfg[key] = Whole(f"[{least}, inf)").check(key, cfg[key])
     cfg.max_steps = check_max_steps("max_steps", cfg.max_steps)
     for key in ("deterministic", "video"):
-        Bool().check(key, cfg[key])
+        BOOL.check(key, cfg[key])
     named = not isinstance(cfg.allowed_prefixes, str) and hasattr(cfg.allowed_prefixes, "__iter__")
     require(named, "allowed_prefixes", cfg.allowed_prefixes, "must be a list of packages, e.g. [my_envs]")
 

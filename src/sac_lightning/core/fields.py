@@ -124,37 +124,28 @@ class ListOf(Allowed):
         return f"a list of {'one or more' if self.length is None else self.length} {many}"
 
 
-class Text(Allowed):
-    """Allows text that is not empty."""
+@dataclass(frozen=True)
+class Rule(Allowed):
+    """Allows what passes a test.
+
+    Args:
+        test: whether a value passes.
+        words: what passes, after "must be".
+    """
+
+    test: Callable[[Any], bool]
+    words: str
 
     def accepts(self, value: Any) -> bool:
-        return isinstance(value, str) and bool(value.strip())
+        return self.test(value)
 
     def __str__(self) -> str:
-        return "text"
+        return self.words
 
 
-class PathName(Allowed):
-    """Allows names of files or of folders: text that is not empty, or a Path."""
-
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
-
-    def accepts(self, value: Any) -> bool:
-        return names_path(value)
-
-    def __str__(self) -> str:
-        return f"the name of a {self.noun}"
-
-
-class Bool(Allowed):
-    """Allows true and false."""
-
-    def accepts(self, value: Any) -> bool:
-        return isinstance(value, bool)
-
-    def __str__(self) -> str:
-        return "true or false"
+BOOL = Rule(lambda value: isinstance(value, bool), "true or false")
+TEXT = Rule(lambda value: isinstance(value, str) and bool(value.strip()), "text")
+FOLDER = Rule(names_path, "the name of a folder")
 
 
 def check_fields(config: Any, key: str) -> None:
@@ -164,8 +155,8 @@ def check_fields(config: Any, key: str) -> None:
         config: a (frozen) dataclass object.
         key: the object's config key, in front of those of its fields; "" for none.
     """
-    for name, rule in _rules(cast(Any, type(config))).items():
-        object.__setattr__(config, name, rule.check(getattr(config, name), name, key))
+    for name, option in _options(cast(Any, type(config))).items():
+        object.__setattr__(config, name, option.check(getattr(config, name), name, key))
 
 
 def check_arguments(key: str = "") -> Callable[[C], C]:
@@ -176,23 +167,25 @@ def check_arguments(key: str = "") -> Callable[[C], C]:
     """
 
     def decorate(constructor: C) -> C:
-        rules = {name: _rule(each.annotation) for name, each in signature(constructor).parameters.items()}
+        options = {name: _option(each.annotation) for name, each in signature(constructor).parameters.items()}
 
         def check(name: str, value: Any) -> Any:
-            return rules[name].check(value, name, key) if name in rules else value
+            return options[name].check(value, name, key) if name in options else value
 
         @wraps(constructor)
         def checking(*args: Any, **kwargs: Any) -> None:
             # The constructor itself refuses too many arguments and unknown names.
-            placed = map(check, rules, args)
-            constructor(*placed, *args[len(rules) :], **{name: check(name, kwargs[name]) for name in kwargs})
+            placed = map(check, options, args)
+            constructor(
+                *placed, *args[len(options) :], **{name: check(name, kwargs[name]) for name in kwargs}
+            )
 
         return cast(C, checking)
 
     return decorate
 
 
-class _Rule(NamedTuple):
+class _Option(NamedTuple):
     """What an annotation allows, nothing in particular where it is None, and whether null is allowed too."""
 
     allowed: Any  # an Allowed, or a class of Described
@@ -210,12 +203,12 @@ class _Rule(NamedTuple):
 
 
 @cache
-def _rules(cls: Hashable) -> dict[str, _Rule]:
+def _options(cls: Hashable) -> dict[str, _Option]:
     hints = get_type_hints(cls, include_extras=True)
-    return {each.name: _rule(hints[each.name]) for each in fields(cast(Any, cls))}
+    return {each.name: _option(hints[each.name]) for each in fields(cast(Any, cls))}
 
 
-def _rule(hint: Any) -> _Rule:
+def _option(hint: Any) -> _Option:
     allowed: Any = None
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
@@ -223,9 +216,9 @@ def _rule(hint: Any) -> _Rule:
     kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
     (kind, *_) = [kind for kind in kinds if kind is not NoneType]
     if allowed is None and kind is bool:
-        allowed = Bool()
+        allowed = BOOL
     elif allowed is None and get_origin(kind) is Literal:
         allowed = OneOf(get_args(kind))
     elif allowed is None and hasattr(kind, "to_spec"):
         allowed = kind
-    return _Rule(allowed, NoneType in kinds)
+    return _Option(allowed, NoneType in kinds)

@@ -55,11 +55,6 @@ def _difference(policy: Policy, obs: Array, found: Array) -> float:
     if (expected.shape, expected.dtype) != (found.shape, found.dtype):
         return float("inf")
     difference = exported_action(policy.action).difference(policy, obs, found, expected)
-    return float((difference / _magnitude(obs)).max())
-
-
-def _magnitude(obs: Array) -> Array:
-    if obs.dtype == np.uint8:  # the networks read bytes as numbers from 0 to 1
-        return np.ones(len(obs))
-    largest: Array = np.maximum(1.0, np.abs(obs.astype(np.float64)).reshape(len(obs), -1).max(-1))
-    return largest
+    if obs.dtype != np.uint8:  # the networks read bytes as numbers from 0 to 1
+        difference /= np.maximum(1.0, np.abs(obs.astype(np.float64)).reshape(len(obs), -1).max(-1))
+    return float(difference.max())

@@ -19,6 +19,7 @@ from sac_lightning.cli.command_line import DONE, FAILED, MISTAKE, SweepEnded, qu
 from sac_lightning.cli.sweep.jobs import Job, defining, open_folder, print_table, worst
 from sac_lightning.cli.sweep.pool import Interruption, LauncherFailed, launch_all
 from sac_lightning.core.errors import ConfigError, as_whole, require, whole
+from sac_lightning.core.fields import BOOL
 from sac_lightning.core.files import write_atomically
 from sac_lightning.core.hardware import resolve_threads
 from sac_lightning.private.hydra import refusal
@@ -97,7 +98,7 @@ class Multirun:
         launcher = config.hydra.launcher
         target = str(launcher.get("_target_", ""))
         self.is_pool = target.endswith(POOLS)
-        require(isinstance(config.sweep.resume, bool), "sweep.resume", config.sweep.resume, "true or false")
+        BOOL.check("sweep.resume", config.sweep.resume)
         if target.endswith("SlurmLauncher") and shutil.which("srun") is None:
             allowed = "needs SLURM, and srun is not found here; launcher=submitit_local runs jobs here"
             raise ConfigError("launcher", "submitit", allowed)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from sac_lightning.collect.experience import Experience
 from sac_lightning.core.errors import require
-from sac_lightning.core.fields import PathName, check_arguments
+from sac_lightning.core.fields import FOLDER, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.loggers import MetricsCSV
@@ -28,7 +28,7 @@ class BestCheckpoint(ModelCheckpoint):
     """Saves `best.ckpt`, the epoch with the highest `eval/return_mean`, in the folder `dirpath`."""
 
     @check_arguments()
-    def __init__(self, dirpath: Annotated[str | Path, PathName("folder")]) -> None:
+    def __init__(self, dirpath: Annotated[str | Path, FOLDER]) -> None:
         super().__init__(dirpath, "best", monitor="eval/return_mean", mode="max", **ONE_FILE)
 
     @override
@@ -61,7 +61,7 @@ class LastCheckpoint(ModelCheckpoint):
     """
 
     @check_arguments()
-    def __init__(self, dirpath: Annotated[str | Path, PathName("folder")]) -> None:
+    def __init__(self, dirpath: Annotated[str | Path, FOLDER]) -> None:
         super().__init__(dirpath, "last", **ONE_FILE)
         self._manifests: dict[tuple[str, int, int], list[Any]] = {}
 

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
-from sac_lightning.core.fields import PathName, Whole, check_arguments
+from sac_lightning.core.fields import FOLDER, Whole, check_arguments
 from sac_lightning.core.plots import learning_curve, temperature
 from sac_lightning.training.loggers import MetricsCSV, read_metrics
 
@@ -29,7 +29,7 @@ class PlotCallback(Callback):
     @check_arguments()
     def __init__(
         self,
-        dir: Annotated[str | os.PathLike[str], PathName("folder")],
+        dir: Annotated[str | os.PathLike[str], FOLDER],
         every_n_epochs: Annotated[int, Whole("[1, inf)")] = 10,
         title: str = "",
     ) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from typing_extensions import override
 
 from sac_lightning.core.errors import require
-from sac_lightning.core.fields import PathName, Text, Whole, check_arguments
+from sac_lightning.core.fields import FOLDER, TEXT, Whole, check_arguments
 from sac_lightning.training.loggers.wandb_media import HISTOGRAMS, ModelArtifacts, histograms
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ class EnvStepWandbLogger(WandbLogger):
     def __init__(
         self,
         project: str = "sac_lightning",
-        dir: Annotated[str | os.PathLike[str], PathName("folder")] = ".",
+        dir: Annotated[str | os.PathLike[str], FOLDER] = ".",
         *,
-        name: Annotated[str | None, Text()] = None,
-        group: Annotated[str | None, Text()] = None,
-        job_type: Annotated[str | None, Text()] = None,
+        name: Annotated[str | None, TEXT] = None,
+        group: Annotated[str | None, TEXT] = None,
+        job_type: Annotated[str | None, TEXT] = None,
         tags: Iterable[str] = (),
-        id: Annotated[str | None, Text()] = None,
+        id: Annotated[str | None, TEXT] = None,
         mode: str = "auto",
-        entity: Annotated[str | None, Text()] = None,
-        notes: Annotated[str | None, Text()] = None,
+        entity: Annotated[str | None, TEXT] = None,
+        notes: Annotated[str | None, TEXT] = None,
         log_model: bool = False,
         video_every: Annotated[int | None, Whole("[1, inf)", "epochs")] = None,
         histograms: str | None = None,
