@@ -30,12 +30,12 @@ class Experience:
         specs: sizes of obs and action.
         replay: a buffer that is not allocated yet.
         capacity: its rows.
-        learning_starts, overlap, noise_hold_max: as for Collector.
         seed: of the run.
         device: where the buffer's rows lie.
         journal_dir: folder of the replay journal. Every `state_dict` first writes the new transitions
             there. With None a state contains no transitions, and a run continued from it starts with an
             empty buffer.
+        collecting: learning_starts, overlap and noise_hold_max, as for Collector.
     """
 
     def __init__(
@@ -46,12 +46,10 @@ class Experience:
         *,
         replay: ReplayBuffer,
         capacity: int,
-        learning_starts: int,
         seed: int,
         device: torch.device,
         journal_dir: Path | None,
-        overlap: bool = False,
-        noise_hold_max: int = 1,
+        **collecting: Any,
     ) -> None:
         obs, action = specs
         self._device = device
@@ -71,10 +69,8 @@ class Experience:
             self.replay,
             env_seed=streams.env,
             action_seed=streams.action,
-            learning_starts=learning_starts,
             next_step_autoreset=env.autoreset == "next_step",
-            overlap=overlap,
-            noise_hold_max=noise_hold_max,
+            **collecting,
         )
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 
