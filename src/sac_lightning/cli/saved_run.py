@@ -1,5 +1,6 @@
 """A run's folder that another command reads: its env, its checkpoints, its policy."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,9 @@ def check_spaces(module: SACModule, env: EnvConfig, checkpoint: Path) -> bool:
 
     Raises ConfigError unless the checkpoint was trained on spaces like those of the env.
     """
-    probe = env.build()
-    try:
+    with closing(env.build()) as probe:
         obs, action = obs_spec(probe.observation_space), action_spec(probe.action_space)
         has_limit = has_time_limit(probe)
-    finally:
-        probe.close()
     require(
         (obs, action) == (module.obs_spec, module.action_spec),
         "checkpoint",

@@ -1,9 +1,9 @@
 """ReplayDataModule: envs and their replay buffer as a LightningDataModule."""
 
-import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,12 +151,9 @@ class ReplayDataModule(LightningDataModule):
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
         """Spaces of obs and actions, read once from an env that is closed again."""
         if self._specs is None:
-            probe = self.env.build()
-            try:
+            with closing(self.env.build()) as probe:
                 self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
                 self._has_time_limit = has_time_limit(probe)
-            finally:
-                probe.close()
         return self._specs
 
     @property
@@ -274,7 +271,7 @@ class ReplayDataModule(LightningDataModule):
 
     def on_exception(self, exception: BaseException) -> None:
         """Abandon all envs: one may be in the middle of a step. A later fit makes new ones."""
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             self.teardown("validate")
         if self.experience is not None:
             self.experience.abandon()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,12 +84,9 @@ def check_video(env: EnvConfig) -> None:
         )
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # rendering needs no screen
     try:
-        probe = env.build("rgb_array")
-        try:
+        with closing(env.build("rgb_array")) as probe:
             probe.reset(seed=0)
             _frame(probe)
-        finally:
-            probe.close()
     except Exception as error:
         raise ConfigError("video", "true", f"{env.id} renders no images: {error}") from error
 
@@ -114,14 +112,11 @@ def film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int |
 def _film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None) -> None:
     import imageio.v2 as imageio
 
-    camera = Camera(env.build("rgb_array"))
-    fps = camera.metadata.get("render_fps") or DEFAULT_FPS
-    evaluator = Evaluator(lambda: camera, [seed], max_steps=max_steps)
-    try:
+    with closing(Camera(env.build("rgb_array"))) as camera:
+        fps = camera.metadata.get("render_fps") or DEFAULT_FPS
+        evaluator = Evaluator(lambda: camera, [seed], max_steps=max_steps)
         with imageio.get_writer(path, fps=fps, macro_block_size=2) as camera.writer:  # H.264 needs even sizes
             evaluator.run(policy)
-    finally:
-        camera.close()
 
 
 class Camera(gym.Wrapper[Any, Any, Any, Any]):
