@@ -75,6 +75,7 @@ MISTAKES = {
         "critic.num_critics=2: must be a whole number of at least 3 for pessimism RandomSubset",
     ),
     "target_network=joint_polyak": ("target_network=JointPolyak: needs critics with batch statistics",),
+    "torso=layer_norm torso.dropout=0.01": ("actor.torso=LayerNorm: drops features", "set critic.torso"),
     "torso=simba actor.hidden_sizes=[64,32]": ("actor.hidden_sizes=[64, 32]: must be equal numbers",),
     "target_network=none": ("target_network=NoTargetNetwork: needs critics with batch", "torso=batch_norm"),
     "normalization/obs=yes": ("Could not find 'normalization/obs/yes'", "none running"),

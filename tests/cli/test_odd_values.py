@@ -119,6 +119,7 @@ MEANT_THERE = {
     "target_entropy.deviation": {"1.5"},
     "optimizer.weight_decay": {"0"},
     "torso.momentum": {"0"},
+    "torso.dropout": {"0"},
     "torso.warm_up": {"0"},
     "torso.shift": {"1.5"},
     "value_head.sigma": {"1.5"},

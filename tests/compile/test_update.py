@@ -36,6 +36,7 @@ COMPARE = """
     from sac_lightning.compile.graph import CompiledGraph
     from sac_lightning.compile.update import CompiledUpdate
     from sac_lightning.entropy import LearnedTemperature
+    from sac_lightning.networks import LayerNorm, RandomSubset
     from sac_lightning.optim import Adam
 
     def row(sac, replay, update, index, noise, with_actor):
@@ -58,8 +59,12 @@ COMPARE = """
     def updates(head, gamma, lr, delay, compiled):
         torch.manual_seed(0)
         clipped = Adam(max_grad_norm=0.1, lr_schedule="linear")
+        critic = None
+        if delay > 1:  # what an update draws itself
+            torso, subset = LayerNorm(dropout=0.2), RandomSubset(2)
+            critic = CriticConfig(hidden_sizes=(16, 16), torso=torso, num_critics=3, pessimism=subset)
         rule = LearnedTemperature(optimizer=clipped, init=0.5, max=0.5)
-        sac, replay = sac_of(head, rule, actor_delay=delay), replay_of(head, gamma=gamma)
+        sac, replay = sac_of(head, rule, critic=critic, actor_delay=delay), replay_of(head, gamma=gamma)
         update = CompiledUpdate(sac, replay) if compiled else None
         rows = []
         for step in range(4):

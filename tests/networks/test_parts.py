@@ -25,7 +25,13 @@ from sac_lightning.networks import (
     Torso,
 )
 from sac_lightning.networks.counter_random import CounterRandom
-from sac_lightning.networks.ensemble import EnsembleBatchNorm, EnsembleLinear, batch_statistics
+from sac_lightning.networks.ensemble import (
+    Dropout,
+    EnsembleBatchNorm,
+    EnsembleLinear,
+    batch_statistics,
+    dropout,
+)
 from sac_lightning.networks.normalization import RunningStatistics
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import WeightedActions
@@ -65,6 +71,29 @@ def test_layer_norm_is_pytorch_s() -> None:
     linear = layers.linear[0]
     expected = torch.relu(F.layer_norm(linear(x), (8,)))
     torch.testing.assert_close(layers(x), expected)
+
+
+def test_dropout_zeroes_a_share_of_the_features_in_updates_alone_and_afresh_each_time() -> None:
+    layer, x = Dropout(0.2, generator()), torch.randn(2, 100, 50)
+    assert torch.equal(layer(x), x)
+    with dropout(layer):
+        first, second = layer(x), layer(x)
+    for each in (first, second):
+        kept = each != 0.0
+        assert abs(float(kept.float().mean()) - 0.8) < 4 * 0.004  # √(0.8 · 0.2 / 10,000)
+        torch.testing.assert_close(each[kept], x[kept] / 0.8)
+    assert not torch.equal(first, second)
+
+
+def test_dropout_comes_before_layer_norm_and_leaves_the_initial_weights() -> None:
+    plain, dropping = (LayerNorm(dropout=p).build(1, 3, (8,), generator()) for p in (0.0, 0.5))
+    x = torch.randn(1, 6, 3)
+    torch.testing.assert_close(plain(x), dropping(x))
+    linear, random = dropping.linear[0][0], CounterRandom(generator())
+    random.key.copy_(dropping.linear[0][1].random.key)
+    left = torch.where(random.uniform(1, 6, 8) >= 0.5, 2.0 * linear(x), 0.0)
+    with dropout(dropping):
+        torch.testing.assert_close(dropping(x), torch.relu(F.layer_norm(left, (8,))))
 
 
 def test_batch_norm_is_pytorch_s_in_both_modes() -> None:

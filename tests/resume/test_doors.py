@@ -100,7 +100,7 @@ class Parts(Run):
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "layer_norm": both(torso=LayerNorm()),
+    "layer_norm": {"actor": {"torso": LayerNorm()}, "critic": {"torso": LayerNorm(dropout=0.1)}},
     "batch_norm": both(torso=BatchNorm()),
     "categorical": {"critic": {"value_head": CategoricalValue(-100.0, 10.0)}},
     "mean": {"critic": {"pessimism": Mean()}},
@@ -140,7 +140,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "box": {
         "actor": {"torso": LayerNorm(), "optimizer": AdamW()},
         "critic": {
-            "torso": LayerNorm(),
+            "torso": LayerNorm(dropout=0.1),
             "optimizer": AdamW(),
             "value_head": CategoricalValue(-100.0, 10.0),
             "pessimism": Mean(),

@@ -14,7 +14,7 @@ from sac_lightning.entropy import EntropySetting, TemperatureRule, entropy_setti
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, ActorConfig, Critic, CriticConfig
 from sac_lightning.networks.counter_random import CounterRandom
-from sac_lightning.networks.ensemble import batch_statistics
+from sac_lightning.networks.ensemble import batch_statistics, dropout
 from sac_lightning.networks.normalization import (
     ObsNormalization,
     RawObs,
@@ -114,6 +114,7 @@ class SAC(nn.Module):
         copies = [] if self.target_critic is None else [self.target_critic]
         joint = copies if self.target_network.joint_pass else []
         self._critic_statistics = batch_statistics(self.critic, *joint)
+        self._dropout = dropout(self.critic, *copies)
         self._originals = self.target_network.tensors(self.critic)
         self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
         self._critic_layers, self._actor_layers = map(_projected, (self.critic, self.actor))
@@ -220,7 +221,7 @@ class SAC(nn.Module):
         batch = self.normalized(batch)
         alpha = self.temperature.alpha(self.log_alpha, self.env_steps)
 
-        with self._autocast, self._critic_statistics:
+        with self._autocast, self._critic_statistics, self._dropout:
             critic_loss, q_mean, td_error = self.critic_loss(
                 batch, noise[0], self.temperature.critic_alpha(alpha)
             )
@@ -228,7 +229,7 @@ class SAC(nn.Module):
         metrics = {"train/critic_loss": critic_loss.detach(), "train/q_mean": q_mean, "train/alpha": alpha}
 
         if with_actor:
-            with self._autocast, self._actor_statistics:
+            with self._autocast, self._actor_statistics, self._dropout:
                 actor_loss, entropy = self.actor_loss(batch, noise[1], alpha)
             self._actor_step.step(actor_loss)
             metrics |= {"train/actor_loss": actor_loss.detach(), "train/entropy": entropy.sum()}

@@ -43,6 +43,9 @@ class ActorConfig(Described):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.torso.check_sizes(self.hidden_sizes)
+        ok = isinstance(self, CriticConfig) or not self.torso.has_dropout
+        allowed = "drops features, which is for critics alone: set critic.torso (docs/extending.md)"
+        require(ok, "torso", type(self.torso).__name__, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

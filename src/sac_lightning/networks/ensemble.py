@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sac_lightning.networks.counter_random import CounterRandom
+
 # In place where the gradient needs the result alone: it saves a fresh block of memory per layer.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
@@ -144,20 +146,53 @@ class EnsembleBatchRenorm(EnsembleBatchNorm):
         return normal * self.weight + self.bias
 
 
-class batch_statistics:  # noqa: N801  # used like the context managers of contextlib
-    """Context in which the BatchNorm layers of `networks` use and record the statistics of the batch."""
+class Dropout(nn.Module):
+    """Zeroes features at random, within `dropout` alone; the others are scaled by 1/(1 − p)     (1207.0580)
+
+    Args:
+        p: probability of each feature of each state, in [0, 1).
+        generator: source of the layer's own random numbers.
+    """
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.p, self.drops = p, False
+        self.random = CounterRandom(generator)
+
+    def forward(self, x: Float[Tensor, "N B H"]) -> Float[Tensor, "N B H"]:
+        """Returns the features that are left."""
+        if not self.drops:
+            return x
+        return torch.where(self.random.uniform(*x.shape) >= self.p, x / (1.0 - self.p), 0.0)
+
+
+class _Switch:
+    kind: type[nn.Module]
+    attribute: str
 
     def __init__(self, *networks: nn.Module) -> None:
         layers = [layer for network in networks for layer in network.modules()]
-        self._layers = [layer for layer in layers if isinstance(layer, EnsembleBatchNorm)]
+        self._layers = [layer for layer in layers if isinstance(layer, self.kind)]
 
     def __enter__(self) -> None:
         for layer in self._layers:
-            layer.use_batch_statistics = True
+            setattr(layer, self.attribute, True)
 
     def __exit__(self, *error: object) -> None:
         for layer in self._layers:
-            layer.use_batch_statistics = False
+            setattr(layer, self.attribute, False)
+
+
+class batch_statistics(_Switch):  # noqa: N801  # used like the context managers of contextlib
+    """Context in which the BatchNorm layers of `networks` use and record the statistics of the batch."""
+
+    kind, attribute = EnsembleBatchNorm, "use_batch_statistics"
+
+
+class dropout(_Switch):  # noqa: N801
+    """Context in which the Dropout layers of `networks` drop features."""
+
+    kind, attribute = Dropout, "drops"
 
 
 def add_bias(product: Float[Tensor, "*shape"], bias: Float[Tensor, "*broadcast"]) -> Float[Tensor, "*shape"]:
