@@ -140,6 +140,33 @@ def test_each_update_s_target_is_the_minimum_of_a_subset_drawn_afresh(
     assert all(abs(count - 200) < 4 * 11.5 for count in counts)  # √(600 · ⅓ · ⅔) = 11.5
 
 
+def test_a_reset_before_the_sixth_update_leaves_the_weights_of_the_seed_s_stream_and_one_step() -> None:
+    data = ReplayDataModule(
+        env_config(Clock, kwargs={"length": 4, "discrete": False}),
+        **{"total_env_steps": 16, "steps_per_epoch": 16, "learning_starts": 10, "batch_size": 8},
+    )
+    nets = {"hidden_sizes": (8,), "lr": 1e-3}
+    options = {"actor": ActorConfig(**nets), "critic": CriticConfig(**nets), "reset_every": 5, "seed": 6}
+    module = fit(data, **options)
+    generator = torch_generator(Streams.of(6).init_after(1))
+    fresh = SAC(
+        *data.specs,
+        module.sac.head,
+        module.sac.temperature,
+        *map(options.get, ("actor", "critic")),
+        generator=generator,
+    )
+    for name in ("actor", "critic"):  # Adam's first step moves no weight by more than the learning rate
+        pairs = zip(getattr(module.sac, name).parameters(), getattr(fresh, name).parameters(), strict=True)
+        assert 0.0 < max(float((a - b).detach().abs().max()) for a, b in pairs) < 1.01e-3
+    assert module.sac.target_critic is not None
+    pairs = zip(module.sac.target_critic.parameters(), fresh.critic.parameters(), strict=True)
+    assert max(float((a - b).detach().abs().max()) for a, b in pairs) < 1.01e-3 * 0.005  # one step of Polyak
+    states = [state for optimizer in module.trainer.optimizers for state in optimizer.state.values()]
+    assert {float(state["step"]) for state in states} == {1.0}
+    assert int(module.grad_steps) == 6 and len(data.experience.replay) == 16
+
+
 @every_head
 def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> None:
     sac, batch, noise = sac_of(head), batch_of(head, 64), noise_of(head, 64)

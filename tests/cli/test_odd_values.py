@@ -53,6 +53,7 @@ MEANT = {
     "eval_episodes": {"0"},
     "eval_seed": {"0"},
     "eval_max_steps": NONE,
+    "reset_every": NONE,
     "env.render_mode": NONE,
     "env.action": NONE,
     "env.kwargs.g": {"-1", "0", "1.5", "1e+30", "inf", "None"},  # a number, and the env's own to judge

@@ -19,6 +19,7 @@ FLOATS = {
     "num_envs=2.0": 2,
     "batch_size=1.6e1": 16,
     "actor_delay=2.0": 2,
+    "reset_every=3e1": 30,
     "seed=3.0": 3,
     "threads=1.0": 1,
 }

@@ -125,7 +125,10 @@ CASES: dict[str, dict[str, Any]] = {
         "module": {"actor_delay": 3},
     },
     "tqc": {"critic": {"num_critics": 3, "value_head": QuantileValue(5), "pessimism": Truncated(1)}},
-    "redq": {"critic": {"num_critics": 3, "pessimism": RandomSubset(2)}},
+    "redq": {
+        "critic": {"num_critics": 3, "pessimism": RandomSubset(2)},
+        "module": {"reset_every": 30},
+    },
     "adamw": both(optimizer=AdamW(weight_decay=0.1, lr_schedule="cosine")),
     "normalization": {
         "module": {"obs_normalization": RunningObs(), "reward_normalization": ReturnVariance(g_max=5.0)},
@@ -166,6 +169,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "num_critics": 3,
             "pessimism": RandomSubset(2),
         },
+        "module": {"reset_every": 30},
         "env": "CartPole-v1",
         "num_envs": 2,
     },

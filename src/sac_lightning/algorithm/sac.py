@@ -123,6 +123,20 @@ class SAC(nn.Module):
             self.actor.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False
         )
 
+    @torch.no_grad()
+    def reset(self, fresh: "SAC") -> None:
+        """Takes the networks and α of `fresh`, in place, and starts the optimizers again     (2205.07802)
+
+        Running statistics of observations and rewards, H̄ and the counters stay.
+        """
+        self.actor.load_state_dict(fresh.actor.state_dict())
+        self.critic.load_state_dict(fresh.critic.state_dict())
+        if self.target_critic is not None:
+            self.target_critic.load_state_dict(fresh.critic.state_dict())
+        self.log_alpha.copy_(fresh.log_alpha)
+        for step in self._steps:
+            step.forget()
+
     @property
     def is_ours(self) -> bool:
         """Whether all parts are of this package, so that every operation of an update is known."""

@@ -50,7 +50,7 @@ PARTIAL_GROUPS = ("head", "module")
 COUNTS = (
     *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
     *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
-    *("log_every_n_env_steps", "threads"),
+    *("reset_every", "log_every_n_env_steps", "threads"),
 )
 
 
@@ -141,6 +141,8 @@ def plan(cfg: DictConfig) -> Plan:
     check_targets(cfg, cfg.allowed_prefixes)
     for key in ("log_every_n_env_steps", "actor_delay"):
         check_count(key, cfg[key])
+    if cfg.reset_every is not None:
+        check_count("reset_every", cfg.reset_every)
     for key, advice in OWN_TRAINER_KEYS.items():
         if cfg.trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)

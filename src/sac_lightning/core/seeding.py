@@ -33,6 +33,10 @@ class Streams(NamedTuple):
         # 31 bits: Gymnasium's vector envs add the env's index and hand the sum to C-sized ints.
         return cls(*(int(child.generate_state(1)[0] >> 1) for child in children))
 
+    def init_after(self, resets: int) -> int:
+        """The seed of the weights after so many resets, at least 1."""
+        return int(np.random.SeedSequence([self.init, resets]).generate_state(1)[0] >> 1)
+
 
 def continue_generator(generator: torch.Generator, state: torch.Tensor, warn: bool = False) -> None:
     """Continue `generator` from a saved `state`, which may be of another kind of device; then `warn` of it.

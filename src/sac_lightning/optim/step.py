@@ -43,6 +43,12 @@ class OptimizerStep:
             self._lr_now = float(self._group["lr"])
             self._lr.fill_(self._lr_now)
 
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Starts the optimizer's state again, in place."""
+        for each in (*self._means, *self._squares, *self._steps):
+            each.zero_()
+
     def step(self, loss: Scalar) -> None:
         """Steps the weights down the gradient of `loss`."""
         found = torch.autograd.grad(loss, self.weights)

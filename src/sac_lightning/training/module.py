@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -69,6 +70,8 @@ class SACModule(LightningModule):
         reward_normalization: how rewards are normalised; None for raw ones.
         actor_delay: actor and temperature are stepped in every update whose number is a multiple of it, at
             least 1. Critics and target critics are stepped in every update.
+        reset_every: updates between two resets of all networks, α and their optimizers, at least 1; None for
+            no reset. A reset comes before the next update, so a run never ends with one.
         seed: of the initial weights and of the noise of updates, at least 0.
         compile: whether the update runs as one compiled graph.
         log_every_n_env_steps: env steps between two rows of the log, at least 1.
@@ -86,6 +89,7 @@ class SACModule(LightningModule):
         reward_normalization: RewardNormalization | PlainSpec | None = None,
         *,
         actor_delay: int = 1,
+        reset_every: int | None = None,
         seed: int = 0,
         compile: bool = False,
         log_every_n_env_steps: int = 250,
@@ -93,6 +97,7 @@ class SACModule(LightningModule):
         super().__init__()
         log_every_n_env_steps = check_count("log_every_n_env_steps", log_every_n_env_steps)
         actor_delay = check_count("actor_delay", actor_delay)
+        reset_every = None if reset_every is None else check_count("reset_every", reset_every)
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)
@@ -107,18 +112,15 @@ class SACModule(LightningModule):
         described: dict[str, Any] = {"obs": self.obs_spec, "action": self.action_spec, **parts}
         numbers = {
             "actor_delay": actor_delay,
+            "reset_every": reset_every,
             "seed": seed,
             "compile": compile,
             "log_every_n_env_steps": log_every_n_env_steps,
         }
         self.save_hyperparameters({**{key: value.to_spec() for key, value in described.items()}, **numbers})
-        self.sac = SAC(
-            self.obs_spec,
-            self.action_spec,
-            **parts,
-            actor_delay=actor_delay,
-            generator=torch_generator(Streams.of(seed).init),
-        )
+        self._make_sac = partial(SAC, self.obs_spec, self.action_spec, **parts, actor_delay=actor_delay)
+        self.sac = self._make_sac(generator=torch_generator(Streams.of(seed).init))
+        self._reset_every = reset_every
         self.actor_config: ActorConfig = parts["actor"]
         self.critic_config: CriticConfig = parts["critic"]
         self.seed, self.compile_update = seed, compile
@@ -276,6 +278,7 @@ class SACModule(LightningModule):
                         for index, noise in zip(iteration.mini_batches(), draws.unbind(), strict=True):
                             for step in self._steps:
                                 step.follow_lr()
+                            self._reset_where_due()
                             self._update += 1
                             with_actor = self.sac.is_actor_due(self._update)
                             if self._compiled is not None:
@@ -293,6 +296,13 @@ class SACModule(LightningModule):
                 self._window.check()
         finally:
             count_updates(self.trainer, updates)
+
+    def _reset_where_due(self) -> None:
+        resets, rest = divmod(self._update, self._reset_every or self._update + 1)
+        if resets and not rest:
+            self.sac.reset(
+                self._make_sac(generator=torch_generator(Streams.of(self.seed).init_after(resets)))
+            )
 
     def _without_autocast(self) -> torch.autocast:
         """Lightning would cast the actor for every obs; an update casts what it wants itself."""
