@@ -27,6 +27,19 @@ def one_sample(log_prob: list[float]) -> WeightedActions:
     return WeightedActions(torch.zeros(1, len(log_prob), 1), log_probs, torch.ones_like(log_probs))
 
 
+def test_the_clipped_critic_loss_by_hand() -> None:
+    target, weight = torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([1.0, 1.0, 1.0, 2.0])
+    old = torch.zeros(1, 4, 1)
+    # Near Q̄; half way to y beyond the clip; away from y beyond the clip; past y beyond the clip.
+    q = torch.tensor([0.2, 0.8, -2.0, 1.9]).view(1, 4, 1).requires_grad_()
+    loss = losses.clipped_critic_loss(q, old, target, weight, 0.5)
+    # Squares: 0.8²; the larger of 0.2² and (0.5 − 1)²; of 3² and 1.5²; of 0.9² and 0.5², twice.
+    expected = 0.5 * (0.64 + 0.25 + 9.0 + 2 * 0.81) / 4
+    assert float(loss.detach()) == pytest.approx(expected)
+    (gradient,) = torch.autograd.grad(loss, [q])
+    assert gradient.flatten().tolist() == pytest.approx([-0.8 / 4, 0.0, -3.0 / 4, 2 * 0.9 / 4])
+
+
 def enumerated(prob: list[float]) -> WeightedActions:
     """K = n, B = 1: what a categorical head gives."""
     weight = torch.tensor(prob)[:, None]

@@ -11,6 +11,7 @@ from built import SPACES, batch_of, noise_of, sac_of
 from sac_lightning import ActorConfig, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
+from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.seeding import Streams, torch_generator
 from sac_lightning.networks import RandomSubset
 from sac_lightning.types import Batch, WeightedActions
@@ -165,6 +166,23 @@ def test_a_reset_before_the_sixth_update_leaves_the_weights_of_the_seed_s_stream
     states = [state for optimizer in module.trainer.optimizers for state in optimizer.state.values()]
     assert {float(state["step"]) for state in states} == {1.0}
     assert int(module.grad_steps) == 6 and len(data.experience.replay) == 16
+
+
+def test_a_critic_far_from_its_target_critic_gets_the_clipped_loss() -> None:
+    batch, noise = batch_of("categorical"), noise_of("categorical")
+    critic = CriticConfig(hidden_sizes=(16, 16), q_clip=1e-3)
+    sac = sac_of("categorical", critic=critic)
+    loss, *_ = sac.critic_loss(batch, noise, ALPHA)
+    assert sac.target_critic is not None
+    actions = sac.head.weighted_actions(sac.actor(batch.next_obs), noise)
+    value = losses.soft_value(q_of_policy(sac.target_critic, sac, batch.next_obs, actions), actions, ALPHA)
+    y = batch.reward + batch.discount * value
+    q, old = (each.features(batch.obs, batch.action).squeeze(-1) for each in (sac.critic, sac.target_critic))
+    near = torch.minimum(torch.maximum(q, old - 1e-3), old + 1e-3)
+    expected = 0.5 * torch.maximum((q - y) ** 2, (near - y) ** 2).mean(1).sum()
+    torch.testing.assert_close(loss, expected)
+    with pytest.raises(ConfigError, match=r"critic\.q_clip=0\.001: is for discrete actions"):
+        sac_of("hybrid", critic=critic)
 
 
 @every_head

@@ -68,6 +68,7 @@ MEANT = {
     "alpha.max": CLIP,
     "alpha.per_dim": {"True"},
     "alpha.critic_value": NONE,
+    "critic.q_clip": NONE,
     "optimizer.max_grad_norm": CLIP,
     "optimizer.lr_schedule": NONE,
     "optimizer.lr_final_ratio": {"0"},

@@ -137,6 +137,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
+    "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
 }
 TOGETHER: dict[str, dict[str, Any]] = {

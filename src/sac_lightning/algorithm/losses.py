@@ -7,6 +7,7 @@ and every expectation over actions below is the same sum over them.
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -63,6 +64,24 @@ def critic_loss(
     that each critic's gradient is what it would be alone.
     """
     return 0.5 * (weight * (features.squeeze(-1) - target).square()).mean(dim=1).sum()
+
+
+def clipped_critic_loss(
+    features: Float[Tensor, "N B 1"],
+    target_features: Float[Tensor, "N B 1"],
+    target: Float[Tensor, " B"],
+    weight: Float[Tensor, " B"],
+    clip: float,
+) -> Scalar:
+    """J_Q = Σ_i E[ weight · ½ max( (Q_i − y)², (Q̄_i + clip(Q_i − Q̄_i, ±c) − y)² ) ]     (Q-clip, 2209.10081)
+
+    Q̄_i is the i-th target critic at (s,a), `target_features`, a constant. Where Q_i has left Q̄_i ± c on the
+    side of y, the second term is the larger one and has no gradient.
+    """
+    q, old = features.squeeze(-1), target_features.squeeze(-1)
+    near = old + (q - old).clamp(-clip, clip)
+    larger = torch.maximum((q - target).square(), (near - target).square())
+    return 0.5 * (weight * larger).mean(dim=1).sum()
 
 
 def actor_loss(value: Float[Tensor, " B"]) -> Scalar:

@@ -73,7 +73,8 @@ class SAC(nn.Module):
     ) -> None:
         super().__init__()
         self.head, self.temperature, self.actor_delay = head, temperature, actor_delay
-        self.value_head, self.pessimism = critic.value_head, critic.pessimism
+        critic.check_head(head)
+        self.value_head, self.pessimism, self.q_clip = critic.value_head, critic.pessimism, critic.q_clip
         self.target_network = critic.target_network
         self._configured = (
             *(actor.encoder, actor.torso, critic.encoder, critic.torso),
@@ -196,7 +197,14 @@ class SAC(nn.Module):
             )
             q = self.value_head.mean(features)
             td_error = (q - self.value_head.target_mean(target)).abs().mean(dim=0)
-        return self.value_head.loss(features, target, batch.weight), q.mean().detach(), td_error
+        if self.q_clip is None:
+            loss = self.value_head.loss(features, target, batch.weight)
+        else:
+            assert self.target_critic is not None
+            with torch.no_grad():
+                old = self.target_critic.features(batch.obs, batch.action)
+            loss = losses.clipped_critic_loss(features, old, target, batch.weight, self.q_clip)
+        return loss, q.mean().detach(), td_error
 
     def actor_loss(self, batch: Batch, noise: Float[Tensor, "B noise"], alpha: Alpha) -> tuple[Scalar, Alpha]:
         """J_π     (1812.05905 eq. 7). Returns the loss and the policy's mean entropy: `losses.entropy`.

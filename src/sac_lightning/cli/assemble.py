@@ -169,6 +169,7 @@ def plan(cfg: DictConfig) -> Plan:
         head = _make_head(cfg, make_module, declared)
         made.check_head(head)
         entropy_setting(make_module.keywords["temperature"], head, declared)
+        make_module.keywords["critic"].check_head(head)
     return made
 
 

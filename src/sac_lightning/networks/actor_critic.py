@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from sac_lightning.core.errors import require
-from sac_lightning.core.fields import ListOf, Whole
+from sac_lightning.core.fields import ListOf, Number, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks.encoder import Encoder, Flat
@@ -57,6 +57,8 @@ class CriticConfig(ActorConfig):
         value_head: what a critic's outputs mean as a value, and how they learn it.
         pessimism: how N critics become one.
         target_network: the critics that the bootstrap reads.
+        q_clip: how far a critic may leave its target critic in one loss, above 0, for discrete actions and
+            value_head=scalar: `losses.clipped_critic_loss`. 0.5 in 2209.10081; None for no limit.
         hidden_sizes, encoder, torso, lr, optimizer: as for the actor.
     """
 
@@ -64,6 +66,7 @@ class CriticConfig(ActorConfig):
     value_head: ValueHead = field(default_factory=ScalarValue)
     pessimism: Pessimism = field(default_factory=Min)
     target_network: TargetNetwork = field(default_factory=Polyak)
+    q_clip: Annotated[float | None, Number("(0, 1e9]")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +80,17 @@ class CriticConfig(ActorConfig):
         ok = self.torso.has_batch_statistics or not self.target_network.needs_batch_statistics
         allowed = "needs critics with batch statistics, e.g. torso=batch_norm"
         require(ok, "target_network", type(self.target_network).__name__, allowed)
+        if self.q_clip is not None:
+            ok = type(self.value_head) is ScalarValue
+            require(ok, "q_clip", self.q_clip, "needs value_head=scalar, or must be null")
+            ok = self.target_network.has_copy and not self.target_network.joint_pass
+            require(ok, "q_clip", self.q_clip, "needs target_network=polyak, or must be null")
+
+    def check_head(self, head: ActionHead) -> None:
+        """Raises ConfigError for an option that has no meaning for the actions of `head`."""
+        ok = self.q_clip is None or head.num_continuous == 0
+        allowed = f"is for discrete actions, these are {type(head).__name__}: must be null"
+        require(ok, "critic.q_clip", self.q_clip, allowed)
 
 
 class Actor(nn.Module):
