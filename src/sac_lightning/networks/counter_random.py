@@ -30,8 +30,8 @@ class CounterRandom(nn.Module):
     @torch.no_grad()
     def uniform(self, *shape: int) -> Float[Tensor, "*shape"]:
         """Returns independent numbers of U[0, 1), multiples of 2⁻²⁴."""
-        self.draws.add_(1)
-        stream = _mixed(_mixed(self.draws & _LAST_32_BITS) ^ self.key)
+        stream = _mixed(self.draws ^ self.key)
+        self.draws.add_(1).bitwise_and_(_LAST_32_BITS)
         place = torch.arange(math.prod(shape), device=self.draws.device)
         bits = _mixed((place * 0x9E3779B1 & _LAST_32_BITS) ^ stream)
         return ((bits >> 8).float() * 2.0**-24).view(shape)
