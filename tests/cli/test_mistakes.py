@@ -77,7 +77,7 @@ MISTAKES = {
     "critic.q_clip=0.5": ("critic.q_clip=0.5: is for discrete actions", "TanhNormal"),
     "env=cartpole critic.q_clip=0.5 value_head=hl_gauss": ("critic.q_clip=0.5: needs value_head=scalar",),
     "target_network=joint_polyak": ("target_network=JointPolyak: needs critics with batch statistics",),
-    "torso=layer_norm torso.dropout=0.01": ("actor.torso=LayerNorm: drops features", "set critic.torso"),
+    "torso=layer_norm torso.dropout=0.01": ("torso=LayerNorm: drops features", "set critic.torso"),
     "torso=simba actor.hidden_sizes=[64,32]": ("actor.hidden_sizes=[64, 32]: must be equal numbers",),
     "target_network=none": ("target_network=NoTargetNetwork: needs critics with batch", "torso=batch_norm"),
     "normalization/obs=yes": ("Could not find 'normalization/obs/yes'", "none running"),
