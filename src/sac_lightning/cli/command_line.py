@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from sac_lightning.core.errors import ConfigError, did_you_mean
+from sac_lightning.core.errors import ConfigError, did_you_mean, one_line
 from sac_lightning.core.files import DamagedFile
 
 # Exit statuses.
@@ -92,8 +92,7 @@ def print_mistake(error: BaseException, conf: Path | None = None) -> int:
     """
     cause = error.__cause__
     ours = isinstance(error, ConfigError | DamagedFile)
-    text = str(error) if cause is None or ours else f"{error} {cause}"
-    text = " ".join(text.split())
+    text = one_line(error if cause is None or ours else f"{error} {cause}")
     if not ours:
         text = _plain(_missing_extra(text) or text)
         if conf is not None:

@@ -16,7 +16,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.targets import kind_of
-from sac_lightning.core.errors import ConfigError, as_whole, number, require, whole
+from sac_lightning.core.errors import ConfigError, as_whole, number, one_line, require, whole
 
 REFERENCE = re.compile(r"^\$\{(\w+(?:\.\w+)*)\}$")
 # Where constructors take any value, and fail with it later.
@@ -95,7 +95,7 @@ def naming_errors(config: DictConfig, key: str) -> Iterator[None]:
     except (InstantiationException, TypeError, ValueError, ImportError, MisconfigurationException) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         target = OmegaConf.select(config, f"{key}._target_", default="?")
-        raise ConfigError(key, target, " ".join(str(cause).split())) from None
+        raise ConfigError(key, target, one_line(cause)) from None
 
 
 def _is_object(node: DictConfig, name: str) -> bool:

@@ -20,7 +20,7 @@ from sac_lightning.cli.sweep.jobs import defining
 from sac_lightning.cli.sweep.multirun import POOLS
 from sac_lightning.cli.sweep.pool import stopping_with
 from sac_lightning.cli.targets import leaves, read_saved
-from sac_lightning.core.errors import ConfigError, require, whole
+from sac_lightning.core.errors import ConfigError, one_line, require, whole
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.envs.registry import split_id
 
@@ -126,7 +126,7 @@ def _train_or_fail(cfg: DictConfig, directory: RunDirectory, overrides: list[str
     except ForeignRun:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         if isinstance(error, ConfigError | DamagedFile | OmegaConfBaseException):
             code = print_mistake(error)
         else:

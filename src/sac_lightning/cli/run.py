@@ -17,6 +17,7 @@ from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
+from sac_lightning.core.errors import one_line
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.core.seeding import Streams, seed_global_rng
@@ -98,7 +99,7 @@ class _Run:
         except (KeyboardInterrupt, SystemExit):  # SystemExit is Lightning's answer to a second Ctrl-C
             return INTERRUPTED, "interrupted"
         except Exception as error:
-            self.error = " ".join(f"{type(error).__name__}: {error}".split())
+            self.error = one_line(f"{type(error).__name__}: {error}")
             log.error("training failed: %s", error)
             self.directory.log_traceback()
             return FAILED, "failed"

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from sac_lightning import networks
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
@@ -146,7 +146,7 @@ def _find(key: str, target: str) -> Any:
                 inner = import_module(path)  # fails for a module that `found` has only imported
             found = inner
     except Exception as error:  # importing runs what is there
-        raise ConfigError(key, target, f"cannot be found ({' '.join(str(error).split())})") from None
+        raise ConfigError(key, target, f"cannot be found ({one_line(error)})") from None
     return found
 
 
@@ -158,7 +158,7 @@ def read_saved(file: Path) -> DictConfig:
         config = OmegaConf.create(text)
         plain = OmegaConf.to_container(config, resolve=False)
     except Exception as error:  # OmegaConf and YAML have many
-        raise DamagedFile(file, f"is no config: {' '.join(str(error).split())}") from None
+        raise DamagedFile(file, f"is no config: {one_line(error)}") from None
     if not is_mapping or not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise DamagedFile(file, "is no config of a run: it has no keys")
     for key, value in leaves(plain):

@@ -8,6 +8,11 @@ from os import PathLike
 from typing import Any
 
 
+def one_line(text: object) -> str:
+    """Return `text`, such as an error's, without breaks of its lines."""
+    return " ".join(str(text).split())
+
+
 class ConfigError(ValueError):
     """A value that cannot work, in one line: the key, the value, what is allowed.
 
@@ -17,7 +22,7 @@ class ConfigError(ValueError):
 
     def __init__(self, key: str, value: Any, allowed: str) -> None:
         self.key, self.value, self.allowed = key, value, allowed
-        super().__init__(f"{key}={value}: {' '.join(allowed.split())}")
+        super().__init__(f"{key}={value}: {one_line(allowed)}")
 
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
         # Exceptions pickle by their message; launchers carry this one between processes.

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from sac_lightning.core.errors import one_line
 from sac_lightning.core.files import DamagedFile
 
 MOST_BYTES = 1 << 20  # a config has some 4 kB
@@ -32,7 +33,7 @@ def read_yaml_text(path: Path) -> str:
             if levels > MOST_LEVELS:
                 raise DamagedFile(path, f"is nested deeper than {MOST_LEVELS} levels")
     except yaml.YAMLError as error:
-        raise DamagedFile(path, f"is no YAML: {' '.join(str(error).split())}") from None
+        raise DamagedFile(path, f"is no YAML: {one_line(error)}") from None
     return text
 
 

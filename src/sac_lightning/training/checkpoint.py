@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sac_lightning.core.errors import one_line
 from sac_lightning.core.files import DamagedFile
 
 FORMAT = 4
@@ -65,7 +66,7 @@ def _read(path: Path) -> Any:
     except DamagedFile:
         raise
     except Exception as error:  # a damaged file can fail anywhere
-        reason = " ".join(str(error).split())[:100]
+        reason = one_line(error)[:100]
         raise DamagedFile(path, f"the checkpoint is damaged ({reason})") from error
 
 

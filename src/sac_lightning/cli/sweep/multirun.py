@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from sac_lightning.cli.command_line import DONE, FAILED, MISTAKE, SweepEnded, quoted
 from sac_lightning.cli.sweep.jobs import Job, defining, open_folder, print_table, worst
 from sac_lightning.cli.sweep.pool import Interruption, LauncherFailed, launch_all
-from sac_lightning.core.errors import ConfigError, as_whole, require, whole
+from sac_lightning.core.errors import ConfigError, as_whole, one_line, require, whole
 from sac_lightning.core.fields import BOOL
 from sac_lightning.core.files import write_atomically
 from sac_lightning.core.hardware import resolve_threads
@@ -177,7 +177,7 @@ class Multirun:
         except Exception as error:  # a worker that died, a cluster that does not answer
             if interruption is not None and interruption.asked:
                 raise KeyboardInterrupt from None
-            raise LauncherFailed(" ".join(str(error).split())) from None
+            raise LauncherFailed(one_line(error)) from None
         finally:
             ray = sys.modules.get("ray")
             if ray is not None and ray.is_initialized():  # a local cluster, or one that was joined

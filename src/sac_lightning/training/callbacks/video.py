@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.collect.evaluation import Evaluator
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import write_atomically
 from sac_lightning.envs import EnvConfig
 from sac_lightning.training.datamodule import ReplayDataModule, data_of
@@ -72,7 +72,7 @@ class EvaluationVideo(Callback):
 
     def _disable(self, error: Exception) -> None:
         self._loggers = []
-        log.warning("no evaluation is filmed: %s", " ".join(str(error).split()))
+        log.warning("no evaluation is filmed: %s", one_line(error))
 
 
 def check_video(env: EnvConfig) -> None:
