@@ -24,7 +24,7 @@ PUBLISHED = {
     ("sac_2018", "halfcheetah", 50_000): (4212, 525),
     ("flash_sac", "halfcheetah", 100_000): (9815, 173),
 }
-PRESETS = ("sac_2018 lr=1e-3 learning_starts=5000", "redq", "crossq", "simba_v2", "xqc")
+PRESETS = ("sac_2018 lr=1e-3 learning_starts=5000", "redq", "droq", "crossq", "simba_v2", "xqc")
 FAR = 1.5  # standard deviations
 
 

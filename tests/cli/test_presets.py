@@ -38,6 +38,12 @@ HIGH_UTD = {"utd_ratio": 20, "actor_delay": 20, "pessimism.subset": 2}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "sac_2018": {"learning_starts": 1000},
     "redq": {**HIGH_UTD, "critic.num_critics": 10},
+    "droq": {
+        **HIGH_UTD,
+        "critic.torso._target_": "sac_lightning.networks.LayerNorm",
+        "critic.torso.dropout": 0.01,
+        "actor.torso._target_": "sac_lightning.networks.Mlp",
+    },
     "tqc": {
         "learning_starts": 256,
         "critic.num_critics": 5,
