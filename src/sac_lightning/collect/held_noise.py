@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sac_lightning.core.errors import require, whole
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.spaces import Array
 
 EXPONENT = 2  # of the zeta law
 LONGEST = 1000
@@ -58,7 +57,7 @@ class HeldNoise:
         self._left -= 1
         return self._noise
 
-    def end(self, envs: Bool[Array, " E"]) -> None:
+    def end(self, envs: Bool[np.ndarray, " E"]) -> None:
         """Ends the hold of some envs: their next step has new noise."""
         self._left[envs] = 0
 
