@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import psutil
 import pytest
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 IMPORTABLE = Path(__file__).parent / "importable"
@@ -56,7 +57,7 @@ def rows_with_update(folder: Path) -> bool:
     return False
 
 
-def wait_for_update(process: subprocess.Popen[str], folder: Path, timeout_s: float = 60.0) -> None:
+def wait_for_update(process: "subprocess.Popen[str] | Forked", folder: Path, timeout_s: float = 60.0) -> None:
     """Return as soon as the process has written its first update, or has ended."""
     ends = time.monotonic() + timeout_s
     while process.poll() is None and not rows_with_update(folder):

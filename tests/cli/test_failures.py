@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.conftest import TINY, Command, start, wait_for_update
+from tests.cli.conftest import TINY, Command, wait_for_update
+from tests.forked import Forked, fork
 
 FAULTY = ("env=gym", "env.id=Faulty-v0", "env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]")
 SAID = {
@@ -52,14 +53,14 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
 @pytest.fixture(scope="module")
 def long_runs(
     tmp_path_factory: pytest.TempPathFactory, process_env: dict[str, str]
-) -> Iterator[dict[signal.Signals, tuple[Path, subprocess.Popen[str]]]]:
+) -> Iterator[dict[signal.Signals, tuple[Path, Forked]]]:
     """Two processes in the middle of a long run, one for each signal."""
     running = {}
     for each in (signal.SIGINT, signal.SIGTERM):
         cwd = tmp_path_factory.mktemp(each.name)
         tiny = [argument for argument in TINY if not argument.startswith(("total", "steps_per"))]
         endless = ("total_env_steps=1000000", "steps_per_epoch=1000000", "replay.capacity=1000")
-        running[each] = cwd, start("train.py", *tiny, *endless, cwd=cwd, env=process_env)
+        running[each] = cwd, fork("train.py", *tiny, *endless, cwd=cwd, env=process_env)
     yield running
     for _, process in running.values():
         process.kill()
@@ -68,7 +69,7 @@ def long_runs(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_the_run_with_130_after_a_whole_checkpoint(
-    number: signal.Signals, long_runs: dict[signal.Signals, tuple[Path, "subprocess.Popen[str]"]]
+    number: signal.Signals, long_runs: dict[signal.Signals, tuple[Path, Forked]]
 ) -> None:
     cwd, process = long_runs[number]
     wait_for_update(process, cwd)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cli.conftest import TINY, Command, Finished, mistake, start
+from tests.cli.conftest import TINY, Command, Finished, mistake
+from tests.forked import fork
 
 from sac_lightning.core.hardware import has_compiler
 
@@ -85,9 +86,7 @@ def test_an_update_that_is_not_finite_ends_the_run_and_is_named(
 def test_a_compiled_update_that_is_not_finite_ends_the_run_and_is_named(
     spike: dict[str, float], what: str, tmp_path: Path, process_env: dict[str, str]
 ) -> None:
-    process = start(
-        "train.py", *TINY, *SPIKY, *kwargs(**spike), "compile=true", cwd=tmp_path, env=process_env
-    )
+    process = fork("train.py", *TINY, *SPIKY, *kwargs(**spike), "compile=true", cwd=tmp_path, env=process_env)
     out, err = process.communicate(timeout=300)
     error, _ = failed(Finished(process.returncode, out, err), tmp_path)
     assert error.startswith(f"NotFiniteError: {what}(by env step ")

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import TINY, Command, Finished, mistake, start, wait_for_update
+from tests.cli.conftest import TINY, Command, Finished, mistake, wait_for_update
 from tests.cli.sweeps import rows, summary
+from tests.forked import fork
 
 from sac_lightning.core.locking import FolderLock
 
@@ -81,7 +82,7 @@ def test_two_processes_resume_one_folder_and_one_of_them_runs(
 ) -> None:
     env = {**process_env, "OMP_NUM_THREADS": "1"}
     more = (f"resume={ended}", "total_env_steps=600")
-    both = [start("train.py", *more, cwd=ended.parent, env=env) for _ in range(2)]
+    both = [fork("train.py", *more, cwd=ended.parent, env=env) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
     finished = [Finished(p.returncode, *texts) for p, texts in zip(both, outputs, strict=True)]
     codes = sorted(each.code for each in finished)
@@ -100,7 +101,7 @@ def test_run_that_was_killed_is_resumed_at_once_though_its_env_workers_live_on(
 ) -> None:
     endless = [each for each in CARTPOLE if not each.startswith("total_env_steps")]
     many = ("total_env_steps=1000000", "replay.capacity=1000", "num_envs=2", "env.vectorization=async")
-    process = start("train.py", *endless, *many, "hydra.run.dir=run", cwd=tmp_path, env=process_env)
+    process = fork("train.py", *endless, *many, "hydra.run.dir=run", cwd=tmp_path, env=process_env)
     try:
         wait_for_update(process, tmp_path)
         line = mistake(train("resume=run", "total_env_steps=1000001", makes_envs=False))

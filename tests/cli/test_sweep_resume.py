@@ -2,15 +2,15 @@
 
 import json
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.conftest import TINY, Command, Finished, Server, mistake, start
+from tests.cli.conftest import TINY, Command, Finished, Server, mistake
 from tests.cli.sweeps import assert_same_result, summary
+from tests.forked import Forked, fork
 
 from sac_lightning.cli.rundir import RunDirectory
 
@@ -30,7 +30,7 @@ def files(run: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
-def wait_for_one(pattern: str, cwd: Path, process: "subprocess.Popen[str]") -> Path:
+def wait_for_one(pattern: str, cwd: Path, process: Forked) -> Path:
     ends = time.monotonic() + 90.0
     while not (found := list(cwd.glob(pattern))):
         assert process.poll() is None, process.communicate()
@@ -43,7 +43,7 @@ def wait_for_one(pattern: str, cwd: Path, process: "subprocess.Popen[str]") -> P
 def killed(tmp_path_factory: pytest.TempPathFactory, process_env: dict[str, str], server: Server) -> Killed:
     """That sweep; the second start only says that it goes on."""
     cwd = tmp_path_factory.mktemp("killed")
-    process = start("train.py", *SWEEP, cwd=cwd, env=process_env)
+    process = fork("train.py", *SWEEP, cwd=cwd, env=process_env)
     try:
         best = wait_for_one("multirun/CartPole-v1/*/1/checkpoints/best.ckpt", cwd, process)
     finally:
@@ -137,7 +137,7 @@ def test_interrupted_sweep_ends_with_130_and_begins_no_further_job(
     tmp_path: Path, process_env: dict[str, str]
 ) -> None:
     endless = [each.replace("total_env_steps=300", "total_env_steps=1000000") for each in SWEEP]
-    process = start("train.py", *endless, "hydra.sweep.dir=sweep", cwd=tmp_path, env=process_env)
+    process = fork("train.py", *endless, "hydra.sweep.dir=sweep", cwd=tmp_path, env=process_env)
     wait_for_one("sweep/0/checkpoints/best.ckpt", tmp_path, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

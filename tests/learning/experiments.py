@@ -9,7 +9,7 @@ from sac_lightning.collect.evaluation import Evaluator
 
 ROOT = Path(__file__).parents[2]
 EPISODES = range(10_000, 10_100)
-HOW = ("logger=csv", "threads=1", "compile=false")
+HOW = ("logger=csv", "threads=1", "compile=true")
 
 
 def trained(folder: Path, *arguments: str) -> SACModule:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.forked import Forked, fork
+
 Fit = Callable[..., None]
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "tests" / "cli" / "importable" / "command_server.py"
@@ -52,18 +54,25 @@ def environment() -> dict[str, str]:
     return {**env, "NETRC": os.devnull, "COLUMNS": "400", "PYTHONPATH": path}
 
 
-def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+def start(*arguments: str, cwd: Path) -> Forked:
     """`python train.py …` in `cwd`."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    line = [sys.executable, str(ROOT / "train.py"), *arguments]
-    return subprocess.Popen(line, cwd=cwd, env=environment(), text=True, **pipes)
+    return fork("train.py", *arguments, cwd=cwd, env=environment())
 
 
-def train(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def train(*arguments: str, cwd: Path) -> Ended:
     """The same, to its end."""
     with start(*arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return Ended(process.wait(), out, err)
+
+
+def train_anew(*arguments: str, cwd: Path) -> Ended:
+    """The same, by an interpreter that has just been started."""
+    line = [sys.executable, str(ROOT / "train.py"), *arguments]
+    ended = subprocess.run(
+        line, cwd=cwd, env=environment(), text=True, capture_output=True, timeout=300, check=False
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def error_line(ended: Ended) -> str:

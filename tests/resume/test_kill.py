@@ -62,15 +62,15 @@ def test_killed_before_its_first_epoch_ended(tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     resumed = train("resume=killed", "total_env_steps=50", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.code == 0, resumed.err
     assert json.loads((tmp_path / "killed" / "summary.json").read_text())["grad_steps"] == 10  # 50 − 40
 
 
 def test_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
-    assert train(*TINY, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
+    assert train(*TINY, "hydra.run.dir=whole", cwd=tmp_path).code == 0
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
     resumed = train("resume=killed", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.code == 0, resumed.err
     expected = saved_state(tmp_path / "whole", 100)
     assert differences(saved_state(tmp_path / "killed", 100), expected) == []

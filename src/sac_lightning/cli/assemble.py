@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -222,8 +222,9 @@ def own_values(cfg: DictConfig, group: str) -> dict[str, Any]:
     """Return what `group` says itself: all but the usual arguments that are written `${...}`."""
     usual = inspect.signature(KINDS[group]).parameters
     raw: Any = OmegaConf.to_container(cfg[group], resolve=False)
-    plain: Any = OmegaConf.to_container(cfg[group], resolve=True)
-    return {key: plain[key] for key, value in raw.items() if key not in usual or "${" not in str(value)}
+    own = {key: cfg[group][key] for key, value in raw.items() if key not in usual or "${" not in str(value)}
+    plain: Any = OmegaConf.to_container(OmegaConf.create(own), resolve=True)
+    return cast(dict[str, Any], plain)
 
 
 def _need_no_evaluation(callbacks: DictConfig) -> None:

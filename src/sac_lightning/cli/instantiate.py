@@ -41,28 +41,42 @@ def build(config: DictConfig, key: str, *args: Any, **extra: Any) -> Any:
     node = OmegaConf.select(config, key)
     ok = isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)
     require(ok, key, node, "must have a _target_, the class that is meant, and its arguments")
-    refers = references(config, key)
-    places = {name: refers.get(name, f"{key}.{name}") for name in map(str, node) if name not in extra}
-    parts = {
-        name: build(config, place)
-        for name, place in places.items()
-        if _is_object(node, name) or (name in refers and kind_of(place) is not None)
-    }
+    # Once for all objects inside: OmegaConf takes its time to resolve.
     plain: Any = OmegaConf.to_container(node, resolve=True)
+    return _make(config, key, plain, args, extra)
+
+
+def _make(config: DictConfig, key: str, plain: dict[str, Any], args: Any, extra: dict[str, Any]) -> Any:
+    refers = references(config, key)
+    places = {name: refers.get(name, f"{key}.{name}") for name in map(str, plain) if name not in extra}
+    parts = {}
+    for name, place in places.items():
+        value = plain[name]
+        is_object = isinstance(value, dict) and "_target_" in value
+        if is_object or (name in refers and kind_of(place) is not None):
+            parts[name] = _make(config, place, value, (), {}) if is_object else build(config, place)
     plain = {name: value for name, value in plain.items() if name not in parts}
     if plain["_target_"].startswith(UNCHECKED):
         arguments = {name: value for name, value in plain.items() if not name.startswith("_")}
         check_annotations(get_method(plain["_target_"]), arguments, key)
     is_partial = plain.get("_partial_") is True
     with naming_errors(config, key):
-        make = instantiate(OmegaConf.create({**plain, "_partial_": True}), _convert_="all")
-        make = functools.partial(make, **{**parts, **extra})
+        make = functools.partial(_constructor(plain), **{**parts, **extra})
         made = make if is_partial and not args else make(*args)
     kind = kind_of(key)
     if kind is not None and not is_partial and not isinstance(made, kind):
         allowed = f"must make a {kind.__name__}, and makes a {type(made).__name__}"
         raise ConfigError(key, plain["_target_"], allowed)
     return made
+
+
+def _constructor(plain: dict[str, Any]) -> Callable[..., Any]:
+    """Hydra's instantiate, which is slow, only where it is needed: for `_args_`, and objects in lists."""
+    arguments = {name: value for name, value in plain.items() if name not in ("_target_", "_partial_")}
+    if any(name.startswith("_") for name in arguments) or "_target_" in str(arguments):
+        made: Callable[..., Any] = instantiate({**plain, "_partial_": True}, _convert_="all")
+        return made
+    return functools.partial(get_method(plain["_target_"]), **arguments)
 
 
 def references(config: DictConfig, key: str) -> dict[str, str]:
@@ -96,11 +110,6 @@ def naming_errors(config: DictConfig, key: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         target = OmegaConf.select(config, f"{key}._target_", default="?")
         raise ConfigError(key, target, one_line(cause)) from None
-
-
-def _is_object(node: DictConfig, name: str) -> bool:
-    value = node.get(name)
-    return isinstance(value, DictConfig) and "_target_" in value
 
 
 PLAIN = (bool, int, float, str, list, dict, type(None))

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from sac_lightning import networks
@@ -92,23 +92,27 @@ def kind_of(path: str) -> type | None:
 def check_targets(config: Any, extra: Iterable[str] = ()) -> None:
     """Raise ConfigError for a `_target_` that is no class of its kind, or of no allowed package."""
     allowed = (*PREFIXES, *extra)
-    _check_targets(config, allowed, "", referred=False)  # a mistake is named where it was written
-    _check_targets(config, allowed, "", referred=True)
+    raw = OmegaConf.to_container(config, resolve=False)
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    _check_targets(raw, plain, allowed, "", referred=False)  # a mistake is named where it was written
+    _check_targets(raw, plain, allowed, "", referred=True)
 
 
-def _check_targets(config: Any, allowed: Sequence[str], path: str, referred: bool) -> None:
+def _check_targets(raw: Any, plain: Any, allowed: Sequence[str], path: str, referred: bool) -> None:
     """`referred`: what stands behind `${...}` is checked too, as the kind of object that it is there."""
-    if isinstance(config, DictConfig | dict):
-        for key, value in config.items():
-            refers = OmegaConf.is_interpolation(config, str(key))
-            if refers and (not referred or path in REFERRING_GROUPS):
-                continue
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            written = raw[key]
+            if isinstance(written, str) and "${" in written:
+                if not referred or path in REFERRING_GROUPS:
+                    continue
+                written = value
             if key == "_target_":
                 check_target(path, value, allowed)
-            _check_targets(value, allowed, f"{path}.{key!s}" if path else str(key), referred)
-    elif isinstance(config, ListConfig | list):
-        for index, value in enumerate(config):
-            _check_targets(value, allowed, f"{path}[{index}]", referred)
+            _check_targets(written, value, allowed, f"{path}.{key!s}" if path else str(key), referred)
+    elif isinstance(plain, list):
+        for index, value in enumerate(plain):
+            _check_targets(raw[index], value, allowed, f"{path}[{index}]", referred)
 
 
 def check_target(path: str, target: Any, allowed: Sequence[str]) -> None:
