@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from sac_lightning import networks
-from sac_lightning.core.errors import ConfigError, one_line
+from sac_lightning.core.errors import ConfigError, one_line, require
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 from sac_lightning.entropy import TargetEntropyRule, TemperatureRule
@@ -93,7 +93,9 @@ def check_targets(config: Any, extra: Iterable[str] = ()) -> None:
     """Raise ConfigError for a `_target_` that is no class of its kind, or of no allowed package."""
     allowed = (*PREFIXES, *extra)
     raw = OmegaConf.to_container(config, resolve=False)
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for key, value in leaves(raw):
+        require(value != "???", key, value, "must be given")
+    plain = OmegaConf.to_container(config, resolve=True)
     _check_targets(raw, plain, allowed, "", referred=False)  # a mistake is named where it was written
     _check_targets(raw, plain, allowed, "", referred=True)
 
