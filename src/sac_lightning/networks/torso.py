@@ -70,6 +70,8 @@ class Mlp(Torso):
         activation: relu, elu, silu or tanh.
     """
 
+    # Whether the normalisation follows the activation.
+    norm_last: ClassVar[bool] = False
     activation: Annotated[str, OneOf(tuple(ACTIVATIONS))] = "relu"
 
     def build(
@@ -77,7 +79,8 @@ class Mlp(Torso):
     ) -> nn.Module:
         sizes = pairwise((size_in, *hidden_sizes))
         linear = [EnsembleLinear(num, a, b, generator, bias=self.has_bias) for a, b in sizes]
-        return Layers(linear, [self.norm(num, size) for size in hidden_sizes], self.activation)
+        norms = [self.norm(num, size) for size in hidden_sizes]
+        return Layers(linear, norms, self.activation, self.norm_last)
 
     @property
     def has_bias(self) -> bool:
@@ -144,14 +147,27 @@ class BatchNorm(Mlp):
 
 @dataclass(frozen=True)
 class BatchRenorm(BatchNorm):
-    """An Mlp with Batch Renormalization before each activation (1702.03275, as in CrossQ 1902.05605).
+    """Batch Renormalization of the input and after each activation     (CrossQ 1902.05605; 1702.03275)
+
+    Best with target_network=none: the output layer then reads features of one scale.
 
     Args:
         activation, momentum, eps: as for BatchNorm.
         warm_up: updates in which it is BatchNorm, at least 0.
     """
 
+    norm_last: ClassVar[bool] = True
     warm_up: Annotated[int, Whole("[0, inf)", "updates")] = 100_000
+
+    def build(
+        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
+    ) -> nn.Module:
+        layers = super().build(num, size_in, hidden_sizes, generator)
+        return nn.Sequential(self.norm(num, size_in), layers)
+
+    @property
+    def has_bias(self) -> bool:
+        return True
 
     def norm(self, num: int, size: int) -> nn.Module:
         return EnsembleBatchRenorm(num, size, self.momentum, self.eps, self.warm_up)
@@ -182,21 +198,28 @@ class Xqc(BatchNorm):
 
 
 class Layers(nn.Module):
-    """Repeats linear layer, normalisation (where there is one) and activation."""
+    """Repeats linear layer, normalisation (where there is one) and activation, or the last two in turn."""
 
     def __init__(
-        self, linear: Sequence[nn.Module], norms: Sequence[nn.Module | None], activation: str
+        self,
+        linear: Sequence[nn.Module],
+        norms: Sequence[nn.Module | None],
+        activation: str,
+        norm_last: bool = False,
     ) -> None:
         super().__init__()
         self.linear = nn.ModuleList(linear)
         self.norms = nn.ModuleList(each for each in norms if each is not None)
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
+        self.norm_last = norm_last
 
     def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B H"]:
         """Returns the features of the last layer."""
         for i, layer in enumerate(self.linear):
             x = layer(x)
-            if self.norms:
+            if self.norms and not self.norm_last:
                 x = self.norms[i](x)
             x = self.activation(x)
+            if self.norms and self.norm_last:
+                x = self.norms[i](x)
         return x
