@@ -62,7 +62,7 @@ COMPARE = """
         critic = None
         if delay > 1:  # what an update draws itself
             torso, subset = LayerNorm(dropout=0.2), RandomSubset(2)
-            critic = CriticConfig(hidden_sizes=(16, 16), torso=torso, num_critics=3, pessimism=subset)
+            critic = CriticConfig(hidden_sizes=(16,), torso=torso, num_critics=3, pessimism=subset)
         rule = LearnedTemperature(optimizer=clipped, init=0.5, max=0.5)
         sac, replay = sac_of(head, rule, critic=critic, actor_delay=delay), replay_of(head, gamma=gamma)
         update = CompiledUpdate(sac, replay) if compiled else None

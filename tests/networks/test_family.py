@@ -127,12 +127,12 @@ def test_batch_renorm_hands_on_features_of_mean_0_and_variance_1() -> None:
     torso = BatchRenorm().build(2, 3, (8,), torch.Generator().manual_seed(0))
     with batch_statistics(torso):
         features = torso(5.0 + 3.0 * torch.randn(2, 256, 3))  # the input is normalised as well
-    alive = features.std(dim=1) > 0.1  # a unit that is 0 for the whole batch stays 0
-    assert alive.sum() >= 12
     assert features.mean(dim=1).abs().max() < 1e-5
-    torch.testing.assert_close(
-        features.var(dim=1, correction=0)[alive], torch.ones(int(alive.sum())), rtol=0.05, atol=0.0
-    )
+    variance = features.var(
+        dim=1, correction=0
+    )  # v / (v + eps) of the activation's own v: 0 where it is always 0
+    assert variance.max() < 1.0
+    assert variance.median() > 0.98
 
 
 def test_batch_renorm_limits_r_and_d() -> None:

@@ -1,7 +1,6 @@
 """A million rows of 200 runs are reported in under 20 seconds and 1 GiB."""
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -33,17 +32,18 @@ def a_million_rows(folder: Path) -> None:
 
 def test_a_million_rows_in_20_seconds_and_1_gib(tmp_path: Path) -> None:
     a_million_rows(tmp_path / "sweep")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
     line = [sys.executable, str(ROOT / "report.py"), "runs=sweep"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=env)
+    began = time.monotonic()
+    with (tmp_path / "printed").open("w") as printed:
+        process = subprocess.Popen(line, cwd=tmp_path, stdout=printed, stderr=printed, env=env)
+        _, status, used = os.wait4(process.pid, 0)  # this process alone, not the other children
+    process.returncode = os.waitstatus_to_exitcode(status)
     took_s = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, (tmp_path / "printed").read_text()
     assert "200 runs: 200 done" in (tmp_path / "sweep" / "report.md").read_text()
     # The processor's time: what other processes on the machine take is not the report's.
-    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{took_s:.1f} s, {used_s:.1f} s of processor time, {after.ru_maxrss / 2**20:.2f} GiB")
+    used_s = used.ru_utime + used.ru_stime
+    print(f"{took_s:.1f} s, {used_s:.1f} s of processor time, {used.ru_maxrss / 2**20:.2f} GiB")
     assert used_s < 20.0
-    assert after.ru_maxrss < 2**20  # KiB
+    assert used.ru_maxrss < 2**20  # KiB
