@@ -143,3 +143,23 @@ def test_a_preset_learns_on_another_env(preset: str, tmp_path: Path) -> None:
     assert bool((module.sac.critic.output.weight != before).any())
     # Pendulum has one action dimension
     assert float(module.sac.target_entropy) == pytest.approx(TARGET_ENTROPY.get(preset, -1.0))
+
+
+OF_ONE_ENV = ("cartpole", "discrete_rules", "halfcheetah", "lunar_lander", "pendulum_fast")
+
+
+def test_every_preset_is_here() -> None:
+    there = {file.stem for file in (Path(config_dir()) / "experiment").glob("*.yaml")}
+    assert there == {*PUBLISHED, *OF_ONE_ENV}
+
+
+@pytest.mark.parametrize("preset", OF_ONE_ENV)
+def test_a_preset_of_one_env_can_be_planned(preset: str, tmp_path: Path) -> None:
+    made = plan(composed(f"experiment={preset}", f"paths.run_dir={tmp_path}"))
+    assert made.datamodule.total_env_steps == made.config.total_env_steps
+
+
+def test_lunar_lander_learns_from_three_rewards_and_has_no_bonus_in_the_target() -> None:
+    config = composed("experiment=lunar_lander")
+    found = [config.replay.n_step, config.alpha.critic, config.target_entropy.ratio]
+    assert found == [3, "none", 0.3]
