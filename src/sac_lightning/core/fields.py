@@ -5,6 +5,7 @@ Without an annotation of this module, a bool must be true or false, a Literal on
 described object one of its class.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, wraps
@@ -18,12 +19,12 @@ from sac_lightning.core.errors import as_whole, names_path, number, require, who
 C = TypeVar("C", bound=Callable[..., None])
 
 
-class Allowed:
+class Allowed(ABC):
     """What an option may be; `str` of it follows "must be"."""
 
+    @abstractmethod
     def accepts(self, value: Any) -> bool:
         """Returns whether `value`, converted, is allowed."""
-        raise NotImplementedError
 
     def converted(self, value: Any) -> Any:
         """Returns `value` as the option keeps it: 1e5 is 100000 where a whole number is meant."""

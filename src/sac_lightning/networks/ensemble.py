@@ -189,7 +189,7 @@ class batch_statistics(_Switch):  # noqa: N801  # used like the context managers
     kind, attribute = EnsembleBatchNorm, "use_batch_statistics"
 
 
-class dropout(_Switch):  # noqa: N801
+class dropout(_Switch):  # noqa: N801  # used like the context managers of contextlib
     """Context in which the Dropout layers of `networks` drop features."""
 
     kind, attribute = Dropout, "drops"

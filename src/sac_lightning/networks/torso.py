@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -111,11 +111,12 @@ class LayerNorm(Mlp):
     def build(
         self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
     ) -> nn.Module:
-        layers: Any = super().build(num, size_in, hidden_sizes, generator)
+        layers = super().build(num, size_in, hidden_sizes, generator)
+        assert isinstance(layers, Layers)
         if self.has_dropout:
             dropped = [nn.Sequential(linear, Dropout(self.dropout, generator)) for linear in layers.linear]
             layers.linear = nn.ModuleList(dropped)
-        return layers  # type: ignore[no-any-return]
+        return layers
 
     def norm(self, num: int, size: int) -> nn.Module:
         return EnsembleLayerNorm(num, size)
