@@ -235,9 +235,8 @@ class SACModule(LightningModule):
         self._schedules = schedulers if isinstance(schedulers, list) else [schedulers]
         replay = loops.replay(self.trainer)
         self._compiled = CompiledUpdate(self.sac, replay) if self.compile_update else None
-        self._update = int(
-            self.grad_steps
-        )  # not read from a tensor in each update: a GPU would be waited for
+        # Counted here: reading the tensor in each update would wait for a GPU.
+        self._update = int(self.grad_steps)
         if self._resumed is not None:
             restore_global_rng(self._resumed["global_rng"])
             self._resumed = None
