@@ -22,6 +22,7 @@ def test_library_example_trains_saves_loads_and_acts(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    assert "test/return_mean" in done.stdout
     (action,) = map(float, re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", done.stdout.splitlines()[-1]))
     assert -2.0 <= action <= 2.0  # Pendulum's own bounds, not the unit box
 

@@ -31,7 +31,7 @@ from sac_lightning.envs.guard import Env
 from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.buffer import GIB
-from sac_lightning.spaces import ActionSpec, ObsSpec
+from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
 from sac_lightning.training.trainer_options import StepOptions, fast_dev_run_sizes
 
@@ -171,13 +171,15 @@ class ReplayDataModule(LightningDataModule):
         return math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
 
     def setup(self, stage: str) -> None:
-        """Make the envs and allocate the buffer; for `validate` the evaluation envs alone."""
+        """Make the envs and allocate the buffer; for `validate` and `test` the evaluation envs alone."""
         obs, action = self.specs
         tries = fast_dev_run(self.trainer)
         self.teardown("validate")
         if self.eval_episodes:
             episodes = min(tries or self.eval_episodes, self.eval_episodes)
-            seeds = range(self.eval_seed, self.eval_seed + episodes)
+            # Tests have episodes of their own: evaluations may have chosen the best checkpoint.
+            first = self.eval_seed + (self.eval_episodes if stage == "test" else 0)
+            seeds = range(first, first + episodes)
             self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs, self.eval_max_steps)
             if self.eval_max_steps is None and not self._has_time_limit:
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
@@ -259,6 +261,14 @@ class ReplayDataModule(LightningDataModule):
         """Return a loader of one evaluation of the present policy; no loader where evaluation is off."""
         return SizedLoader([1], self._evaluate) if self.eval_episodes else []
 
+    def test_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
+        """Return a loader of one evaluation, on the episodes after those of `val_dataloader`."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> SizedLoader[Array]:
+        """Return one batch: the observations [T, *obs] of one episode with deterministic actions."""
+        return SizedLoader([1], self._observe)
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return `batch`: the buffer is already on the device of the networks."""
         return batch
@@ -318,6 +328,18 @@ class ReplayDataModule(LightningDataModule):
             return None
         self.evaluation_due = False
         return evaluation
+
+    def _observe(self) -> Array:
+        """Play the first evaluation episode; return its observations [T, *obs]."""
+        policy = self._policy
+        seen: list[Array] = []
+        with closing(self.env.build()) as env:
+            obs, done = env.reset(seed=self.eval_seed)[0], False
+            while not done and len(seen) != self.eval_max_steps:
+                seen.append(obs)
+                obs, _, terminated, truncated, _ = env.step(policy.act(obs, deterministic=True))
+                done = terminated or truncated
+        return np.stack(seen)
 
     def _stops(self) -> bool:
         return self.trainer.state.fn == "fit" and (self._ending or self.stop_requested())

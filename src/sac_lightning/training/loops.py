@@ -1,13 +1,33 @@
 """Lightning's counts of batches, epochs and steps, made to agree with env steps and gradient updates."""
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
 
 from sac_lightning.private import lightning
+
+# Of a row of training: not every epoch has one, and not every row has all of them.
+LATE_METRICS = (
+    *("rollout/return_mean", "rollout/length_mean", "train/critic_loss", "train/q_mean", "train/alpha"),
+    *("train/actor_loss", "train/entropy", "train/target_entropy", "train/alpha_loss"),
+)
+OTHER_PACKAGE = "lightning.pytorch"
+
+
+def warn_of_other_package() -> None:
+    """Say which import to use where `lightning.pytorch` is imported: its Trainer takes no module of ours.
+
+    It refuses ours as "no LightningModule" before it calls anything that could say why.
+    """
+    if OTHER_PACKAGE in sys.modules:
+        text = f"sac_lightning needs the Trainer of pytorch_lightning, not that of {OTHER_PACKAGE}: write"
+        warnings.warn(f"{text} `import pytorch_lightning as L`", stacklevel=3)
 
 
 def start_epoch(trainer: Trainer) -> None:
@@ -82,6 +102,33 @@ def log_at_env_steps(logger: Logger, env_steps: Callable[[], int]) -> None:
 def log_at_given_steps(logger: Logger) -> None:
     """Undo `log_at_env_steps`."""
     vars(logger).pop("log_metrics", None)
+
+
+def wait_for_metrics(trainer: Trainer) -> None:
+    """Let callbacks that monitor a metric of training begin with the first row that has it.
+
+    Lightning's ModelCheckpoint and EarlyStopping fail in an epoch of the warm-up, or one in which no episode
+    has ended.
+    """
+    for callback in _monitoring(trainer):
+        for name in ("on_validation_end", "on_train_epoch_end"):
+            vars(callback)[name] = partial(_if_known, callback.monitor, getattr(callback, name))
+
+
+def wait_no_longer(trainer: Trainer) -> None:
+    """Undo `wait_for_metrics`."""
+    for callback in _monitoring(trainer):
+        for name in ("on_validation_end", "on_train_epoch_end"):
+            vars(callback).pop(name, None)
+
+
+def _monitoring(trainer: Trainer) -> list[Any]:
+    return [each for each in vars(trainer)["callbacks"] if getattr(each, "monitor", None) in LATE_METRICS]
+
+
+def _if_known(metric: str, hook: Callable[..., None], trainer: Trainer, *args: Any) -> None:
+    if metric in trainer.callback_metrics:
+        hook(trainer, *args)
 
 
 def datamodule(trainer: Trainer) -> Any:

@@ -1,7 +1,7 @@
 """SACModule: Soft Actor-Critic as a LightningModule with manual optimization."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -95,6 +95,7 @@ class SACModule(LightningModule):
         log_every_n_env_steps: int = 250,
     ) -> None:
         super().__init__()
+        loops.warn_of_other_package()
         log_every_n_env_steps = check_count("log_every_n_env_steps", log_every_n_env_steps)
         actor_delay = check_count("actor_delay", actor_delay)
         reset_every = None if reset_every is None else check_count("reset_every", reset_every)
@@ -131,6 +132,7 @@ class SACModule(LightningModule):
         self._resumed: dict[str, Any] | None = None
         self._optimization: tuple[list[Optimizer], list[LRScheduler]] | None = None
         self._compiled: CompiledUpdate | None = None
+        self._counts = 0, 0
 
     @property
     def env_steps(self) -> Tensor:
@@ -198,9 +200,12 @@ class SACModule(LightningModule):
             check_trainer(self.trainer.precision, self.trainer.world_size)
         for logger in self.trainer.loggers:
             loops.log_at_env_steps(logger, lambda: int(self.env_steps))
+        loops.wait_no_longer(self.trainer)
+        loops.wait_for_metrics(self.trainer)
 
     def teardown(self, stage: str) -> None:
-        """Undo what `setup` did to the loggers."""
+        """Undo what `setup` did to loggers and callbacks."""
+        loops.wait_no_longer(self.trainer)
         for logger in self.trainer.loggers:
             loops.log_at_given_steps(logger)
 
@@ -237,13 +242,35 @@ class SACModule(LightningModule):
         self._compiled = CompiledUpdate(self.sac, replay) if self.compile_update else None
         # Counted here: reading the tensor in each update would wait for a GPU.
         self._update = int(self.grad_steps)
+        self._keep_counts()
         if self._resumed is not None:
             restore_global_rng(self._resumed["global_rng"])
             self._resumed = None
 
+    def on_train_end(self) -> None:
+        """Put the counters back: a callback that averages weights (EMAWeightAveraging) averages them too."""
+        self._restore_counts()
+
+    def on_validation_start(self) -> None:
+        """Keep the counters: such a callback exchanges all buffers during an evaluation."""
+        self._keep_counts()
+
+    def on_validation_epoch_start(self) -> None:
+        """Put the counters back, after the exchange; the exchange at the end brings them back as they are."""
+        self._restore_counts()
+
+    def _keep_counts(self) -> None:
+        self._counts = int(self.env_steps), int(self.grad_steps)
+
+    def _restore_counts(self) -> None:
+        for buffer, count in zip((self.env_steps, self.grad_steps), self._counts, strict=True):
+            buffer.fill_(count)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not save. Raises NotFiniteError for weights or optimizers not finite."""
         check_weights(self.sac, checkpoint.get("optimizer_states", []))
+        for name in ("env_steps", "grad_steps"):  # averaged ones, where a callback puts the averages there
+            checkpoint["state_dict"][f"sac.{name}"] = getattr(self, name).clone()
         if self._noise_generator is None:
             return
         checkpoint[CHECKPOINT_KEY] = {
@@ -293,6 +320,7 @@ class SACModule(LightningModule):
                     self._log_row(iteration)
                     updates += iteration.updates
                 self._window.check()
+            self._counts = loops.env_steps(self.trainer), self._update
         finally:
             count_updates(self.trainer, updates)
 
@@ -346,6 +374,19 @@ class SACModule(LightningModule):
 
     def validation_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
         """Log an evaluation, which the loader runs."""
+        self._log_evaluation(evaluations, "eval")
+
+    def test_step(self, evaluations: Iterable[Evaluation | None], batch_idx: int) -> None:
+        """Log an evaluation on other episodes, as `test/...`."""
+        self._log_evaluation(evaluations, "test")
+
+    def predict_step(self, obs: Any, batch_idx: int) -> Array:
+        """Return the deterministic actions [B, ...] for a batch of observations [B, *obs]."""
+        # A TensorDataset gives a list, ReplayDataModule an iterator.
+        (batch,) = obs if isinstance(obs, list | tuple | Iterator) else (obs,)
+        return self.act(batch.cpu() if isinstance(batch, Tensor) else batch, deterministic=True)
+
+    def _log_evaluation(self, evaluations: Iterable[Evaluation | None], prefix: str) -> None:
         check_weights(self.sac)
         with self._without_autocast(), naming_update(self.grad_steps, self.env_steps):
             (evaluation,) = evaluations
@@ -353,16 +394,22 @@ class SACModule(LightningModule):
             self.trainer.sanity_checking = True
             return
         metrics = {
-            "eval/return_mean": evaluation.return_mean,
-            "eval/return_std": evaluation.return_std,
-            "eval/episodes": float(len(evaluation.returns)),
+            f"{prefix}/return_mean": evaluation.return_mean,
+            f"{prefix}/return_std": evaluation.return_std,
+            f"{prefix}/episodes": float(len(evaluation.returns)),
         }
-        self.log_dict(metrics, logger=False, batch_size=1)  # for ModelCheckpoint and EarlyStopping
-        self.log_metrics(metrics, int(self.env_steps))
+        if self.trainer.state.fn == "fit":
+            self.log_metrics(metrics, int(self.env_steps))
+        else:  # `trainer.validate` and `trainer.test` return what loggers get
+            self.log_dict(metrics, batch_size=1)
 
     def log_metrics(self, metrics: Mapping[str, float], env_steps: int) -> None:
-        """Log a row of metrics at `env_steps` to all loggers, and keep it in `latest`."""
+        """Log a row at `env_steps` to all loggers, keep it in `latest`, and show it to callbacks.
+
+        ModelCheckpoint and EarlyStopping can monitor all of it, from the first row on that has the metric.
+        """
         self.latest.update(metrics)
+        self.log_dict(dict(metrics), logger=False, batch_size=1)
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=env_steps)
 
