@@ -4,11 +4,49 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.conftest import TINY, Command, everything, start
+from tests.cli.conftest import TINY, Command, everything, mistake, start
 from tests.cli.sweeps import summary
+
+from sac_lightning.cli.command_line import in_our_words
 
 SHORT = (*TINY, "env=cartpole", "callbacks.plots=null")
 SWEEP = ("--multirun", "seed=0,1", *SHORT, "hydra.sweep.dir=sweep")
+
+
+@pytest.mark.parametrize(
+    ("typed", "ours"),
+    [
+        (["-m", "hydra/launcher=joblib"], ["-m", "launcher=joblib"]),
+        (["hydra/launcher=submitit_slurm"], ["launcher=submitit"]),
+        (["hydra/launcher=mine"], ["hydra/launcher=mine"]),
+        (["~logger"], ["logger=none"]),
+        (["logger=null", "~callbacks"], ["logger=none", "callbacks=none"]),
+        (["+logger=tensorboard"], ["logger=[wandb,tensorboard]"]),
+        (["logger=csv", "seed=1", "+logger=tensorboard"], ["seed=1", "logger=[csv,tensorboard]"]),
+        (["logger=[csv, wandb]"], ["logger=[csv,wandb]"]),
+        (["logger=csv,wandb", "logger.csv.path=a=b"], ["logger=csv,wandb", "logger.csv.path=a=b"]),
+        (["hydra.sweeper.n_trials=3"], ["hydra.sweeper.trials=3"]),
+        (["hydra.sweeper.sampler.seed=1", "--cfg", "job"], ["hydra.sweeper.seed=1", "--cfg", "job"]),
+    ],
+)
+def test_words_of_others_are_understood(typed: list[str], ours: list[str]) -> None:
+    assert in_our_words(typed) == ours
+
+
+def test_no_logger_no_callbacks_a_profile_and_the_config_as_a_tree(train: Command, tmp_path: Path) -> None:
+    watched = ("~logger", "callbacks=none", "trainer.profiler=simple", "print_config=true")
+    ended = train(*(each for each in TINY if "logger" not in each), *watched, "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    assert "├── env" in ended.out
+    assert "FIT Profiler Report" in ended.err
+    files = everything(tmp_path / "run")
+    assert {"config.yaml", "summary.json"} <= files
+    assert not files & {"metrics.csv", "plots", "checkpoints/last.ckpt"}
+
+
+@pytest.mark.parametrize("debug", ["default", "limit", "overfit", "profiler"])
+def test_debug_configs_are_valid(debug: str, train: Command) -> None:
+    assert mistake(train(f"debug={debug}", "sweep.at_once=0", makes_envs=False)).startswith("sweep.at_once=0")
 
 
 def statuses(sweep: Path) -> list[str]:

@@ -153,6 +153,7 @@ TOP_LEVEL = {
     "tau": (("0", "abc"), "must be a number in (0, 1]"),
     "lr": (("-1", "abc"), "must be a number in (0, 1)"),
     "log_every_n_env_steps": (("0", "abc"), "must be a whole number of at least 1"),
+    "print_config": (("yes",), "must be true or false"),
     "device": (("tpu", "5"), "must be auto, cpu, cuda or cuda:N"),
     "threads": (("0", "1.5"), "must be auto or a whole number of at least 1"),
     "compile": (("maybe", "5"), "must be auto, true or false"),

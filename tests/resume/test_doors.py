@@ -38,19 +38,12 @@ from sac_lightning.replay import PrioritizedReplay, ReplayBuffer
 from tasks import Clock
 
 
-class Sensors(Clock):
-    """The clock as a Dict of a tiny image, a choice, bits and numbers."""
+class Pictures(Clock):
+    """The clock as a tiny image."""
 
     def __init__(self) -> None:
         super().__init__(length=7, truncates=True, discrete=True)
-        self.observation_space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (8, 8, 3), np.uint8),
-                "hour": spaces.Discrete(8, start=1),
-                "bits": spaces.MultiBinary(3),
-                "numbers": spaces.Box(-np.inf, np.inf, (2,)),
-            }
-        )
+        self.observation_space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
 
     def capture_state(self) -> dict[str, Any]:
         return {"episode": self.episode, "count": self.count}
@@ -59,23 +52,7 @@ class Sensors(Clock):
         self.episode, self.count = state["episode"], state["count"]
 
     def _obs(self) -> Any:
-        return {
-            "image": np.full((8, 8, 3), self.count * 20, np.uint8),
-            "hour": 1 + self.count,
-            "bits": np.array([self.count >> bit & 1 for bit in range(3)], np.int8),
-            "numbers": super()._obs(),
-        }
-
-
-class Pictures(Sensors):
-    """The image of the sensors alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
-
-    def _obs(self) -> Any:
-        return super()._obs()["image"]
+        return np.full((12, 12, 3), self.count * 20, np.uint8)
 
 
 CNN = Cnn(channels=(4, 4), kernels=(4, 3), strides=(2, 1), features=8)
@@ -159,7 +136,6 @@ CASES: dict[str, dict[str, Any]] = {
         "noise_hold_max": 16,
     },
     "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
-    "multi": {"env": "Sensors", "env_options": {"make": Sensors}, "num_envs": 2},
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
     "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
@@ -194,8 +170,9 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "num_critics": 3,
             "pessimism": RandomSubset(2),
         },
-        "module": {"reset_every": 30, "obs_normalization": RunningObs()},
-        **CASES["multi"],
+        "module": {"reset_every": 30},
+        "env": "CartPole-v1",
+        "num_envs": 2,
     },
 }
 

@@ -71,6 +71,7 @@ RULES: dict[str, Allowed] = {
     "precision": OneOf(PRECISIONS),
     "resume": Rule(lambda value: value is None or names_path(value), "the folder of a run, or null"),
     "paths.run_dir": FOLDER,
+    "print_config": BOOL,
     "sweep.resume": BOOL,
     "trainer.deterministic": Rule(
         lambda value: isinstance(value, bool) or value == "warn", "true, false or warn"

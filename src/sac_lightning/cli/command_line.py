@@ -17,6 +17,20 @@ DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 ENDED = ("done", "pruned")
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
+# What users of Hydra's Optuna sweeper type, and the same key here.
+RENAMED = {
+    "hydra.sweeper.n_trials": "hydra.sweeper.trials",
+    "hydra.sweeper.n_jobs": "sweep.at_once",
+    "hydra.sweeper.sampler.seed": "hydra.sweeper.seed",
+    "hydra.sweeper.sampler.n_startup_trials": "hydra.sweeper.startup_trials",
+}
+# Hydra's launchers by their own names: only our groups divide the CPUs among the jobs.
+LAUNCHERS = {
+    **{name: name for name in ("basic", "joblib", "ray", "submitit_local")},
+    "submitit_slurm": "submitit",
+}
+# Groups of entries, and the option that conf/train.yaml chooses.
+ENTRIES = {"logger": "wandb", "callbacks": "default"}
 
 
 class SweepEnded(Exception):
@@ -25,6 +39,31 @@ class SweepEnded(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+def in_our_words(arguments: Sequence[str]) -> list[str]:
+    """`arguments` of train.py, where users of Hydra and of lightning-hydra-template have words of their own.
+
+    `hydra/launcher=joblib` is `launcher=joblib`, `~logger` and `logger=null` are `logger=none`, and
+    `+logger=csv` adds to the chosen loggers.
+    """
+    words: list[str] = []
+    chosen = {group: [option] for group, option in ENTRIES.items()}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        group, is_list = key.lstrip("+~"), value.startswith("[")
+        if key == "hydra/launcher" and value in LAUNCHERS:
+            words.append(f"launcher={LAUNCHERS[value]}")
+        elif group not in ENTRIES or ("," in value and not is_list):  # a,b are two jobs of a sweep
+            words.append(f"{RENAMED.get(key, key)}{equals}{value}")
+        else:
+            options = [each.strip() for each in value.strip("[]").split(",")]
+            options = ["none"] if key.startswith("~") or value == "null" else options
+            chosen[group] = [*chosen[group], *options] if key.startswith("+") else options
+            listed = ",".join(dict.fromkeys(chosen[group]))
+            words = [each for each in words if each.partition("=")[0] != group]
+            words.append(f"{group}=[{listed}]" if "," in listed else f"{group}={listed}")
+    return words
 
 
 def typed_path(value: str) -> Path:

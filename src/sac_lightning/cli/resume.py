@@ -22,7 +22,16 @@ from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import CHECKPOINT_KEY
 
 # What may differ: how far to go, where, and how the run is watched.
-FREE = ("resume", "total_env_steps", "eval_max_steps", "device", "logger", "callbacks", "trainer")
+FREE = (
+    "resume",
+    "total_env_steps",
+    "eval_max_steps",
+    "device",
+    "logger",
+    "callbacks",
+    "trainer",
+    "print_config",
+)
 # They belong to a command line, never to a file.
 PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes")
 

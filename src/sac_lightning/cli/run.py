@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,11 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+from rich.tree import Tree
 
 from sac_lightning.cli.assemble import Plan, resolved
 from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows, shown_number
@@ -53,6 +58,8 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     seed_global_rng(Streams.of(plan.config.seed).process)
     module = plan.module()
     directory.prepare(plan.config)
+    if plan.config.get("print_config", False):
+        print_config(plan.config)
     with logging_to(directory.log):
         return _Run(plan, module, trainer, directory, resumption, list(overrides)).to_the_end()
 
@@ -189,6 +196,17 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     commit = git_commit(Path.cwd()) or git_commit(Path(__file__).parent)
     found = {} if commit is None else {"git_commit": commit}
     return {**resolved(cfg), "versions": versions(), **found}
+
+
+def print_config(cfg: DictConfig) -> None:
+    """Print the resolved config as a tree on stdout, one branch for each group."""
+    tree = Tree("config")
+    for key, value in resolved(cfg).items():
+        if isinstance(value, dict) and value:
+            tree.add(key).add(Syntax(OmegaConf.to_yaml(OmegaConf.create(value)).rstrip(), "yaml"))
+        else:
+            tree.add(Text(f"{key}: {value}"))
+    Console(file=sys.stdout).print(tree)
 
 
 def git_commit(folder: Path) -> str | None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
-from rich.logging import RichHandler
 from typing_extensions import override
 
 from sac_lightning.cli.command_line import ENDED, start_folder
@@ -23,9 +22,12 @@ from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import no_link, read_json, write_atomically, write_json
 from sac_lightning.core.locking import NAME as LOCK
 from sac_lightning.core.locking import FolderInUse, FolderLock
+from sac_lightning.core.screen import ScreenHandler
 
 SHOWN_VERSIONS = ("sac-lightning", "torch", "pytorch-lightning", "gymnasium", "hydra-core", "numpy", "wandb")
 LOGGERS = ("sac_lightning", "pytorch_lightning", "lightning_fabric", "py.warnings", "mujoco")
+# Whose information people see; of the others they see warnings.
+SHOWN = ("sac_lightning", "pytorch_lightning.profilers")
 
 
 class RunDirectory:
@@ -203,10 +205,8 @@ def logging_to(path: Path, console: Console | None = None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = _LogFile(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_screen = RichHandler(console=console or Console(stderr=True), show_path=False, show_time=False)
-    to_screen.addFilter(
-        lambda record: record.levelno >= logging.WARNING or record.name.startswith("sac_lightning")
-    )
+    to_screen = ScreenHandler(console)
+    to_screen.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith(SHOWN))
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     for logger in loggers:

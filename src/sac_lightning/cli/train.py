@@ -11,6 +11,7 @@ from sac_lightning.cli.command_line import (
     INTERRUPTED,
     MISTAKE,
     SweepEnded,
+    in_our_words,
     no_option,
     print_mistake,
     quote_paths,
@@ -46,6 +47,7 @@ def command() -> int:
 
         return run_job(cfg)
 
+    sys.argv[1:] = in_our_words(sys.argv[1:])
     try:
         _in_the_run_that_is_resumed()
     except ConfigError as error:

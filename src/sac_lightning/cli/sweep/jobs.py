@@ -21,7 +21,7 @@ KILLED = "the worker process ended unexpectedly"
 # How and where a job runs, and how it is watched, makes no other job of it.
 WATCHING = (
     *("sweep.", "launcher=", "threads=", "logger", "callbacks", "trainer", "hydra"),
-    *("hparams_search=", "resume="),
+    *("hparams_search=", "resume=", "print_config="),
 )
 
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from sac_lightning.core.errors import number, require
 from sac_lightning.core.fields import check_arguments
+from sac_lightning.core.screen import screen
 from sac_lightning.training.datamodule import data_of
 
 SHORTEST_BAR = 12
@@ -47,7 +48,7 @@ class RunProgress(ProgressBar):
         super().__init__()
         ok = 0 < number(refresh_per_second) <= 4
         require(ok, "refresh_per_second", refresh_per_second, "above 0 and at most 4")
-        self._console = console if console is not None else Console(stderr=True)
+        self._console = console if console is not None else screen()
         self._every_s = 1.0 / refresh_per_second
         self._enabled, self._may_redraw = True, live
         self._live: Live | None = None
