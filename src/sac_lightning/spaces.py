@@ -7,7 +7,7 @@ only `to_env` knows the env's own bounds.
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,16 +23,49 @@ ENUMERABLE = 256  # a critic of more values than a hidden layer has numbers woul
 
 
 @dataclass(frozen=True)
+class ObsPart(Described):
+    """One space of a Dict or Tuple, or choices: some numbers of the row in which an observation is stored.
+
+    Args:
+        name: its key, or its number within a Tuple; `outer/inner` where one Dict lies in another.
+        shape: of the part; its numbers follow each other in the row.
+        dtype: of the env's space; networks scale bytes (uint8) to [0, 1].
+        choices: how many values each number has, counted from 0; () where the numbers are no choices.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    choices: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers of this part in the row."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class ObsSpec(Described):
-    """Shape and dtype of one observation, e.g. `ObsSpec((3,), "float32")`."""
+    """Shape and dtype of one observation as it is stored, e.g. `ObsSpec((3,), "float32")`.
+
+    An env's Box keeps its shape and has no `parts`. Any other observation is one row, and `parts` says what
+    follows what in it.
+    """
 
     shape: tuple[int, ...]
     dtype: str
+    parts: tuple[ObsPart, ...] = ()
 
     @property
     def size(self) -> int:
         """Numbers in one observation."""
         return math.prod(self.shape)
+
+    @property
+    def normalized(self) -> "ObsSpec":
+        """This observation once its numbers are normalised: no bytes any more. Choices stay choices."""
+        parts = tuple(part if part.choices else replace(part, dtype="float32") for part in self.parts)
+        return ObsSpec(self.shape, "float32", parts)
 
 
 class ActionSpec(Described):

@@ -29,6 +29,7 @@ WALKS = (
     "torso,target_network torso=batch_renorm target_network=joint_polyak",
     "torso torso=simba_v2",
     "encoder encoder=cnn",
+    "encoder encoder=multi",
     "value_head value_head=hl_gauss",
     "value_head,pessimism value_head=quantile pessimism=truncated",
     "pessimism,critic pessimism=mean",
@@ -98,6 +99,7 @@ MEANT = {
 # In the other walks, of the keys that the default config does not have.
 MEANT_THERE = {
     "alpha.value": {"0", "1.5"},
+    "encoder.padding": {"0"},
     "alpha.start": {"0", "1.5"},
     "alpha.end": {"0", "1.5"},
     "head.log_std_min": {"-1", "0", "1.5"},

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig, action_spec, declared_action, obs_spec
-from sac_lightning.spaces import BoxAction, DiscreteAction
+from sac_lightning.envs.spaces import ObsRow
+from sac_lightning.spaces import BoxAction, DiscreteAction, ObsPart
 
 from .counter import Counter
 
@@ -78,28 +79,51 @@ def test_wrapper_that_refuses_the_env_is_a_config_error() -> None:
         EnvConfig(id="CartPole-v1", wrappers=[rescale]).build()
 
 
-@pytest.mark.parametrize(
-    ("space", "size"),
-    [
-        (spaces.Dict({"a": spaces.Box(-1, 1, (2, 3)), "b": spaces.Discrete(4)}), 10),  # 2·3 + 4
-        (spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.MultiBinary(3)]), 5),
-        (spaces.Discrete(5), 5),
-        (spaces.MultiDiscrete([2, 3]), 5),
-        (spaces.MultiBinary(4), 4),
-    ],
-)
-def test_structured_observations_are_flattened(space: gym.Space[Any], size: int) -> None:
-    config = EnvConfig(id="counter", make=lambda: Counter(observation_space=space, sample=space.sample()))
+ROWS = [
+    # An observation, its row and the row's dtype. The value 4 of Discrete(4, start=2) is its third.
+    (
+        spaces.Dict({"a": spaces.Box(-1, 1, (2, 2)), "b": spaces.Dict({"c": spaces.Discrete(4, start=2)})}),
+        {"a": np.array([[0.5, -0.5], [1, 0]]), "b": {"c": 4}},
+        ([0.5, -0.5, 1, 0, 2], "float32"),
+    ),
+    (
+        spaces.Tuple([spaces.Box(0, 255, (2,), np.uint8), spaces.MultiBinary(3)]),
+        (np.array([7, 255], np.uint8), np.array([0, 1, 1], np.int8)),
+        ([7, 255, 0, 1, 1], "uint8"),
+    ),
+    (spaces.Discrete(5), np.int64(3), ([3], "uint8")),
+    (spaces.Discrete(500), 499, ([499], "float32")),  # Taxi
+    (spaces.MultiDiscrete([2, 3], start=[5, 0]), np.array([6, 2]), ([1, 2], "uint8")),
+    (spaces.MultiBinary((2, 2)), np.array([[1, 0], [0, 1]], np.int8), ([1, 0, 0, 1], "uint8")),
+]
+
+
+@pytest.mark.parametrize(("space", "obs", "row"), ROWS)
+def test_observations_of_other_spaces_become_one_row(space: gym.Space[Any], obs: Any, row: Any) -> None:
+    config = EnvConfig(id="counter", make=lambda: Counter(observation_space=space, sample=obs))
     env = config.build()
-    assert env.observation_space.shape == (size,)
-    assert env.reset()[0].shape == (size,)
+    found, _ = env.reset()
+    assert (found.tolist(), str(found.dtype)) == row
+    spec = obs_spec(env.observation_space)
+    assert (spec.shape, spec.dtype) == (found.shape, row[1])
+    assert sum(part.size for part in spec.parts) == spec.size
     envs = config.build_vector(2)
-    assert envs.reset()[0].shape == (2, size)
+    assert envs.reset()[0].tolist() == [row[0]] * 2
     envs.close()
 
 
+def test_parts_of_a_row_are_named_by_their_keys() -> None:
+    inner = spaces.Dict({"c": spaces.Discrete(4, start=2), "d": spaces.MultiBinary(3)})
+    parts = obs_spec(ObsRow(spaces.Dict({"a": spaces.Box(0, 255, (2, 2), np.uint8), "b": inner}))).parts
+    assert parts == (
+        ObsPart("a", (2, 2), "uint8"),
+        ObsPart("b/c", (1,), "int64", (4,)),
+        ObsPart("b/d", (3,), "bool"),
+    )
+
+
 def test_observations_of_no_fixed_size_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no fixed size"):
+    with pytest.raises(ConfigError, match=r"not supported; supported: Box, Discrete.*FilterObservation"):
         EnvConfig(
             id="counter", make=lambda: Counter(observation_space=spaces.Sequence(spaces.Discrete(3)))
         ).build()

@@ -11,13 +11,18 @@ from torch import nn
 
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.networks import (
+    SMALL_CNN,
     BatchNorm,
+    BySpace,
     CategoricalValue,
     Cnn,
+    Encoder,
+    Flat,
     LayerNorm,
     Mean,
     Min,
     Mlp,
+    Multi,
     Polyak,
     RandomSubset,
     ReturnVariance,
@@ -25,6 +30,7 @@ from sac_lightning.networks import (
     Torso,
 )
 from sac_lightning.networks.counter_random import CounterRandom
+from sac_lightning.networks.encoder import FlatObs
 from sac_lightning.networks.ensemble import (
     Dropout,
     EnsembleBatchNorm,
@@ -33,7 +39,7 @@ from sac_lightning.networks.ensemble import (
     dropout,
 )
 from sac_lightning.networks.normalization import RunningStatistics
-from sac_lightning.spaces import ObsSpec
+from sac_lightning.spaces import ObsPart, ObsSpec
 from sac_lightning.types import WeightedActions
 
 
@@ -120,11 +126,80 @@ def test_images_may_have_their_channels_first_or_last() -> None:
     first = config.build(ObsSpec((3, 9, 8), "uint8"), generator())
     image = torch.randint(0, 256, (2, 9, 8, 3), dtype=torch.uint8)
     torch.testing.assert_close(last(image), first(image.permute(0, 3, 1, 2)))
+    grey = Cnn(channels=(4,), kernels=(3,), strides=(1,), features=5).build(
+        ObsSpec((9, 8), "uint8"), generator()
+    )
+    assert grey(image[..., 0]).shape == (2, 5)
     for shape in ((4,), (3, 3, 2, 2)):
-        with pytest.raises(ConfigError, match="images of three axes"):
+        with pytest.raises(ConfigError, match="images of two or three axes"):
             config.build(ObsSpec(shape, "uint8"), generator())
     with pytest.raises(ConfigError, match="too large"):
         Cnn(channels=(4,), kernels=(9,), strides=(1,)).build(ObsSpec((8, 8, 3), "uint8"), generator())
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((3,), "float32", Flat()),
+        ((96, 96, 3), "uint8", Cnn()),  # CarRacing
+        ((4, 84, 84), "uint8", Cnn()),  # stacked grey frames
+        ((64, 64, 3), "uint8", SMALL_CNN),
+        ((10, 10, 4), "bool", SMALL_CNN),  # MinAtar
+        ((4, 128), "uint8", Flat()),  # stacked bytes that are no image
+        ((9, 9, 3), "float32", Flat()),
+    ],
+)
+def test_auto_follows_the_space(shape: tuple[int, ...], dtype: str, expected: Encoder) -> None:
+    assert BySpace().encoder_for(ObsSpec(shape, dtype)) == expected
+
+
+def test_the_small_network_takes_images_of_any_size() -> None:
+    for pixels in (7, 10, 64):
+        encoder = SMALL_CNN.build(ObsSpec((pixels, pixels, 3), "uint8"), generator())
+        assert encoder(torch.zeros(2, pixels, pixels, 3, dtype=torch.uint8)).shape == (2, 256)
+
+
+ROW = ObsSpec(
+    (4 + 2 + 2 + 1,),
+    "uint8",
+    (
+        ObsPart("camera", (2, 2), "uint8"),
+        ObsPart("where", (2,), "int64", choices=(3, 2)),
+        ObsPart("bits", (2,), "bool"),
+        ObsPart("inner/speed", (1,), "int8"),
+    ),
+)
+
+
+def test_parts_of_a_row_are_scaled_one_hot_or_as_they_are() -> None:
+    obs = torch.tensor([[0, 51, 102, 255, 2, 0, 1, 0, 7]], dtype=torch.uint8)
+    expected = torch.tensor([[0.0, 0.2, 0.4, 1.0, 0, 0, 1, 1, 0, 1, 0, 7]])
+    for encoder in (Flat(), Multi(), BySpace()):
+        module = encoder.build(ROW, generator())
+        assert module.size_out == 12
+        torch.testing.assert_close(module(obs), expected)
+    normalized = RunningObs().build(ROW)
+    normalized.statistics.add(obs.repeat(2, 1))
+    # Each number is its mean; the choices are no numbers.
+    assert normalized(obs).tolist() == [[0, 0, 0, 0, 2, 0, 0, 0, 0]]
+    # Normalised bytes are no bytes any more.
+    assert FlatObs(ObsSpec((2,), "uint8").normalized)(torch.tensor([[1.0, -1.0]])).tolist() == [[1.0, -1.0]]
+
+
+def test_multi_gives_a_key_the_encoder_that_is_named() -> None:
+    image = Cnn(channels=(4,), kernels=(2,), strides=(1,), features=5)
+    multi = Multi({"camera": image})
+    module = multi.build(ROW, generator())
+    obs = torch.randint(0, 3, (6, 9), dtype=torch.uint8)
+    assert module(obs).shape == (6, module.size_out) == (6, 5 + 5 + 2 + 1)
+    alone = module.encoders[0](obs[:, :4].reshape(6, 2, 2))
+    torch.testing.assert_close(module(obs)[:, :5], alone)
+    with pytest.raises(
+        ConfigError, match=r"encoder\.encoders=where: must be one of camera, bits, inner/speed"
+    ):
+        Multi({"where": image}).build(ROW, generator())
+    with pytest.raises(ConfigError, match="encoder=multi: is for a Dict or Tuple"):
+        multi.build(ObsSpec((3,), "float32"), generator())
 
 
 # --- value heads -------------------------------------------------------------------------------------

@@ -38,12 +38,19 @@ from sac_lightning.replay import PrioritizedReplay, ReplayBuffer
 from tasks import Clock
 
 
-class Pictures(Clock):
-    """The clock as a tiny image."""
+class Sensors(Clock):
+    """The clock as a Dict of a tiny image, a choice, bits and numbers."""
 
     def __init__(self) -> None:
         super().__init__(length=7, truncates=True, discrete=True)
-        self.observation_space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
+        self.observation_space = spaces.Dict(
+            {
+                "image": spaces.Box(0, 255, (8, 8, 3), np.uint8),
+                "hour": spaces.Discrete(8, start=1),
+                "bits": spaces.MultiBinary(3),
+                "numbers": spaces.Box(-np.inf, np.inf, (2,)),
+            }
+        )
 
     def capture_state(self) -> dict[str, Any]:
         return {"episode": self.episode, "count": self.count}
@@ -52,7 +59,23 @@ class Pictures(Clock):
         self.episode, self.count = state["episode"], state["count"]
 
     def _obs(self) -> Any:
-        return np.full((12, 12, 3), self.count * 20, np.uint8)
+        return {
+            "image": np.full((8, 8, 3), self.count * 20, np.uint8),
+            "hour": 1 + self.count,
+            "bits": np.array([self.count >> bit & 1 for bit in range(3)], np.int8),
+            "numbers": super()._obs(),
+        }
+
+
+class Pictures(Sensors):
+    """The image of the sensors alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+    def _obs(self) -> Any:
+        return super()._obs()["image"]
 
 
 CNN = Cnn(channels=(4, 4), kernels=(4, 3), strides=(2, 1), features=8)
@@ -136,6 +159,7 @@ CASES: dict[str, dict[str, Any]] = {
         "noise_hold_max": 16,
     },
     "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
+    "multi": {"env": "Sensors", "env_options": {"make": Sensors}, "num_envs": 2},
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
     "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
@@ -170,9 +194,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "num_critics": 3,
             "pessimism": RandomSubset(2),
         },
-        "module": {"reset_every": 30},
-        "env": "CartPole-v1",
-        "num_envs": 2,
+        "module": {"reset_every": 30, "obs_normalization": RunningObs()},
+        **CASES["multi"],
     },
 }
 

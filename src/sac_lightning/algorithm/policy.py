@@ -31,10 +31,11 @@ class Policy:
     def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`.
 
-        Of a Tuple or Dict of actions it is a flat row, which `envs.FlatActions(env)` takes. `deterministic`
-        takes the mode. A sampled action is drawn from `generator`, or from PyTorch's global one. Raises
-        ValueError for an obs of another shape or with numbers that cannot be used (NaN, or above 1.8e19), and
-        NotFiniteError where the action is not finite.
+        Of a Tuple or Dict of actions it is a flat row, which `envs.FlatActions(env)` takes. An obs that is no
+        Box is the row that `envs.FlatObservations(env)` returns. `deterministic` takes the mode. A sampled
+        action is drawn from `generator`, or from PyTorch's global one. Raises ValueError for an obs of
+        another shape or with numbers that cannot be used (NaN, or above 1.8e19), and NotFiniteError
+        where the action is not finite.
         """
         array = np.asarray(obs)
         single = array.shape == self.obs.shape

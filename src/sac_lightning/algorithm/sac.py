@@ -83,11 +83,12 @@ class SAC(nn.Module):
         )
         self.normalize_obs = (obs_normalization or RawObs()).build(obs)
         self.normalize_reward = (reward_normalization or RawReward()).build()
-        self.actor = Actor(obs, head, actor, generator)
-        self.critic = Critic(obs, head, critic, generator)
+        seen = obs if self.normalize_obs is None else obs.normalized
+        self.actor = Actor(seen, head, actor, generator)
+        self.critic = Critic(seen, head, critic, generator)
         self.target_critic: Critic | None = None
         if self.target_network.has_copy:
-            self.target_critic = Critic(obs, head, critic, generator)
+            self.target_critic = Critic(seen, head, critic, generator)
             self.target_critic.load_state_dict(self.critic.state_dict())
             self.target_critic.requires_grad_(False)
         sampled = self.pessimism.num_sampled

@@ -86,6 +86,8 @@ def kind_of(path: str) -> type | None:
     group, _, entry = path.partition(".")
     if group in KINDS_OF_ENTRIES and entry and "." not in entry:
         return KINDS_OF_ENTRIES[group]
+    if path.rpartition(".")[0].endswith("encoder.encoders"):
+        return networks.Encoder
     return KINDS.get(path)
 
 

@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
         return value.to_spec()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
 
@@ -89,6 +89,8 @@ def _plain(value: Any) -> Any:
 def _object(value: Any) -> Any:
     if isinstance(value, dict) and KIND in value:
         return from_spec(Described, value)
+    if isinstance(value, dict):
+        return {key: _object(item) for key, item in value.items()}
     if isinstance(value, list):
         return tuple(_object(item) for item in value)
     return value

@@ -3,13 +3,14 @@
 from sac_lightning.envs.config import EnvConfig, env_config
 from sac_lightning.envs.guard import CheckedVectorEnv, EnvError, GuardEnv, check_finite
 from sac_lightning.envs.spaces import action_spec, check_declared, declared_action, obs_spec
-from sac_lightning.envs.wrappers import FlatActions
+from sac_lightning.envs.wrappers import FlatActions, FlatObservations
 
 __all__ = [
     "CheckedVectorEnv",
     "EnvConfig",
     "EnvError",
     "FlatActions",
+    "FlatObservations",
     "GuardEnv",
     "action_spec",
     "check_declared",

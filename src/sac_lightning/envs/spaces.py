@@ -11,14 +11,21 @@ from gymnasium import spaces
 from sac_lightning.core.errors import ConfigError, as_whole, require, whole
 from sac_lightning.spaces import (
     ActionSpec,
+    Array,
     BoxAction,
     DiscreteAction,
     HybridAction,
     MultiDiscreteAction,
+    ObsPart,
     ObsSpec,
 )
 
 ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
+OBSERVATIONS = (
+    "supported: Box, Discrete, MultiDiscrete, MultiBinary, and a Dict or Tuple of them; leave other keys out "
+    "with env.wrappers=[{name: FilterObservation, filter_keys: [...]}]"
+)
+BYTES = ("uint8", "bool")
 HYBRID = "a Tuple or Dict of actions must have one Discrete and at least one bounded Box of floats"
 WIDEST = 8  # bytes of a number: float64
 MOST = 1_000_000  # numbers or choices of one action
@@ -53,11 +60,63 @@ class FlatHybrid(spaces.Box):
         super().__init__(ends[0], ends[1], dtype=dtype.type)
 
 
+class ObsRow(spaces.Box):
+    """Puts an observation of fixed size into one row [O]: numbers as they are, a choice counted from 0.
+
+    The row is uint8 where that holds every number (images, bits, choices of at most 256), else float32.
+    Raises ConfigError on `env.id` unless `space` is a Discrete, MultiDiscrete or MultiBinary, or a Dict or
+    Tuple of these and of Boxes.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        self.nested = space
+        self.parts = tuple(_obs_part(name, leaf) for name, leaf in _named_leaves(space))
+        bytes_do = all(part.dtype in BYTES or 0 < max(part.choices, default=0) <= 256 for part in self.parts)
+        low, high, dtype = (0, 255, np.uint8) if bytes_do else (-np.inf, np.inf, np.float32)
+        super().__init__(low, high, (sum(part.size for part in self.parts),), dtype)
+
+    def row(self, observation: Any) -> Array:
+        """Returns the row of an observation of the env's own space."""
+        leaves, values = _leaves(self.nested), _values(self.nested, observation)
+        return np.concatenate(
+            [_numbers(*pair) for pair in zip(leaves, values, strict=True)], dtype=self.dtype, casting="unsafe"
+        )
+
+
+def _obs_part(name: str, space: Any) -> ObsPart:
+    if isinstance(space, spaces.Box):
+        return ObsPart(name, tuple(map(int, space.shape)), str(space.dtype))
+    if isinstance(space, spaces.MultiBinary):  # its numbers are 0 and 1 as they are
+        return ObsPart(name, tuple(map(int, space.shape)), "bool")
+    sizes = np.ravel(getattr(space, "nvec", getattr(space, "n", 0)))
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and sizes.sum() <= MOST:
+        return ObsPart(name, (len(sizes),), str(space.dtype), tuple(map(int, sizes)))
+    raise ConfigError("env.id", space, f"observations of this space are not supported; {OBSERVATIONS}")
+
+
+def _numbers(space: Any, value: Any) -> Array:
+    numbers = np.ravel(value)
+    is_choice = isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
+    return numbers - np.ravel(space.start) if is_choice else numbers
+
+
+def _values(space: Any, observation: Any) -> Iterator[Any]:
+    """Yields the observations of the spaces of `_leaves`."""
+    if isinstance(space, spaces.Tuple | spaces.Dict):
+        keys: Any = space.spaces if isinstance(space, spaces.Dict) else range(len(space.spaces))
+        for key in keys:
+            yield from _values(space[key], observation[key])
+    else:
+        yield observation
+
+
 def obs_spec(space: gym.Space[Any]) -> ObsSpec:
     """Returns shape and stored dtype of one observation: floats are stored as float32, integers as they are.
 
-    Raises ConfigError unless the space is a Box (`EnvConfig.build` flattens what can be flattened).
+    Raises ConfigError unless the space is a Box (`EnvConfig.build` makes an ObsRow of any other).
     """
+    if isinstance(space, ObsRow):
+        return ObsSpec(tuple(map(int, space.shape)), str(space.dtype), space.parts)
     if not isinstance(space, spaces.Box):
         raise ConfigError("env.id", space, "observations of this space are not supported; supported: Box")
     dtype = "float32" if np.issubdtype(space.dtype, np.floating) else str(space.dtype)
@@ -129,11 +188,17 @@ def _declaration(spec: ActionSpec) -> tuple[str, Any]:
 
 
 def _leaves(space: Any) -> Iterator[Any]:
+    return (leaf for _, leaf in _named_leaves(space))
+
+
+def _named_leaves(space: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields each space that is no Dict or Tuple itself, with its keys: `outer/inner`."""
     if isinstance(space, spaces.Tuple | spaces.Dict):
-        for part in space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces:
-            yield from _leaves(part)
+        inner: Any = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, part in inner:
+            yield from _named_leaves(part, f"{name}/{key}" if name else str(key))
     else:
-        yield space
+        yield name, space
 
 
 def _floats(dtype: Any) -> bool:

@@ -9,12 +9,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
-from gymnasium.wrappers import FlattenObservation, NormalizeObservation, NormalizeReward, vector
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward, vector
 
 from sac_lightning.core.errors import ConfigError, did_you_mean
 from sac_lightning.envs.guard import Array, Env, EnvStep
 from sac_lightning.envs.registry import allowed_import
-from sac_lightning.envs.spaces import FlatHybrid
+from sac_lightning.envs.spaces import FlatHybrid, ObsRow
 
 KEY = "env.wrappers"
 SYNTAX = "each wrapper is written {name: ClassName, argument: value, ...}"
@@ -117,17 +117,20 @@ class CopyObservation(gym.ObservationWrapper[Any, Any, Any]):
         return np.array(observation) if isinstance(observation, np.ndarray) else deepcopy(observation)
 
 
-def flatten_observations(env: Env) -> Env:
-    """Returns `env` with Box observations: Dict, Tuple, Discrete, MultiDiscrete, MultiBinary are flattened.
+class FlatObservations(gym.ObservationWrapper[Any, Any, Any]):
+    """Returns the rows of an ObsRow: the observations that a policy reads where the env has no Box."""
 
-    Raises ConfigError on `env.id` for spaces of no fixed size (Graph, Sequence).
-    """
-    space = env.observation_space
-    if isinstance(space, spaces.Box):
-        return env
-    if not space.is_np_flattenable:
-        raise ConfigError("env.id", space, "observations of this space have no fixed size; not supported")
-    return FlattenObservation(env)
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self._row = self.observation_space = ObsRow(env.observation_space)
+
+    def observation(self, observation: Any) -> Array:
+        return self._row.row(observation)
+
+
+def flatten_observations(env: Env) -> Env:
+    """Returns `env` with Box observations. Raises ConfigError for a space that is not supported."""
+    return env if isinstance(env.observation_space, spaces.Box) else FlatObservations(env)
 
 
 class FlatActions(gym.ActionWrapper[Any, Any, Any]):

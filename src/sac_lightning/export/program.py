@@ -138,7 +138,9 @@ class PolicyGraph(nn.Module):
 
 def describe(policy: Policy, **about: Any) -> dict[str, Any]:
     """Returns what a reader of the file needs to know of its input and output, as JSON values."""
-    obs = {"obs_shape": list(policy.obs.shape), "obs_dtype": policy.obs.dtype}
+    obs: dict[str, Any] = {"obs_shape": list(policy.obs.shape), "obs_dtype": policy.obs.dtype}
+    if policy.obs.parts:
+        obs["obs_parts"] = policy.obs.to_spec()["parts"]
     return {
         "format": FORMAT,
         **obs,

@@ -2,7 +2,7 @@
 
 from sac_lightning.networks.actor_critic import Actor, ActorConfig, Critic, CriticConfig
 from sac_lightning.networks.distributional import HlGaussValue, QuantileValue, Truncated
-from sac_lightning.networks.encoder import Cnn, Encoder, Flat
+from sac_lightning.networks.encoder import SMALL_CNN, BySpace, Cnn, Encoder, Flat, Multi
 from sac_lightning.networks.normalization import (
     ObsNormalization,
     RawObs,
@@ -25,10 +25,12 @@ from sac_lightning.networks.value_head import (
 )
 
 __all__ = [
+    "SMALL_CNN",
     "Actor",
     "ActorConfig",
     "BatchNorm",
     "BatchRenorm",
+    "BySpace",
     "CategoricalValue",
     "Cnn",
     "Critic",
@@ -42,6 +44,7 @@ __all__ = [
     "Mean",
     "Min",
     "Mlp",
+    "Multi",
     "NoTargetNetwork",
     "ObsNormalization",
     "Pessimism",

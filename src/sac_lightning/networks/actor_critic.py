@@ -12,7 +12,7 @@ from sac_lightning.core.errors import require
 from sac_lightning.core.fields import ListOf, Number, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
-from sac_lightning.networks.encoder import Encoder, Flat
+from sac_lightning.networks.encoder import BySpace, Encoder
 from sac_lightning.networks.ensemble import add_bias
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
 from sac_lightning.networks.torso import Mlp, Torso
@@ -35,7 +35,7 @@ class ActorConfig(Described):
     """
 
     hidden_sizes: Annotated[Sequence[int], ListOf(Whole("(0, inf)"))] = (256, 256)
-    encoder: Encoder = field(default_factory=Flat)
+    encoder: Encoder = field(default_factory=BySpace)
     torso: Torso = field(default_factory=Mlp)
     lr: LearningRate = 3e-4
     optimizer: Adam = field(default_factory=Adam)

@@ -81,6 +81,8 @@ class RawObs(ObsNormalization):
 class RunningObs(ObsNormalization):
     """(obs − mean) / √(var + eps), clipped, with running statistics of all observations of training.
 
+    Choices stay as they are.
+
     Args:
         clip: largest absolute value of a normalised number, above 0.
         eps: added to the variance, above 0.
@@ -100,11 +102,17 @@ class NormalizedObs(nn.Module):
         super().__init__()
         self._clip, self._eps = config.clip, config.eps
         self.statistics = RunningStatistics(obs.shape)
+        self._parts = obs.parts if any(part.choices for part in obs.parts) else ()
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B *obs"]:
         """Returns normalised observations, float32."""
         scale = (self.statistics.var + self._eps).rsqrt()
-        return ((obs - self.statistics.mean) * scale).clamp(-self._clip, self._clip).float()
+        normalized = ((obs - self.statistics.mean) * scale).clamp(-self._clip, self._clip).float()
+        if not self._parts:
+            return normalized
+        sizes = [part.size for part in self._parts]
+        rows = zip(self._parts, torch.split(obs, sizes, -1), torch.split(normalized, sizes, -1), strict=True)
+        return torch.cat([raw.float() if part.choices else row for part, raw, row in rows], dim=-1)
 
 
 class RewardNormalization(Described):

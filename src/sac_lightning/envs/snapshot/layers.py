@@ -13,7 +13,14 @@ from sac_lightning.envs.snapshot.serialize import (
     restore_spaces,
     spaces_state,
 )
-from sac_lightning.envs.wrappers import RAW_REWARD, CopyObservation, FlatActions, RewardMeter, ShowRawReward
+from sac_lightning.envs.wrappers import (
+    RAW_REWARD,
+    CopyObservation,
+    FlatActions,
+    FlatObservations,
+    RewardMeter,
+    ShowRawReward,
+)
 from sac_lightning.private import PrivateApi
 from sac_lightning.private.gymnasium import (
     env_random,
@@ -141,7 +148,10 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
 
 
 # The wrappers that this package puts around every env have no state that outlives a process.
-OURS = (GuardEnv, FlatActions, CopyObservation, RewardMeter, ShowRawReward, ResumableEnv)
+OURS = (
+    *(GuardEnv, FlatActions, FlatObservations, CopyObservation),
+    *(RewardMeter, ShowRawReward, ResumableEnv),
+)
 
 
 def _layers(env: Env) -> list[Env]:
