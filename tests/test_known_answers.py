@@ -155,7 +155,7 @@ def test_choices_that_are_too_many_to_enumerate_find_the_softmax_of_their_reward
     rewards, alpha = np.linspace(-1.0, 1.0, 9), 0.5
 
     def make() -> OneState:
-        return OneState(spaces.MultiDiscrete([2] * 9), lambda a: float(rewards @ a))
+        return OneState(spaces.MultiBinary(9), lambda a: float(rewards @ a))
 
     learner = fit(data_of(make, 1400, 0.0, batch_size=64), temperature=Fixed(alpha), seed=1, **networks(64))
     assert isinstance(learner.sac.head, SampledMultiCategorical)

@@ -213,6 +213,7 @@ class DiscreteAction(ActionSpec):
 class MultiDiscreteAction(ActionSpec):
     """A MultiDiscrete(sizes): D choices, choice d among sizes[d], counted from starts[d] at the env.
 
+    A MultiBinary(D) is one too: each bit is a choice of two.
     Inside, an action is the index of the joint choice, the last one running fastest, where there are at
     most ENUMERABLE of them; where there are more it is the choices' one-hot vectors, one after the other.
     At the env it is of `dtype`.

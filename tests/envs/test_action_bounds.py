@@ -30,6 +30,7 @@ SPACES: dict[str, gym.Space[Any]] = {
     "float16 of whole numbers": spaces.Box(0.0, 9.0, (1,), np.float16),
     "float16 ±0.1": spaces.Box(-0.1, 0.1, (1,), np.float16),
     "multi_discrete int32": spaces.MultiDiscrete([3, 2], dtype=np.int32),
+    "multi_binary": spaces.MultiBinary((2, 3)),
     "many int8": spaces.MultiDiscrete([20, 20], dtype=np.int8),
 }
 if "dtype" in inspect.signature(spaces.Discrete).parameters:  # older Gymnasiums know int64 alone

@@ -159,7 +159,6 @@ def test_action_spaces_become_plain_sizes() -> None:
     "space",
     [
         spaces.MultiDiscrete([1, 1]),
-        spaces.MultiBinary(3),
         spaces.Discrete(1),
         spaces.Box(0, 9, (2,), np.int64),
         spaces.Box(1.0, 1.0, (1,)),

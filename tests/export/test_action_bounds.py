@@ -18,6 +18,7 @@ SPACES: dict[str, gym.Space[Any]] = {
     "±π": spaces.Box(-math.pi, math.pi, (1,), np.float64),
     "float16": spaces.Box(np.float16([-0.1, 0.0]), np.float16([0.1, 9.0]), dtype=np.float16),
     "multi_discrete": spaces.MultiDiscrete([3, 2], dtype=np.int32),
+    "multi_binary": spaces.MultiBinary((2, 2)),
     "hybrid": FlatHybrid(spaces.Tuple((CHOICE, spaces.Box(-0.1, 0.1, (1,), np.float64)))),
 }
 

@@ -54,7 +54,7 @@ def test_the_head_follows_from_the_action_space(action: ActionSpec, head: Action
         (
             MultiCategorical,
             CHOICE,
-            "head=multi_categorical: is for MultiDiscrete actions of at most 256 joint",
+            "head=multi_categorical: is for MultiDiscrete and MultiBinary actions of at most 256 joint",
         ),
         (Hybrid, BOUNDED, "head=hybrid: is for Tuple or Dict actions of one Discrete and bounded Boxes"),
         (Categorical, BOUNDED, "head=categorical: is for Discrete actions; the env has a Box of 2 (bounded)"),

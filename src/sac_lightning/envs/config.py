@@ -57,7 +57,7 @@ class EnvConfig:
     make: your own factory, for use as a library.
     imports: modules imported first, so that they register their ids.
     action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
-        `{hybrid: [n, A]}`, checked when the env is made.
+        `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
     allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
         sac_lightning.
     """

@@ -20,7 +20,10 @@ from sac_lightning.spaces import (
     ObsSpec,
 )
 
-ACTIONS = "supported: Box of floats, Discrete, MultiDiscrete, and a Tuple or Dict of a Discrete and Boxes"
+ACTIONS = (
+    "supported: Box of floats, Discrete, MultiDiscrete, MultiBinary, "
+    "and a Tuple or Dict of a Discrete and Boxes"
+)
 OBSERVATIONS = (
     "supported: Box, Discrete, MultiDiscrete, MultiBinary, and a Dict or Tuple of them; leave other keys out "
     "with env.wrappers=[{name: FilterObservation, filter_keys: [...]}]"
@@ -137,6 +140,10 @@ def action_spec(space: gym.Space[Any]) -> ActionSpec:
         sizes, starts = (tuple(int(size) for size in each.ravel()) for each in (space.nvec, space.start))
         shape = tuple(int(size) for size in space.shape)
         return MultiDiscreteAction(sizes, starts, shape, str(space.dtype))
+    if isinstance(space, spaces.MultiBinary) and 0 not in space.shape:  # each bit is a choice of two
+        shape = tuple(int(size) for size in space.shape)
+        sizes = (2,) * math.prod(shape)
+        return MultiDiscreteAction(sizes, (0,) * len(sizes), shape, str(space.dtype))
     if isinstance(space, spaces.Box) and _floats(space.dtype) and space.low.size:
         require(bool((space.low < space.high).all()), "env.id", space, "every action needs low < high")
         low, high = (tuple(float(bound) for bound in ends.ravel()) for ends in (space.low, space.high))

@@ -108,7 +108,7 @@ class MultiCategorical(FactoredCategorical):
     numbers, the critic one value for each joint choice, so choices may depend on each other in Q.
     """
 
-    action_space_name: ClassVar[str] = "MultiDiscrete actions of at most 256 joint choices"
+    action_space_name: ClassVar[str] = "MultiDiscrete and MultiBinary actions of at most 256 joint choices"
 
     @classmethod
     def supports(cls, action: ActionSpec) -> bool:
@@ -163,7 +163,7 @@ class SampledMultiCategorical(FactoredCategorical):
     An action is its choices' one-hot vectors, one after the other, which the critic reads.
     """
 
-    action_space_name: ClassVar[str] = "MultiDiscrete actions of more than 256 joint choices"
+    action_space_name: ClassVar[str] = "MultiDiscrete and MultiBinary actions of more than 256 joint choices"
 
     @classmethod
     def supports(cls, action: ActionSpec) -> bool:
