@@ -1,9 +1,24 @@
 """Every test runs with the package's annotations checked, shapes included, on one thread."""
 
+import getpass
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
-# Idle threads sleep: tests start processes of two threads each, more than there are cores. Before PyTorch.
+# Before PyTorch. Idle threads sleep: tests start processes of two threads each, more than there are cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What the tests compile is less optimized, so it has a cache of its own.
+os.environ.update(
+    {
+        "PATH": f"{Path(__file__).parent / 'compiler'}{os.pathsep}{os.environ['PATH']}",
+        "TORCHINDUCTOR_CACHE_DIR": str(
+            Path(tempfile.gettempdir(), f"torchinductor_tests_{getpass.getuser()}")
+        ),
+    }
+    if shutil.which("g++") and "TORCHINDUCTOR_CACHE_DIR" not in os.environ  # once, not again in each worker
+    else {}
+)
 
 import random
 

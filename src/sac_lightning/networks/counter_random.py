@@ -33,7 +33,7 @@ class CounterRandom(nn.Module):
         stream = _mixed(self.draws ^ self.key)
         self.draws.add_(1).bitwise_and_(_LAST_32_BITS)
         place = torch.arange(math.prod(shape), device=self.draws.device)
-        bits = _mixed((place * 0x9E3779B1 & _LAST_32_BITS) ^ stream)
+        bits = _mixed((place * 0x61C88647 & _LAST_32_BITS) ^ stream)
         return ((bits >> 8).float() * 2.0**-24).view(shape)
 
 
