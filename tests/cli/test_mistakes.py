@@ -99,7 +99,6 @@ MISTAKES = {
     "collector=overlap collector.collect_steps=2": ("collector.collect_steps=2: must be 1 with overlap",),
     "gamma=auto env=gym env.id=CliffWalking-v1": ("gamma=auto: needs an env with a time limit",),
     "collector.noise_hold_max=0": ("collector.noise_hold_max=0: must be a whole number from 1 to 1000",),
-    "env=cartpole collector.noise_hold_max=16": ("collector.noise_hold_max=16: needs a head with Gaussian",),
     "collector.overlap=sometimes": ("collector.overlap=sometimes: must be true or false",),
     "collector.collect_steps=0": ("collector.collect_steps=0: must be a whole number of at least 1",),
     "module.seed=5": ("module.seed=5: follows from another key of the config: set that one",),

@@ -302,8 +302,7 @@ def choose_fused(run: Run) -> FusedAction:
 @widths
 @pytest.mark.parametrize("discrete", [False, True])
 def test_fused_actions_are_those_of_acting_separately(num_envs: int, discrete: bool) -> None:
-    hold = 1 if discrete else 16
-    separate, fused = (Run(num_envs=num_envs, discrete=discrete, noise_hold_max=hold) for _ in range(2))
+    separate, fused = (Run(num_envs=num_envs, discrete=discrete, noise_hold_max=16) for _ in range(2))
     separate.collect(12)
     for _ in range(12):
         choose_fused(fused)

@@ -8,26 +8,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sac_lightning.core.errors import require, whole
-from sac_lightning.heads.base import ActionHead
 
 EXPONENT = 2  # of the zeta law
 LONGEST = 1000
 
 
-def check_noise_hold(longest: int, head: ActionHead | None = None) -> None:
-    """Raises ConfigError unless noise can be held for up to `longest` env steps, for actions of `head`."""
+def check_noise_hold(longest: int) -> None:
+    """Raises ConfigError unless noise can be held for up to `longest` env steps."""
     allowed = f"must be a whole number from 1 to {LONGEST}: env steps"
     require(1 <= whole(longest) <= LONGEST, "noise_hold_max", longest, allowed)
-    ok = longest == 1 or head is None or head.has_gaussian_noise
-    allowed = "needs a head with Gaussian noise (tanh_normal, normal): use 1 for other actions"
-    require(ok, "noise_hold_max", longest, allowed)
 
 
 class HeldNoise:
     """Holds the noise of each env for k of its steps, P(k) ∝ k⁻² up to `longest`     (FlashSAC, 2604.04539)
 
     The law is the zeta law of εz-greedy exploration (2006.01782), cut off at `longest`. The end of an episode
-    ends the hold.
+    ends the hold. Each action still has the policy's probability: only its noise depends on the one before.
 
     Args:
         longest: the most env steps of a hold, at least 1.

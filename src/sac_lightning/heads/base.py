@@ -35,8 +35,6 @@ class ActionHead(Described):
     action_space_name: ClassVar[str] = "its own action space"
     # Whether `weighted_actions` gives log π as a sum over action dimensions.
     has_independent_dims: ClassVar[bool] = False
-    # Whether `act` reads Gaussian noise alone, which may be held for several steps.
-    has_gaussian_noise: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -31,7 +31,6 @@ class Gaussian(ActionHead):
     """
 
     has_independent_dims: ClassVar[bool] = True
-    has_gaussian_noise: ClassVar[bool] = True
     size: int
     log_std_min: float = LOG_STD_MIN
     log_std_max: float = LOG_STD_MAX

@@ -61,7 +61,7 @@ class ReplayDataModule(LightningDataModule):
         overlap: step the envs in a thread while updates run, with the policy before these updates. Faster
             for slow envs; needs collect_steps=1.
         noise_hold_max: the most env steps for which an env's action noise is held, 1 for new noise at every
-            step. Holds of k steps have probability ∝ k⁻² (FlashSAC: 16). Needs a head with Gaussian noise.
+            step. Holds of k steps have probability ∝ k⁻² (FlashSAC: 16).
         utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
         batch_size: transitions in one mini-batch.
         replay: the replay buffer; None for a uniform one.
@@ -185,8 +185,6 @@ class ReplayDataModule(LightningDataModule):
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
         if stage != "fit":
             return
-        if self.trainer is not None and self.noise_hold_max > 1:
-            check_noise_hold(self.noise_hold_max, self._policy.head)
         self._ending, self._options = False, None
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
