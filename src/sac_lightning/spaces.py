@@ -31,17 +31,25 @@ class ObsPart(Described):
         shape: of the part; its numbers follow each other in the row.
         dtype: of the env's space; networks scale bytes (uint8) to [0, 1].
         choices: how many values each number has, counted from 0; () where the numbers are no choices.
+        mask_of: sizes of the action's choices, where the part says which of them are allowed: [Σ sizes] bits
+            that no encoder reads. () for any other part.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     choices: tuple[int, ...] = ()
+    mask_of: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """Numbers of this part in the row."""
         return math.prod(self.shape)
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the part is no choice and no mask."""
+        return not self.choices and not self.mask_of
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,8 @@ class ObsSpec(Described):
 
     @property
     def normalized(self) -> "ObsSpec":
-        """This observation once its numbers are normalised: no bytes any more. Choices stay choices."""
-        parts = tuple(part if part.choices else replace(part, dtype="float32") for part in self.parts)
+        """This observation once its numbers are normalised: no bytes any more. Choices and masks stay."""
+        parts = tuple(replace(each, dtype="float32") if each.is_number else each for each in self.parts)
         return ObsSpec(self.shape, "float32", parts)
 
 
@@ -75,6 +83,11 @@ class ActionSpec(Described):
     def row(self) -> tuple[tuple[int, ...], str]:
         """Shape and dtype in which the networks and the replay buffer have one action: an index."""
         return (), "int64"
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The sizes of an action's choices; () where it makes none."""
+        return ()
 
     @property
     def log_scale(self) -> float:
@@ -91,8 +104,11 @@ class ActionSpec(Described):
         """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
 
     @abstractmethod
-    def random(self, rng: np.random.Generator, batch: int) -> Array:
-        """`batch` uniformly random actions in the actor's own form: the warm-up policy."""
+    def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
+        """`batch` uniformly random actions in the actor's own form: the warm-up policy.
+
+        `allowed`, [batch, Σ choices] bits, is given where the env has action masks.
+        """
 
 
 @dataclass(frozen=True)
@@ -178,7 +194,7 @@ class BoxAction(ActionSpec):
         env_action: Array = np.minimum(np.maximum(rounded, low), high).reshape(-1, *self.shape)
         return env_action
 
-    def random(self, rng: np.random.Generator, batch: int) -> Array:
+    def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
 
 
@@ -197,6 +213,10 @@ class DiscreteAction(ActionSpec):
         return f"Discrete({self.n})"
 
     @property
+    def choices(self) -> tuple[int, ...]:
+        return (self.n,)
+
+    @property
     def random_log_prob(self) -> float:
         return -math.log(self.n)
 
@@ -205,8 +225,8 @@ class DiscreteAction(ActionSpec):
         env_action: Array = (action.astype(np.int64) + self.start).astype(self.dtype, copy=False)
         return env_action
 
-    def random(self, rng: np.random.Generator, batch: int) -> Array:
-        return rng.integers(0, self.n, size=batch)
+    def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
+        return rng.integers(0, self.n, size=batch) if allowed is None else random_allowed(rng, allowed)
 
 
 @dataclass(frozen=True)
@@ -233,6 +253,10 @@ class MultiDiscreteAction(ActionSpec):
 
     def __str__(self) -> str:
         return f"MultiDiscrete({list(self.sizes)})"
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        return self.sizes
 
     @property
     def joint(self) -> int:
@@ -262,12 +286,24 @@ class MultiDiscreteAction(ActionSpec):
         env_action: Array = (choices + np.asarray(self.starts)).astype(self.dtype)
         return env_action.reshape(-1, *self.shape)
 
-    def random(self, rng: np.random.Generator, batch: int) -> Array:
+    def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         """Uniform joint choices: [B] indices, or [B, Σ sizes] one-hot vectors."""
-        if self.enumerable:
+        if allowed is not None:
+            parts = np.split(allowed, np.cumsum(self.sizes)[:-1], axis=-1)
+            drawn = np.stack([random_allowed(rng, part) for part in parts], axis=-1)
+            if self.enumerable:
+                return np.asarray(np.ravel_multi_index(tuple(drawn.T), self.sizes))
+        elif self.enumerable:
             return rng.integers(0, self.joint, size=batch)
-        drawn = rng.integers(0, self.sizes, size=(batch, len(self.sizes)))
+        else:
+            drawn = rng.integers(0, self.sizes, size=(batch, len(self.sizes)))
         return np.concatenate([one_hot(drawn[:, d], size) for d, size in enumerate(self.sizes)], axis=-1)
+
+
+def random_allowed(rng: np.random.Generator, allowed: Array) -> Array:
+    """[B, n] bits -> [B] indices, uniform among the allowed ones."""
+    drawn: Array = (rng.random(allowed.shape) * allowed).argmax(axis=-1)
+    return drawn
 
 
 def one_hot(index: Array, size: int) -> Array:
@@ -299,6 +335,10 @@ class HybridAction(ActionSpec):
         return (self.n + self.numbers.size,), "float32"
 
     @property
+    def choices(self) -> tuple[int, ...]:
+        return (self.n,)
+
+    @property
     def log_scale(self) -> float:
         return self.numbers.log_scale
 
@@ -312,7 +352,7 @@ class HybridAction(ActionSpec):
         numbers = self.numbers.to_env(action[:, self.n :]).reshape(len(action), -1)
         return np.concatenate((choice[:, None], numbers), axis=-1)
 
-    def random(self, rng: np.random.Generator, batch: int) -> Array:
+    def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         """[B, n + A]: both parts uniform."""
-        choice = one_hot(rng.integers(0, self.n, size=batch), self.n)
-        return np.concatenate((choice, self.numbers.random(rng, batch)), axis=-1)
+        index = rng.integers(0, self.n, size=batch) if allowed is None else random_allowed(rng, allowed)
+        return np.concatenate((one_hot(index, self.n), self.numbers.random(rng, batch)), axis=-1)

@@ -32,7 +32,7 @@ class Says(Actor):
 
     def __init__(self, answer: Tensor) -> None:
         nn.Module.__init__(self)
-        self.answer = answer
+        self.answer, self.action_mask = answer, None
 
     def forward(self, obs: Tensor) -> Tensor:
         return self.answer

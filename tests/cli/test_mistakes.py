@@ -118,6 +118,7 @@ MISTAKES = {
     "trainer.profiler=no": ("trainer=pytorch_lightning.Trainer: ", "simple"),
     "+env.kwargs.gravity=1": ("env.kwargs.gravity=1: Pendulum-v1 takes g",),
     "env=gym": ("env.id=???: must be given",),
+    "env.action_mask=info": ("env.action_mask=info: is for choices; the declared actions are a Box of 1",),
     "env.imports=[os]": ("env.imports=os: only gymnasium, sac_lightning may be imported",),
     "eval_episodes=0 callbacks=early_stopping callbacks.early_stopping.stopping_threshold=1": (
         "eval_episodes=0: callbacks.early_stopping watches eval/return_mean",

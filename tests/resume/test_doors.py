@@ -23,6 +23,7 @@ from sac_lightning.networks import (
     JointPolyak,
     LayerNorm,
     Mean,
+    Multi,
     NoTargetNetwork,
     QuantileValue,
     RandomSubset,
@@ -39,7 +40,7 @@ from tasks import Clock
 
 
 class Sensors(Clock):
-    """The clock as a Dict of a tiny image, a choice, bits and numbers."""
+    """The clock as a Dict of a tiny image, a choice, bits and numbers; it ends at a forbidden action."""
 
     def __init__(self) -> None:
         super().__init__(length=7, truncates=True, discrete=True)
@@ -51,6 +52,17 @@ class Sensors(Clock):
                 "numbers": spaces.Box(-np.inf, np.inf, (2,)),
             }
         )
+
+    def reset(self, **options: Any) -> Any:
+        return super().reset(**options)[0], {"action_mask": self._mask()}
+
+    def step(self, action: Any) -> Any:
+        assert self._mask()[action], (self.count, action)
+        *result, _ = super().step(action)
+        return *result, {"action_mask": self._mask()}
+
+    def _mask(self) -> Any:
+        return np.array([self.count % 2, 1, self.count % 3 == 0], np.int8)
 
     def capture_state(self) -> dict[str, Any]:
         return {"episode": self.episode, "count": self.count}
@@ -76,6 +88,9 @@ class Pictures(Sensors):
 
     def _obs(self) -> Any:
         return super()._obs()["image"]
+
+    def _mask(self) -> Any:
+        return np.ones(3, np.int8)
 
 
 CNN = Cnn(channels=(4, 4), kernels=(4, 3), strides=(2, 1), features=8)
@@ -159,7 +174,12 @@ CASES: dict[str, dict[str, Any]] = {
         "noise_hold_max": 16,
     },
     "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
-    "multi": {"env": "Sensors", "env_options": {"make": Sensors}, "num_envs": 2},
+    "multi": {
+        **both(encoder=Multi({"image": CNN})),
+        "env": "Sensors",
+        "env_options": {"make": Sensors, "action_mask": "info"},
+        "num_envs": 2,
+    },
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
     "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
@@ -188,14 +208,15 @@ TOGETHER: dict[str, dict[str, Any]] = {
         "module": {"actor_delay": 2},
     },
     "choice": {
-        **CASES["no_target_network"],
+        **CASES["multi"],
+        "actor": {**CASES["multi"]["actor"], "torso": BatchNorm()},
         "critic": {
+            **CASES["multi"]["critic"],
             **CASES["no_target_network"]["critic"],
             "num_critics": 3,
             "pessimism": RandomSubset(2),
         },
         "module": {"reset_every": 30, "obs_normalization": RunningObs()},
-        **CASES["multi"],
     },
 }
 

@@ -51,7 +51,7 @@ class Diagnostics:
             **sac.head.diagnostics(features, actions),
         }
         if sac.temperature.learned:
-            found["alpha_grad"] = self._alpha_gradient(entropies)
+            found["alpha_grad"] = self._alpha_gradient(batch, entropies)
         for d in range(len(alpha) if alpha.ndim else 0):
             found |= {f"alpha_{d}": alpha[d], f"entropy_{d}": entropies[d]}
         return {f"{PREFIX}{name}": value for name, value in found.items()}
@@ -60,11 +60,11 @@ class Diagnostics:
         return self._sac.value_head.mean(self._sac.critic.features_of_policy(obs, actions))
 
     @torch.enable_grad()
-    def _alpha_gradient(self, entropies: Alpha) -> Scalar:
+    def _alpha_gradient(self, batch: Batch, entropies: Alpha) -> Scalar:
         """∂J_α/∂log α, its mean where there is one for each dimension: above 0 descent lowers α."""
         sac = self._sac
         free = sac.log_alpha.detach().clone().requires_grad_()
-        share = sac.target_entropy / free.numel()
+        share = sac.target_of_allowed(sac.target_entropy, batch) / free.numel()
         (gradient,) = torch.autograd.grad(sac.temperature.loss(free, entropies, share), [free])
         return gradient.mean()
 
@@ -88,4 +88,5 @@ class Diagnostics:
             values = pessimism.value(self._q(states, few_actions)).view(draws, few)
             return (values.amax(dim=0) - values.mean(dim=0)).mean()
         values = pessimism.value(q)
-        return (values.amax(dim=0) - (actions.weight * values).sum(dim=0)).mean()
+        possible = torch.where(actions.weight > 0.0, values, -torch.inf)
+        return (possible.amax(dim=0) - (actions.weight * values).sum(dim=0)).mean()

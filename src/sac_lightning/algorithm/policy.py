@@ -78,6 +78,12 @@ class Policy:
         best: Array = self.head.mode(self.features(self._tensor(obs))).cpu().numpy()
         return best
 
+    @torch.inference_mode()
+    def allowed(self, obs: Array) -> Array | None:
+        """[B, *obs] -> bits [B, Σ choices] of the allowed actions; None where the env has no action masks."""
+        mask = self.actor.action_mask
+        return None if mask is None else mask.allowed(self._tensor(obs)).cpu().numpy()
+
     @property
     def device(self) -> torch.device:
         """Where the actor's weights are."""

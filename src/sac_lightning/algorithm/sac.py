@@ -257,7 +257,7 @@ class SAC(nn.Module):
             self._actor_step.step(actor_loss)
             metrics |= {"train/actor_loss": actor_loss.detach(), "train/entropy": entropy.sum()}
             if self._alpha_step is not None:
-                metrics |= self._update_temperature(entropy)
+                metrics |= self._update_temperature(entropy, batch)
 
         with torch.no_grad():
             self.temperature.project_(self.log_alpha)
@@ -267,9 +267,9 @@ class SAC(nn.Module):
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)
 
-    def _update_temperature(self, entropy: Alpha) -> dict[str, Scalar]:
+    def _update_temperature(self, entropy: Alpha, batch: Batch) -> dict[str, Scalar]:
         assert self._alpha_step is not None
-        target = self._move_target_entropy(entropy.sum())
+        target = self._move_target_entropy(entropy.sum(), batch)
         loss = self.temperature_loss(entropy, target)
         self._alpha_step.step(loss)
         return {"train/target_entropy": target, "train/alpha_loss": loss.detach()}
@@ -283,17 +283,32 @@ class SAC(nn.Module):
             batch = batch._replace(reward=self.normalize_reward(batch.reward))
         return batch
 
-    def _move_target_entropy(self, entropy: Scalar) -> Scalar:
+    def target_of_allowed(self, target: Scalar, batch: Batch) -> Scalar:
+        """Returns H̄ for the actions that masks allow in the states of `batch`, normalised transitions.
+
+        `target` is H̄ for all actions. Its part for choices shrinks as the largest entropy does:
+        `ActionMask.share`.
+        """
+        if self.actor.action_mask is None:
+            return target
+        rule, of_choices = self.entropy_setting.target_rule, target
+        if rule is not None and self.head.num_continuous:
+            of_choices = torch.full_like(target, rule.choice_part(self.head))
+        return target - (1.0 - self.actor.action_mask.share(batch.obs)) * of_choices
+
+    def _move_target_entropy(self, entropy: Scalar, batch: Batch) -> Scalar:
         """Returns H̄ of this update. A dynamic rule changes the target and its memory in place."""
         rule = self.entropy_setting.target_rule
-        if rule is None or not rule.is_dynamic:
-            return self.target_entropy.clone()
-        target, memory = rule.update(
-            self.head, self.target_entropy, self.target_memory, entropy, self.env_steps
-        )
-        self.target_entropy.copy_(target)
-        self.target_memory.copy_(memory)
-        return target
+        if rule is not None and rule.is_dynamic:
+            if self.actor.action_mask is not None:  # the rule compares with the H̄ of all actions
+                lost = self.target_entropy - self.target_of_allowed(self.target_entropy, batch)
+                entropy = entropy + lost
+            target, memory = rule.update(
+                self.head, self.target_entropy, self.target_memory, entropy, self.env_steps
+            )
+            self.target_entropy.copy_(target)
+            self.target_memory.copy_(memory)
+        return self.target_of_allowed(self.target_entropy.clone(), batch)
 
 
 def _projected(network: nn.Module) -> list[Any]:

@@ -13,13 +13,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from sac_lightning.cli.instantiate import build, naming_errors
 from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
-from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
 from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
-from sac_lightning.heads import ActionHead
 from sac_lightning.replay import check_fits
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
@@ -99,16 +97,10 @@ class Plan:
         obs, action = self.datamodule.specs
         check_fits(self.datamodule.capacity, obs, action, self.device)
         head = _make_head(self.config, self.make_module, action)
-        self.check_head(head)
         with naming_errors(self.config, "module"):
             module = self.make_module(obs, action, head=head, compile=self.compiled)
         module.save_hyperparameters({}, logger=False)  # loggers get the whole config instead
         return module
-
-    def check_head(self, head: ActionHead) -> None:
-        """Raise ConfigError where the collector cannot act with `head` as it is asked to."""
-        with naming_errors(self.config, "data"):
-            check_noise_hold(self.datamodule.noise_hold_max, head)
 
     def trainer(self, loggers: list[Any], callbacks: list[Any], max_epochs: int) -> pl.Trainer:
         """Lightning's Trainer for this run."""
@@ -168,7 +160,6 @@ def plan(cfg: DictConfig) -> Plan:
         _check_head(cfg, make_module)
     else:
         head = _make_head(cfg, make_module, declared)
-        made.check_head(head)
         entropy_setting(make_module.keywords["temperature"], head, declared)
         make_module.keywords["critic"].check_head(head)
     return made

@@ -203,7 +203,10 @@ class Collector:
         """Returns actions and their log-density under the policy, which is NaN for most, to save time."""
         count = self.envs.num_envs
         known = self.env_steps // count % DENSITY_EVERY == 0
-        if self.env_steps < self.learning_starts:  # as few known, or they would weigh more than later ones
+        if self.env_steps < self.learning_starts:
+            if (allowed := policy.allowed(self._obs)) is not None:
+                return self.action.random(self._rng, count, allowed), self._unknown_log_prob
+            # As few known, or they would weigh more than later ones.
             density = np.full(count, self.action.random_log_prob, np.float32)
             return self.action.random(self._rng, count), density if known else self._unknown_log_prob
         fused, self._fused = self._fused, None

@@ -49,6 +49,10 @@ class TargetEntropyRule(Described):
         """The values between which H̄ stays, by their config keys: each must be within the head's reach."""
         return {KEY: self.value(head)}
 
+    def choice_part(self, head: ActionHead) -> float:
+        """Nats of H̄ that are for the choices of a head with numbers, which action masks take a share of."""
+        return 0.5 * math.log(head.num_discrete)
+
     def memory(self) -> tuple[float, ...]:
         """What `update` remembers, at the first update."""
         return ()
@@ -162,7 +166,10 @@ class PerPart(TargetEntropyRule):
     ratio: Annotated[float, Number("(0, 1]")] = 0.5
 
     def value(self, head: ActionHead) -> float:
-        return self.ratio * math.log(head.num_discrete) - head.num_continuous
+        return self.choice_part(head) - head.num_continuous
+
+    def choice_part(self, head: ActionHead) -> float:
+        return self.ratio * math.log(head.num_discrete)
 
 
 @dataclass(frozen=True)

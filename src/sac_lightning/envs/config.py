@@ -11,7 +11,7 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import TimeLimit
 
 from sac_lightning.core.errors import ConfigError, did_you_mean, require, whole
-from sac_lightning.core.fields import Whole, check_fields
+from sac_lightning.core.fields import TEXT, Whole, check_fields
 from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv, Env, log_mujoco_warnings, make_named
 from sac_lightning.envs.registry import (
     allowed_import,
@@ -58,6 +58,8 @@ class EnvConfig:
     imports: modules imported first, so that they register their ids.
     action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
         `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
+    action_mask: "info" where `info["action_mask"]` says which actions are allowed, or the key of the
+        observations that does; None where all actions always are.
     allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
         sac_lightning.
     """
@@ -72,6 +74,7 @@ class EnvConfig:
     make: Callable[..., Env] | None = None
     imports: Sequence[str] = ()
     action: Mapping[str, Any] | None = None
+    action_mask: str | None = None
     allowed_prefixes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -94,7 +97,13 @@ class EnvConfig:
             check_render_mode(self.id, creator, self.render_mode)
         for wrapper in self.wrappers:
             check_wrapper(wrapper, self.allowed_prefixes)
-        declared_action(self.action)
+        declared = declared_action(self.action)
+        if self.action_mask is not None:
+            TEXT.check("env.action_mask", self.action_mask, ", or null")
+            allowed = f"is for choices; the declared actions are {declared}"
+            require(
+                declared is None or len(declared.choices) > 0, "env.action_mask", self.action_mask, allowed
+            )
 
     @property
     def time_limit(self) -> int | None:
@@ -172,7 +181,7 @@ class EnvConfig:
         env = CopyObservation(env)
         for wrapper in self.wrappers:
             env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
-        env = flatten_observations(flatten_actions(env))
+        env = flatten_observations(flatten_actions(env), self.action_mask)
         env = ShowRawReward(env, meter) if rewards_change else env
         check_declared(self.action, env.action_space)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that

@@ -69,11 +69,25 @@ class ObsRow(spaces.Box):
     The row is uint8 where that holds every number (images, bits, choices of at most 256), else float32.
     Raises ConfigError on `env.id` unless `space` is a Discrete, MultiDiscrete or MultiBinary, or a Dict or
     Tuple of these and of Boxes.
+
+    Args:
+        space: the env's own.
+        mask: the key of an action mask; None for none.
+        choices: sizes of the action's choices, which the mask is for.
     """
 
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self, space: gym.Space[Any], mask: str | None = None, choices: tuple[int, ...] = ()) -> None:
         self.nested = space
         self.parts = tuple(_obs_part(name, leaf) for name, leaf in _named_leaves(space))
+        if mask is not None:
+            self.parts = tuple(
+                _mask_part(each, choices) if each.name == mask else each for each in self.parts
+            )
+            found = ", ".join(part.name for part in self.parts)
+            ok = any(part.mask_of for part in self.parts)
+            require(
+                ok, "env.action_mask", mask, f"must be info, or a key of the observations: {found or space}"
+            )
         bytes_do = all(part.dtype in BYTES or 0 < max(part.choices, default=0) <= 256 for part in self.parts)
         low, high, dtype = (0, 255, np.uint8) if bytes_do else (-np.inf, np.inf, np.float32)
         super().__init__(low, high, (sum(part.size for part in self.parts),), dtype)
@@ -95,6 +109,13 @@ def _obs_part(name: str, space: Any) -> ObsPart:
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and sizes.sum() <= MOST:
         return ObsPart(name, (len(sizes),), str(space.dtype), tuple(map(int, sizes)))
     raise ConfigError("env.id", space, f"observations of this space are not supported; {OBSERVATIONS}")
+
+
+def _mask_part(part: ObsPart, choices: tuple[int, ...]) -> ObsPart:
+    size = sum(choices)
+    allowed = f"needs {size} bits, one for each action; this key has {part.size} numbers of {part.dtype}"
+    require(part.size == size and not part.choices, "env.action_mask", part.name, allowed)
+    return ObsPart(part.name, (size,), "bool", mask_of=choices)
 
 
 def _numbers(space: Any, value: Any) -> Array:

@@ -11,13 +11,14 @@ from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, vector
 
-from sac_lightning.core.errors import ConfigError, did_you_mean
+from sac_lightning.core.errors import ConfigError, did_you_mean, require
 from sac_lightning.envs.guard import Array, Env, EnvStep
 from sac_lightning.envs.registry import allowed_import
-from sac_lightning.envs.spaces import FlatHybrid, ObsRow
+from sac_lightning.envs.spaces import FlatHybrid, ObsRow, action_spec
 
 KEY = "env.wrappers"
 SYNTAX = "each wrapper is written {name: ClassName, argument: value, ...}"
+ACTION_MASK = "action_mask"  # in infos
 RAW_REWARD = "sac_lightning/raw_reward"  # in infos
 
 NORMALIZING = (NormalizeObservation, NormalizeReward, vector.NormalizeObservation, vector.NormalizeReward)
@@ -120,17 +121,59 @@ class CopyObservation(gym.ObservationWrapper[Any, Any, Any]):
 class FlatObservations(gym.ObservationWrapper[Any, Any, Any]):
     """Returns the rows of an ObsRow: the observations that a policy reads where the env has no Box."""
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, mask: str | None = None, choices: tuple[int, ...] = ()) -> None:
         super().__init__(env)
-        self._row = self.observation_space = ObsRow(env.observation_space)
+        self._row = self.observation_space = ObsRow(env.observation_space, mask, choices)
 
     def observation(self, observation: Any) -> Array:
         return self._row.row(observation)
 
 
-def flatten_observations(env: Env) -> Env:
-    """Returns `env` with Box observations. Raises ConfigError for a space that is not supported."""
-    return env if isinstance(env.observation_space, spaces.Box) else FlatObservations(env)
+class MaskInObservation(gym.Wrapper[Any, Any, Any, Any]):
+    """Makes info["action_mask"] a key of Dict observations, so that a transition has both states' masks.
+
+    A terminated episode's last info may have none. A mask of several choices may be a tuple of theirs.
+    """
+
+    def __init__(self, env: Env, choices: tuple[int, ...]) -> None:
+        super().__init__(env)
+        space, self._size = env.observation_space, sum(choices)
+        self._is_dict = isinstance(space, spaces.Dict)
+        own = space.spaces if isinstance(space, spaces.Dict) else {"obs": space}
+        self.observation_space = spaces.Dict({**own, ACTION_MASK: spaces.MultiBinary(self._size)})
+
+    def step(self, action: Any) -> EnvStep:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._with_mask(obs, info, needed=not terminated), reward, terminated, truncated, info
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(**kwargs)
+        return self._with_mask(obs, info, needed=True), info
+
+    def _with_mask(self, obs: Any, info: Mapping[str, Any], needed: bool) -> dict[str, Any]:
+        if needed and ACTION_MASK not in info:
+            raise ValueError(f"info has no {ACTION_MASK}, and env.action_mask=info needs one")
+        mask = info.get(ACTION_MASK, np.ones(self._size))
+        mask = (
+            np.concatenate([np.ravel(each) for each in mask]) if isinstance(mask, tuple) else np.ravel(mask)
+        )
+        if len(mask) != self._size:
+            raise ValueError(f"{ACTION_MASK} has {len(mask)} numbers, for {self._size} actions")
+        return {**(obs if self._is_dict else {"obs": obs}), ACTION_MASK: mask}
+
+
+def flatten_observations(env: Env, mask: str | None = None) -> Env:
+    """Returns `env` with Box observations, which contain the action mask that `env.action_mask` names.
+
+    Its actions must be flat. Raises ConfigError for a space that is not supported.
+    """
+    if mask is None:
+        return env if isinstance(env.observation_space, spaces.Box) else FlatObservations(env)
+    choices = action_spec(env.action_space).choices
+    require(len(choices) > 0, "env.action_mask", mask, f"is for choices; the env has {env.action_space}")
+    if mask == "info":
+        env, mask = MaskInObservation(env, choices), ACTION_MASK
+    return FlatObservations(env, mask, choices)
 
 
 class FlatActions(gym.ActionWrapper[Any, Any, Any]):

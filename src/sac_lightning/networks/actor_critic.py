@@ -12,6 +12,7 @@ from sac_lightning.core.errors import require
 from sac_lightning.core.fields import ListOf, Number, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.heads.base import ActionHead
+from sac_lightning.networks.action_mask import ActionMask
 from sac_lightning.networks.encoder import BySpace, Encoder
 from sac_lightning.networks.ensemble import add_bias
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
@@ -94,7 +95,7 @@ class CriticConfig(ActorConfig):
 
 
 class Actor(nn.Module):
-    """Turns obs into the features of an action head: encoder, torso, output layer."""
+    """Turns obs into the features of an action head: encoder, torso, output layer, and the action mask."""
 
     def __init__(
         self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator
@@ -104,6 +105,7 @@ class Actor(nn.Module):
         self.encoder = encoder
         self.torso = config.torso.build(1, encoder.size_out, config.hidden_sizes, generator)
         self.output = config.torso.build_output(1, config.hidden_sizes[-1], head.feature_size, generator)
+        self.action_mask = ActionMask(obs) if any(part.mask_of for part in obs.parts) else None
 
     @property
     def device(self) -> torch.device:
@@ -117,7 +119,8 @@ class Actor(nn.Module):
         assert bias is not None
         # Each feature's numbers lie side by side: compiled code works through 16 states at once.
         features = add_bias(weight.T @ hidden.T, bias.view(-1, 1)).T
-        return features if features.dtype == torch.float32 else features.float()
+        features = features if features.dtype == torch.float32 else features.float()
+        return features if self.action_mask is None else self.action_mask(features, obs)
 
 
 class Critic(nn.Module):

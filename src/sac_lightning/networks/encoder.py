@@ -85,7 +85,7 @@ class Multi(Encoder):
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
         allowed = "is for a Dict or Tuple of observations: use encoder=auto"
         require(bool(obs.parts), "encoder", "multi", allowed)
-        names = [part.name for part in obs.parts if not part.choices]
+        names = [part.name for part in obs.parts if part.is_number]
         for name in self.encoders:
             require(name in names, "encoder.encoders", name, f"must be one of {', '.join(names)}")
         return Parts(obs.parts, BySpace(), self.encoders, generator)
@@ -117,7 +117,7 @@ class Cnn(Encoder):
         require(same, "encoder.kernels", self.kernels, "must have as many entries as channels and strides")
 
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
-        return Convolutions(self, obs, generator)
+        return Parts(obs.parts, self, {}, generator) if obs.parts else Convolutions(self, obs, generator)
 
 
 # Halves height and width three times; fits images of any size.
@@ -146,7 +146,7 @@ class Convolutions(nn.Module):
     def __init__(self, config: Cnn, obs: ObsSpec, generator: torch.Generator) -> None:
         super().__init__()
         allowed = f"needs images of two or three axes, the obs has shape {obs.shape}: use encoder=auto"
-        require(len(obs.shape) in (2, 3) and not obs.parts, "encoder", "cnn", allowed)
+        require(len(obs.shape) in (2, 3), "encoder", "cnn", allowed)
         shape = (*obs.shape, 1) if len(obs.shape) == 2 else obs.shape
         self._shape, self._channels_last = shape, shape[2] <= min(shape[:2])
         height_width = shape[:2] if self._channels_last else shape[1:]
@@ -190,12 +190,13 @@ class Parts(nn.Module):
     ) -> None:
         super().__init__()
         self._parts = parts
-        built: list[Any] = [
-            OneHot(part.choices)
-            if part.choices
-            else by_name.get(part.name, encoder).build(ObsSpec(part.shape, part.dtype), generator)
-            for part in parts
-        ]
+        built: list[Any] = []
+        for part in parts:
+            spec, chosen = ObsSpec(part.shape, part.dtype), by_name.get(part.name, encoder)
+            if part.is_number:
+                built.append(chosen.build(spec, generator))
+            else:  # a mask is for the action head
+                built.append(OneHot(part.choices) if part.choices else Nothing())
         self.encoders, self.size_out = nn.ModuleList(built), sum(each.size_out for each in built)
 
     def forward(self, obs: Shaped[Tensor, "*batch O"]) -> Float[Tensor, "*batch F"]:
@@ -206,6 +207,16 @@ class Parts(nn.Module):
             for part, row, encoder in zip(self._parts, rows, self.encoders, strict=True)
         ]
         return torch.cat(features, dim=-1)
+
+
+class Nothing(nn.Module):
+    """Turns a part into no feature at all."""
+
+    size_out = 0
+
+    def forward(self, obs: Shaped[Tensor, "*batch D"]) -> Float[Tensor, "*batch 0"]:
+        """Returns no numbers."""
+        return obs[..., :0].float()
 
 
 class OneHot(nn.Module):

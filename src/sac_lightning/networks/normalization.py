@@ -81,7 +81,7 @@ class RawObs(ObsNormalization):
 class RunningObs(ObsNormalization):
     """(obs − mean) / √(var + eps), clipped, with running statistics of all observations of training.
 
-    Choices stay as they are.
+    Choices and masks stay as they are.
 
     Args:
         clip: largest absolute value of a normalised number, above 0.
@@ -102,7 +102,7 @@ class NormalizedObs(nn.Module):
         super().__init__()
         self._clip, self._eps = config.clip, config.eps
         self.statistics = RunningStatistics(obs.shape)
-        self._parts = obs.parts if any(part.choices for part in obs.parts) else ()
+        self._parts = obs.parts if not all(part.is_number for part in obs.parts) else ()
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B *obs"]:
         """Returns normalised observations, float32."""
@@ -112,7 +112,7 @@ class NormalizedObs(nn.Module):
             return normalized
         sizes = [part.size for part in self._parts]
         rows = zip(self._parts, torch.split(obs, sizes, -1), torch.split(normalized, sizes, -1), strict=True)
-        return torch.cat([raw.float() if part.choices else row for part, raw, row in rows], dim=-1)
+        return torch.cat([row if part.is_number else raw.float() for part, raw, row in rows], dim=-1)
 
 
 class RewardNormalization(Described):

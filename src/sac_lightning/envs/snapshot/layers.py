@@ -18,6 +18,7 @@ from sac_lightning.envs.wrappers import (
     CopyObservation,
     FlatActions,
     FlatObservations,
+    MaskInObservation,
     RewardMeter,
     ShowRawReward,
 )
@@ -149,7 +150,7 @@ class ResumableEnv(gym.Wrapper[Any, Any, Any, Any]):
 
 # The wrappers that this package puts around every env have no state that outlives a process.
 OURS = (
-    *(GuardEnv, FlatActions, FlatObservations, CopyObservation),
+    *(GuardEnv, FlatActions, FlatObservations, MaskInObservation, CopyObservation),
     *(RewardMeter, ShowRawReward, ResumableEnv),
 )
 
