@@ -39,6 +39,8 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
     assert ended.code == 1
     assert SAID[fault] in " ".join(ended.err.split())
     (run,) = (tmp_path / "runs" / "Faulty-v0").iterdir()
+    assert f"the whole traceback is in {run / 'train.log'}\n" in ended.err
+    assert f"python train.py resume={run}\n" in ended.out
     log = (run / "train.log").read_text()
     assert "Traceback (most recent call last)" in log
     assert SAID[fault] in log

@@ -7,7 +7,8 @@ import yaml
 from tests.cli.conftest import TINY, Command, everything, mistake, start
 from tests.cli.sweeps import summary
 
-from sac_lightning.cli.command_line import in_our_words
+from sac_lightning.cli.command_line import in_our_words, print_mistake
+from sac_lightning.core.errors import ConfigError
 
 SHORT = (*TINY, "env=cartpole", "callbacks.plots=null")
 SWEEP = ("--multirun", "seed=0,1", *SHORT, "hydra.sweep.dir=sweep")
@@ -37,7 +38,7 @@ def test_no_logger_no_callbacks_a_profile_and_the_config_as_a_tree(train: Comman
     watched = ("~logger", "callbacks=none", "trainer.profiler=simple", "print_config=true")
     ended = train(*(each for each in TINY if "logger" not in each), *watched, "hydra.run.dir=run")
     assert ended.code == 0, ended.err
-    assert "├── env" in ended.out
+    assert "── env" in ended.out
     assert "FIT Profiler Report" in ended.err
     files = everything(tmp_path / "run")
     assert {"config.yaml", "summary.json"} <= files
@@ -47,6 +48,19 @@ def test_no_logger_no_callbacks_a_profile_and_the_config_as_a_tree(train: Comman
 @pytest.mark.parametrize("debug", ["default", "limit", "overfit", "profiler"])
 def test_debug_configs_are_valid(debug: str, train: Command) -> None:
     assert mistake(train(f"debug={debug}", "sweep.at_once=0", makes_envs=False)).startswith("sweep.at_once=0")
+
+
+def test_full_error_prints_the_traceback_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.delenv("SAC_SHORT_ERROR", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        raise ConfigError("gamma", 1.5, "must be less")
+    assert print_mistake(caught.value) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("error: gamma=1.5: must be less\n")
 
 
 def statuses(sweep: Path) -> list[str]:

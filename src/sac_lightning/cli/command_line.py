@@ -1,12 +1,17 @@
 """What every command shares: exit statuses, paths as they are typed, and mistakes, each in one line."""
 
+import os
 import re
+import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import RunMode
 
 from sac_lightning.core.errors import ConfigError, did_you_mean, one_line
 from sac_lightning.core.files import DamagedFile
@@ -17,6 +22,7 @@ DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 ENDED = ("done", "pruned")
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
+SCRIPTS = ("train.py", "eval.py", "export.py", "report.py")
 # What users of Hydra's Optuna sweeper type, and the same key here.
 RENAMED = {
     "hydra.sweeper.n_trials": "hydra.sweeper.trials",
@@ -138,6 +144,8 @@ def print_mistake(error: BaseException, conf: Path | None = None) -> int:
             text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, conf)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
+    if full_error():
+        traceback.print_exception(error)
     # A name that comes from a file must not command the terminal.
     text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     print(f"error: {text}", file=sys.stderr)
@@ -241,8 +249,14 @@ def shown_number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
-def print_rows(title: str, rows: Mapping[str, str]) -> None:
-    """Print a table of two columns on stdout."""
+def print_rows(title: str, rows: Mapping[str, str], below: Mapping[str, str] | None = None) -> None:
+    """Print a table of two columns on stdout.
+
+    Args:
+        title: one line above it.
+        rows: names and texts.
+        below: names and texts with paths, each a line of its own that is never broken, so it can be copied.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -250,4 +264,38 @@ def print_rows(title: str, rows: Mapping[str, str]) -> None:
     table = Table(title=escape(title), show_header=False)
     for key, value in rows.items():
         table.add_row(key, escape(value))
-    Console(file=sys.stdout).print(table)
+    console = Console(file=sys.stdout)
+    console.print(table)
+    width = max(map(len, below or {}), default=0)
+    for key, value in (below or {}).items():
+        console.print(f"{key:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def command_of(name: str, *arguments: str) -> str:
+    """Return what to type for another command, as this one was typed: `python eval.py` or `sac-eval`."""
+    started = Path(sys.argv[0])
+    is_script = started.name in SCRIPTS
+    words = ["python", str(started.with_name(f"{name}.py"))] if is_script else [f"sac-{name}"]
+    return shlex.join([*words, *arguments])
+
+
+def full_error() -> bool:
+    """Return whether the person has set HYDRA_FULL_ERROR=1: then whole tracebacks are printed."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" and "SAC_SHORT_ERROR" not in os.environ
+
+
+def let_hydra_raise() -> None:
+    """Keep Hydra from printing its own report and ending the process: its exceptions come to us."""
+    if not full_error():
+        os.environ["SAC_SHORT_ERROR"] = os.environ["HYDRA_FULL_ERROR"] = "1"
+
+
+def load_frameworks() -> None:
+    """Import PyTorch and Lightning; in a terminal a spinner says so, for the seconds that this takes."""
+    name = "sac_lightning.training.module"
+    if name in sys.modules or HydraConfig.get().mode == RunMode.MULTIRUN:
+        return
+    from sac_lightning.core.screen import screen
+
+    with screen().status("loading PyTorch and Lightning"):
+        import_module(name)

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.command_line import print_rows
+from sac_lightning.cli.command_line import load_frameworks, print_rows
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import BOOL, Whole
@@ -48,6 +48,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    load_frameworks()
     from sac_lightning.cli.rundir import versions
     from sac_lightning.cli.saved_run import Run, check_spaces, load
     from sac_lightning.collect.evaluation import NO_TIME_LIMIT, Evaluator
@@ -152,6 +153,8 @@ def _print(summary: dict[str, Any], written: Sequence[Path]) -> None:
             "min, median, max": ", ".join(f"{summary[f'return_{key}']:.2f}" for key in names),
             "length": f"{summary['length_mean']:.1f}",
             "policy": "deterministic" if summary["deterministic"] else "sampled",
+        },
+        {
             "checkpoint": summary["checkpoint"],
             "written": ", ".join(map(str, written)) or "nothing",
         },

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.command_line import FAILED, print_mistake, print_rows, typed_path
+from sac_lightning.cli.command_line import FAILED, load_frameworks, print_mistake, print_rows, typed_path
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
@@ -37,6 +37,7 @@ def command() -> int:
 
 
 def _job(cfg: "DictConfig") -> tuple[int, float]:
+    load_frameworks()
     from sac_lightning.cli.saved_run import Run
     from sac_lightning.export import ExportError
 
@@ -90,9 +91,8 @@ def _policy(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float
             "input": f"obs [batch, {', '.join(map(str, policy.obs.shape))}] of {policy.obs.dtype}",
             "output": f"the deterministic action, as env.step takes it: {policy.action}",
             "largest difference": f"{difference:.3g} (allowed {export.TOLERANCE:g})",
-            "checkpoint": str(checkpoint),
-            "written": f"{out} ({len(content):,} bytes)",
         },
+        {"checkpoint": str(checkpoint), "written": f"{out} ({len(content):,} bytes)"},
     )
     return difference
 
@@ -120,6 +120,8 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
         {
             "transitions": f"{len(rows.reward):,}",
             "episodes": f"{len(cut):,}: {counts}",
+        },
+        {
             "checkpoint": str(checkpoint),
             "written": str(folder),
             "open it": f"MINARI_DATASETS_PATH={out.absolute()} and minari.load_dataset('{dataset}')",

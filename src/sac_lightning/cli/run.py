@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +19,30 @@ from rich.text import Text
 from rich.tree import Tree
 
 from sac_lightning.cli.assemble import Plan, resolved
-from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_rows, shown_number
+from sac_lightning.cli.command_line import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    command_of,
+    full_error,
+    print_rows,
+    shown_number,
+)
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
 from sac_lightning.core.errors import one_line
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.hardware import keep_freed_memory
+from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.training.module import SACModule
 
 log = logging.getLogger(__name__)
+# Of the traceback of a run that failed: its end, with the place and the message.
+LAST_LINES = 8
 
 
 class Outcome(NamedTuple):
@@ -109,7 +121,16 @@ class _Run:
             self.error = one_line(f"{type(error).__name__}: {error}")
             log.error("training failed: %s", error)
             self.directory.log_traceback()
+            self._show_traceback(error)
             return FAILED, "failed"
+
+    def _show_traceback(self, error: Exception) -> None:
+        """Print the last lines of the traceback, or all of it with HYDRA_FULL_ERROR=1."""
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        shown = lines if full_error() else lines[-LAST_LINES:]
+        rest = [] if len(shown) == len(lines) else [f"the whole traceback is in {self.directory.log}"]
+        for line in (*shown, *rest):
+            screen().print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _fit(self) -> None:
         for logger in self.trainer.loggers:
@@ -175,9 +196,20 @@ class _Run:
     def _print(self, summary: dict[str, Any]) -> None:
         keys = ("env_steps", "eval_episodes", "eval_return_mean", "eval_return_std", "best_return_mean")
         rows = {key: shown_number(summary[key]) for key in (*keys, "alpha", "entropy")}
-        print_rows(
-            f"{summary['env_id']}: {summary['status']}", {**rows, "run directory": str(self.directory.path)}
-        )
+        print_rows(f"{summary['env_id']}: {summary['status']}", rows, self._next(summary["status"]))
+
+    def _next(self, status: str) -> dict[str, str]:
+        """Where the run is, and what to type next."""
+        folder = str(self.directory.path)
+        found = {"run directory": folder}
+        if self.directory.last.is_file() or self.directory.best.is_file():
+            found["evaluate"] = command_of("eval", f"run={folder}")
+            if status != "done":
+                found["continue"] = command_of("train", f"resume={folder}")
+        for logger in self.trainer.loggers:
+            if isinstance(logger, EnvStepWandbLogger) and logger.mode == "offline" and logger.sync_dir:
+                found["upload"] = logger.sync_command
+        return found
 
 
 def _group(cfg: DictConfig, name: str) -> list[Any]:

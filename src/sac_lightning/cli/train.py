@@ -1,6 +1,5 @@
 """`python train.py`, `sac-train`: compose a config with Hydra, check it, train."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from sac_lightning.cli.command_line import (
     MISTAKE,
     SweepEnded,
     in_our_words,
+    let_hydra_raise,
+    load_frameworks,
     no_option,
     print_mistake,
     quote_paths,
@@ -43,6 +44,7 @@ def command() -> int:
     """The command's exit status; a mistake is one line on stderr."""
 
     def job(cfg: "DictConfig") -> tuple[int, float]:
+        load_frameworks()
         from sac_lightning.cli.job import run_job
 
         return run_job(cfg)
@@ -103,8 +105,7 @@ def hydra_command(
         return objective
 
     OmegaConf.register_new_resolver("folder", folder_name, replace=True)
-    # Hydra would print its own report and exit with 1; we want the exception.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    let_hydra_raise()
     try:
         main_job()
     except SweepEnded as ended:

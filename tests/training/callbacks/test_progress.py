@@ -3,12 +3,14 @@
 import contextlib
 import io
 import logging
+import math
 import os
 import re
 import subprocess
 import sys
 import textwrap
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,35 @@ def test_the_bar_is_one_line_in_every_terminal(tmp_path, width):
     assert max(map(len, frames(shown))) <= width
     if width >= 40:
         assert "200/600" in frames(shown)[-1]
+    if width >= 80:
+        assert re.search(r"return -150.0.*α 0.25  H -0.50→-1.00  [\d,]+/s", frames(shown)[-1])
+
+
+def test_the_clock_ticks_while_a_compiler_keeps_the_first_update(tmp_path):
+    class Slow(Tiny):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+            super().training_step(batch, batch_idx)
+            if batch_idx == 0 and self.trainer.current_epoch == 0:
+                time.sleep(2.5)
+
+    shown = console()
+    fit(RunProgress(console=shown), tmp_path, module=Slow(), epochs=1)
+    assert {"0:00:01", "0:00:02"} <= set(re.findall(r"(0:00:\d\d)<-:--:--", shown.file.getvalue()))
+
+
+def test_warm_up_and_compiling_do_not_count_in_the_time_left(monkeypatch):
+    clock = iter([0.0, 1.0, 40.0, 40.0, 41.0, 42.0])
+    monkeypatch.setattr("sac_lightning.training.callbacks.progress.time.monotonic", lambda: next(clock))
+    progress, data = RunProgress(console=console(terminal=False)), TinyData()
+    trainer = types.SimpleNamespace(datamodule=data, global_step=0)
+    progress._trainer = trainer
+    progress.on_train_start(trainer, Tiny())
+    data.env_steps = 100  # after one second of random steps
+    assert math.isnan(progress._pace()[1])
+    data.env_steps, trainer.global_step = 110, 1  # the first updates, after 40 s with the compiler
+    progress.on_train_batch_end(trainer)
+    data.env_steps = 120  # ten steps in a second: 48 s are left
+    assert progress._pace() == (10.0, 48.0)
 
 
 def test_a_resumed_run_starts_where_it_was(tmp_path):

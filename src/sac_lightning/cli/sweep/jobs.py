@@ -92,12 +92,13 @@ def worst(jobs: Iterable[Job]) -> int:
 def print_table(jobs: Sequence[Job], folder: Path) -> None:
     """Print one row a job, and below the table why jobs have failed."""
     varying = _varying([job.overrides for job in jobs])
-    table = Table("job", Column("overrides", overflow="fold"), "status", *COLUMNS, title=escape(str(folder)))
+    table = Table("job", Column("overrides", overflow="fold"), "status", *COLUMNS)
     for job in jobs:
         shown = " ".join(each for each in job.overrides if each in varying)
         cells = [shown_number(job.summary.get(key)) for key in COLUMNS]
         table.add_row(str(job.number), escape(shown), job.status, *cells)
     console = Console(file=sys.stdout)
+    console.print(str(folder), markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     for job in jobs:
         if job.summary.get("error"):

@@ -23,7 +23,7 @@ from sac_lightning.core.fields import check_arguments
 from sac_lightning.core.screen import screen
 from sac_lightning.training.datamodule import data_of
 
-SHORTEST_BAR = 12
+SHORTEST_BAR = 6
 # The speed is that of the last minute: the random warm-up is far faster than what follows.
 SPEED_WINDOW_S = 60.0
 
@@ -77,11 +77,14 @@ class RunProgress(ProgressBar):
         self._started_s = time.monotonic()
         self._seen = deque([(self._started_s, self._env_steps)])
         self._printed_steps = self._env_steps
+        self._updates_before, self._updating = trainer.global_step, False
         if self._enabled and self._may_redraw and self._console.is_terminal:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._render,
-                auto_refresh=False,
+                # From a thread: a compiler may keep this one busy for half a minute.
+                auto_refresh=True,
+                refresh_per_second=1,
                 redirect_stdout=sys.stdout.isatty(),
                 redirect_stderr=sys.stderr.isatty(),
             )
@@ -90,7 +93,11 @@ class RunProgress(ProgressBar):
             self._refresh()
 
     @override
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if not self._updating and trainer.global_step > self._updates_before:
+            # The random steps before were far faster, and the first update may have compiled.
+            self._updating = True
+            self._seen = deque([(time.monotonic(), self._env_steps)])
         if time.monotonic() >= self._next_s:
             self._refresh()
 
@@ -159,27 +166,42 @@ class RunProgress(ProgressBar):
 
     def _pace(self) -> tuple[float, float]:
         """Return the env steps per second of the last minute, and the seconds left at that speed."""
-        now, steps = time.monotonic(), self._env_steps
-        self._seen.append((now, steps))
-        while len(self._seen) > 2 and now - self._seen[1][0] > SPEED_WINDOW_S:
-            self._seen.popleft()
-        since_s, since_steps = self._seen[0]
+        now, steps, seen = time.monotonic(), self._env_steps, self._seen
+        seen.append((now, steps))
+        while len(seen) > 2 and now - seen[1][0] > SPEED_WINDOW_S:
+            seen.popleft()
+        since_s, since_steps = seen[0]
         speed = (steps - since_steps) / max(now - since_s, 1e-9)
-        return speed, max(self._total - steps, 0) / speed if speed > 0 else math.nan
+        left = max(self._total - steps, 0)
+        if left and not (self._updating and speed > 0):  # the speed of the warm-up says nothing
+            return speed, math.nan
+        return speed, left / speed if left else 0.0
+
+    def _layouts(self) -> Iterator[list[str]]:
+        """Yield the texts beside the bar, from all in full to the counter and the clock alone."""
+        speed, left_s = self._pace()
+        count, left = f"{self._env_steps:,}/{self._total:,}", f"<{_clock(left_s)}"
+        percent = f"{100 * self._env_steps / max(self._total, 1):.0f} %"
+        times = _clock(time.monotonic() - self._started_s) + left
+        ascii_only, pace = self._console.options.ascii_only, f"{speed:,.0f}/s"
+        full, short = (_latest_texts(self._latest, ascii_only, each) for each in (False, True))
+        yield [count, *full, pace, times]
+        yield [count, *short, pace, times]
+        yield [count, *short, pace, left]
+        yield [percent, *short, pace, left]
+        for kept in range(len(short), -1, -1):
+            yield [count, *short[:kept], times]
+            yield [count, *short[:kept], left]
+
+    def _fits(self, texts: list[str]) -> bool:
+        return len(texts) == 2 or _width(*texts) + SHORTEST_BAR <= self._console.width
 
     def _render(self) -> Table:
-        """Draw the bar in the room that the texts leave; in a narrow terminal the last texts are dropped."""
-        ascii_only = self._console.options.ascii_only
-        speed, left_s = self._pace()
-        times = f"{_clock(time.monotonic() - self._started_s)}<{_clock(left_s)}"
-        count = f"{self._env_steps:,}/{self._total:,}"
-        metrics = [*_latest_texts(self._latest, ascii_only), f"{speed:,.0f}/s"]
-        while metrics and _width(count, *metrics, times) + SHORTEST_BAR > self._console.width:
-            metrics.pop()
-        texts = [count, *metrics, times]
+        """Draw the bar in the room that the texts leave; a narrow terminal has shorter or fewer ones."""
+        texts = next(each for each in self._layouts() if self._fits(each))
         room = max(self._console.width - _width(*texts) - 1, 1)
         line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        styles = ["bold", *["none"] * len(metrics), "dim"]
+        styles = ["bold", *["none"] * (len(texts) - 2), "dim"]
         bar = Bar(total=max(self._total, 1), completed=min(self._env_steps, self._total), width=room)
         line.add_column(no_wrap=True)
         for _ in texts:
@@ -188,7 +210,7 @@ class RunProgress(ProgressBar):
         return line
 
 
-def _latest_texts(latest: Mapping[str, float], ascii_only: bool = False) -> list[str]:
+def _latest_texts(latest: Mapping[str, float], ascii_only: bool = False, short: bool = False) -> list[str]:
     """Write return, temperature and entropy, the most important first, each only where it is known."""
     alpha, entropy, arrow = ("alpha", "entropy", "->") if ascii_only else ("α", "H", "→")
     texts = []
@@ -197,7 +219,8 @@ def _latest_texts(latest: Mapping[str, float], ascii_only: bool = False) -> list
         number = latest.get("eval/episodes", 0.0)
         episodes = f"{number:.0f} episode{'' if number == 1.0 else 's'}" if number else ""
         beside = ", ".join(each for each in (episodes, f"rollout {rollout}" if rollout else "") if each)
-        texts.append(f"return {latest['eval/return_mean']:.1f}" + (f" ({beside})" if beside else ""))
+        beside = f" ({beside})" if beside and not short else ""
+        texts.append(f"return {latest['eval/return_mean']:.1f}{beside}")
     elif rollout:
         texts.append(f"rollout {rollout}")
     if "train/alpha" in latest:
