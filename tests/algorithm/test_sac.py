@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,7 +15,7 @@ from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.seeding import Streams, torch_generator
-from sac_lightning.networks import RandomSubset
+from sac_lightning.networks import Cnn, RandomSubset
 from sac_lightning.types import Batch, WeightedActions
 from tasks import Clock, env_config, fit
 
@@ -215,6 +217,32 @@ def test_an_update_in_bfloat16_is_near_to_one_in_float32_and_not_equal(head: str
     assert not torch.equal(*weights)
     # Adam's first step has the size of the learning rate, 3e-4, whatever the gradient's size.
     torch.testing.assert_close(*weights, rtol=0.0, atol=6.1e-4)
+
+
+class Images(Clock):
+    """The clock's count as an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+    def _obs(self) -> Any:
+        return np.full((8, 8, 3), 50 * self.count, np.uint8)
+
+
+def test_a_shared_encoder_is_learned_by_the_critics_alone() -> None:
+    encoder = Cnn(channels=(4,), kernels=(3,), strides=(2,), features=5, shared=True)
+    small: dict[str, Any] = {"hidden_sizes": (8,), "encoder": encoder}
+    data = ReplayDataModule(env_config(Images), total_env_steps=12, steps_per_epoch=12, learning_starts=10)
+    sac = fit(data, actor=ActorConfig(**small), critic=CriticConfig(**small), random_shift=1).sac
+    before = SACModule(*data.specs, actor=ActorConfig(**small), critic=CriticConfig(**small)).sac
+    for ours, critics, old in zip(
+        *(each.encoder.parameters() for each in (sac.actor, sac.critic, before.actor)), strict=True
+    ):
+        assert torch.equal(ours, critics) and not torch.equal(ours, old)
+        assert not ours.requires_grad
+    with pytest.raises(ConfigError, match=r"encoder\.shared=True: needs the same encoder"):
+        SACModule(*data.specs, critic=CriticConfig(**small))
 
 
 def stepped_with(module: SACModule, optimizer: int) -> list[Tensor]:

@@ -55,8 +55,10 @@ MEANT = {
     "eval_seed": {"0"},
     "eval_max_steps": NONE,
     "reset_every": NONE,
+    "random_shift": {"0"},
     "env.render_mode": NONE,
     "env.action": NONE,
+    "env.action_mask": NONE,
     "env.kwargs.g": {"-1", "0", "1.5", "1e+30", "inf", "None"},  # a number, and the env's own to judge
     "env.wrappers": NOTHING,
     "env.max_episode_steps": NONE,
@@ -100,6 +102,7 @@ MEANT = {
 MEANT_THERE = {
     "alpha.value": {"0", "1.5"},
     "encoder.padding": {"0"},
+    "encoder.shared": {"True"},
     "alpha.start": {"0", "1.5"},
     "alpha.end": {"0", "1.5"},
     "head.log_std_min": {"-1", "0", "1.5"},

@@ -24,6 +24,7 @@ from sac_lightning.networks import (
     Mlp,
     Multi,
     Polyak,
+    RandomShift,
     RandomSubset,
     ReturnVariance,
     RunningObs,
@@ -200,6 +201,33 @@ def test_multi_gives_a_key_the_encoder_that_is_named() -> None:
         Multi({"where": image}).build(ROW, generator())
     with pytest.raises(ConfigError, match="encoder=multi: is for a Dict or Tuple"):
         multi.build(ObsSpec((3,), "float32"), generator())
+
+
+def test_a_random_shift_moves_an_image_by_whole_pixels_and_repeats_its_edge() -> None:
+    part = ObsPart("image", (9, 8, 3), "uint8"), ObsPart("where", (1,), "int64", choices=(5,))
+    image = torch.randint(0, 256, (6, 9, 8, 3), dtype=torch.uint8)
+    row = torch.cat((image.flatten(1), torch.full((6, 1), 4, dtype=torch.uint8)), dim=1)
+    for spec, obs in (
+        (ObsSpec((9, 8, 3), "uint8"), image),
+        (ObsSpec((3, 9, 8), "uint8"), image.permute(0, 3, 1, 2)),
+        (ObsSpec((217,), "uint8", part), row),
+    ):
+        shift = RandomShift(spec, 2, generator())
+        drawn = RandomShift(spec, 2, generator()).random.uniform(2, 6)
+        dy, dx = (drawn * 5).floor().long() - 2
+        moved, expected = shift(obs), image.clone()
+        for b in range(6):
+            for y in range(9):
+                for x in range(8):
+                    source = min(max(y + int(dy[b]), 0), 8), min(max(x + int(dx[b]), 0), 7)
+                    expected[b, y, x] = image[b, source[0], source[1]]
+        assert not torch.equal(moved, shift(obs))
+        if obs is row:
+            assert (moved[:, -1] == 4).all()
+            moved = moved[:, :-1].view(6, 9, 8, 3)
+        assert torch.equal(moved if moved.shape[-1] == 3 else moved.permute(0, 2, 3, 1), expected)
+    with pytest.raises(ConfigError, match="random_shift=2: needs images"):
+        RandomShift(ObsSpec((3,), "float32"), 2, generator())
 
 
 # --- value heads -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A run with the second choice of each part leaves the same bits when it is stopped and continued."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,14 @@ CASES: dict[str, dict[str, Any]] = {
         "num_envs": 2,
         "noise_hold_max": 16,
     },
-    "cnn": {**both(encoder=CNN), "env": "Pictures", "env_options": {"make": Pictures}},
+    "cnn": {
+        **both(encoder=replace(CNN, shared=True)),
+        "module": {"random_shift": 2},
+        "env": "Pictures",
+        "env_options": {"make": Pictures},
+    },
     "multi": {
-        **both(encoder=Multi({"image": CNN})),
+        **both(encoder=Multi({"image": CNN}, shared=True)),
         "env": "Sensors",
         "env_options": {"make": Sensors, "action_mask": "info"},
         "num_envs": 2,
@@ -216,7 +221,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "num_critics": 3,
             "pessimism": RandomSubset(2),
         },
-        "module": {"reset_every": 30, "obs_normalization": RunningObs()},
+        "module": {"reset_every": 30, "obs_normalization": RunningObs(), "random_shift": 1},
     },
 }
 

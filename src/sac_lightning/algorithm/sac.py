@@ -21,6 +21,7 @@ from sac_lightning.networks.normalization import (
     RawReward,
     RewardNormalization,
 )
+from sac_lightning.networks.random_shift import RandomShift
 from sac_lightning.optim import OptimizerStep
 from sac_lightning.spaces import ActionSpec, ObsSpec
 from sac_lightning.types import Alpha, Batch, PackedMetrics, Scalar
@@ -49,6 +50,7 @@ class SAC(nn.Module):
         obs_normalization: how observations are normalised; None for raw ones.
         reward_normalization: how rewards are normalised; None for raw ones.
         actor_delay: updates between two steps of actor and temperature, at least 1; see `is_actor_due`.
+        random_shift: pixels by which an update moves images at random; 0 for none: see RandomShift.
         generator: source of the initial weights.
     """
 
@@ -69,11 +71,13 @@ class SAC(nn.Module):
         reward_normalization: RewardNormalization | None = None,
         *,
         actor_delay: int = 1,
+        random_shift: int = 0,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.head, self.temperature, self.actor_delay = head, temperature, actor_delay
         critic.check_head(head)
+        critic.check_actor(actor)
         self.value_head, self.pessimism, self.q_clip = critic.value_head, critic.pessimism, critic.q_clip
         self.target_network = critic.target_network
         self._configured = (
@@ -86,11 +90,16 @@ class SAC(nn.Module):
         seen = obs if self.normalize_obs is None else obs.normalized
         self.actor = Actor(seen, head, actor, generator)
         self.critic = Critic(seen, head, critic, generator)
+        self._shared_encoder = critic.encoder.shared
+        if self._shared_encoder:
+            self.actor.encoder.requires_grad_(False)
+            self._share_encoder()
         self.target_critic: Critic | None = None
         if self.target_network.has_copy:
             self.target_critic = Critic(seen, head, critic, generator)
             self.target_critic.load_state_dict(self.critic.state_dict())
             self.target_critic.requires_grad_(False)
+        self.random_shift = RandomShift(obs, random_shift, generator) if random_shift else None
         sampled = self.pessimism.num_sampled
         self._subset_random = None if sampled is None else CounterRandom(generator)
         self.entropy_setting: EntropySetting = entropy_setting(temperature, head, action)
@@ -241,7 +250,7 @@ class SAC(nn.Module):
             noise: for the next actions and for the actor's actions, drawn by `head.draw_noise`.
             with_actor: whether actor and temperature are stepped: `is_actor_due`.
         """
-        batch = self.normalized(batch)
+        batch = self.normalized(self.augmented(batch))
         alpha = self.temperature.alpha(self.log_alpha, self.env_steps)
 
         with self._autocast, self._critic_statistics, self._dropout:
@@ -249,6 +258,8 @@ class SAC(nn.Module):
                 batch, noise[0], self.temperature.critic_alpha(alpha)
             )
         self._critic_step.step(critic_loss)
+        if self._shared_encoder:
+            self._share_encoder()
         metrics = {"train/critic_loss": critic_loss.detach(), "train/q_mean": q_mean, "train/alpha": alpha}
 
         if with_actor:
@@ -267,12 +278,24 @@ class SAC(nn.Module):
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)
 
+    @torch.no_grad()
+    def _share_encoder(self) -> None:
+        """Copies the critics' encoder into the actor's, which learns nothing itself."""
+        for copy, original in zip(_tensors(self.actor.encoder), _tensors(self.critic.encoder), strict=True):
+            copy.copy_(original)
+
     def _update_temperature(self, entropy: Alpha, batch: Batch) -> dict[str, Scalar]:
         assert self._alpha_step is not None
         target = self._move_target_entropy(entropy.sum(), batch)
         loss = self.temperature_loss(entropy, target)
         self._alpha_step.step(loss)
         return {"train/target_entropy": target, "train/alpha_loss": loss.detach()}
+
+    def augmented(self, batch: Batch) -> Batch:
+        """Returns the batch with its images moved at random, if that is asked for."""
+        if self.random_shift is None:
+            return batch
+        return batch._replace(obs=self.random_shift(batch.obs), next_obs=self.random_shift(batch.next_obs))
 
     def normalized(self, batch: Batch) -> Batch:
         """Returns the batch as the networks read it."""
@@ -309,6 +332,10 @@ class SAC(nn.Module):
             self.target_entropy.copy_(target)
             self.target_memory.copy_(memory)
         return self.target_of_allowed(self.target_entropy.clone(), batch)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def _projected(network: nn.Module) -> list[Any]:

@@ -14,7 +14,7 @@ from sac_lightning.cli.instantiate import build, naming_errors
 from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
 from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
-from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule
+from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
@@ -48,7 +48,7 @@ PARTIAL_GROUPS = ("head", "module")
 COUNTS = (
     *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
     *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
-    *("reset_every", "log_every_n_env_steps", "threads"),
+    *("reset_every", "random_shift", "log_every_n_env_steps", "threads"),
 )
 
 
@@ -66,6 +66,7 @@ RULES: dict[str, Allowed] = {
     "tags": Rule(_texts, "a list of words, e.g. [baseline,night]"),
     "task_name": Rule(names_path, "text that names a folder"),
     "lr": Number("(0, 1)"),
+    "random_shift": Whole("[0, 100]", "pixels"),
     "precision": OneOf(PRECISIONS),
     "resume": Rule(lambda value: value is None or names_path(value), "the folder of a run, or null"),
     "paths.run_dir": FOLDER,
@@ -155,6 +156,7 @@ def plan(cfg: DictConfig) -> Plan:
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
         compiled=resolve_compile(cfg.compile, datamodule.updates_due(datamodule.total_env_steps)),
     )
+    make_module.keywords["critic"].check_actor(make_module.keywords["actor"])
     declared = declared_action(datamodule.env.action)
     if declared is None:
         _check_head(cfg, make_module)

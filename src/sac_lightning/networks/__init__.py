@@ -11,6 +11,7 @@ from sac_lightning.networks.normalization import (
     RewardNormalization,
     RunningObs,
 )
+from sac_lightning.networks.random_shift import RandomShift
 from sac_lightning.networks.residual import Flash, Simba, SimbaV2
 from sac_lightning.networks.target_network import JointPolyak, NoTargetNetwork, Polyak, TargetNetwork
 from sac_lightning.networks.torso import BatchNorm, BatchRenorm, LayerNorm, Mlp, Torso, Xqc
@@ -50,6 +51,7 @@ __all__ = [
     "Pessimism",
     "Polyak",
     "QuantileValue",
+    "RandomShift",
     "RandomSubset",
     "RawObs",
     "RawReward",

@@ -87,6 +87,11 @@ class CriticConfig(ActorConfig):
             ok = self.target_network.has_copy and not self.target_network.joint_pass
             require(ok, "q_clip", self.q_clip, "needs target_network=polyak, or must be null")
 
+    def check_actor(self, actor: ActorConfig) -> None:
+        """Raises ConfigError for a shared encoder that `actor` does not have."""
+        ok = actor.encoder == self.encoder or not (actor.encoder.shared or self.encoder.shared)
+        require(ok, "encoder.shared", True, "needs the same encoder for actor and critics")
+
     def check_head(self, head: ActionHead) -> None:
         """Raises ConfigError for an option that has no meaning for the actions of `head`."""
         ok = self.q_clip is None or head.num_continuous == 0

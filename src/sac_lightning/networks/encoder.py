@@ -17,13 +17,18 @@ from sac_lightning.spaces import ObsPart, ObsSpec
 WholeNumbers = Annotated[Sequence[int], ListOf(Whole("(0, inf)"))]
 
 
+@dataclass(frozen=True)
 class Encoder(Described):
     """Turns obs [B, *obs] into features [B, O]. Actor and critics each have an encoder of their own.
 
     To add one, subclass this as a frozen dataclass whose fields are the options of its YAML file.
+
+    Args:
+        shared: whether the critics alone learn the encoder: the actor's is then a copy that follows theirs.
     """
 
     config_key: ClassVar[str] = "encoder"
+    shared: bool = field(default=False, kw_only=True)
 
     @abstractmethod
     def build(self, obs: ObsSpec, generator: torch.Generator) -> nn.Module:
@@ -50,10 +55,7 @@ class BySpace(Encoder):
         """Returns the encoder for `obs`."""
         if obs.parts:
             return Multi()
-        if obs.dtype not in ("uint8", "bool") or len(obs.shape) not in (2, 3):
-            return Flat()
-        *_, smaller, larger = sorted(obs.shape)
-        return Flat() if smaller < 7 else SMALL_CNN if larger <= 64 else Cnn()
+        return Flat() if not is_image(obs) else SMALL_CNN if max(obs.shape) <= 64 else Cnn()
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,17 @@ class Cnn(Encoder):
 SMALL_CNN = Cnn(channels=(32, 64, 64), kernels=(3, 3, 3), strides=(2, 2, 2), padding=1, features=256)
 
 
+def is_image(obs: ObsSpec | ObsPart) -> bool:
+    """Returns whether `obs` has bytes or bools in two or three axes, and at least 7 × 7 pixels."""
+    is_picture = obs.dtype in ("uint8", "bool") and len(obs.shape) in (2, 3)
+    return is_picture and sorted(obs.shape)[-2] >= 7
+
+
+def channels_last(shape: Sequence[int]) -> bool:
+    """Returns whether an image of three axes is [H, W, C]: its shortest axis is the last."""
+    return shape[2] <= min(shape[:2])
+
+
 class FlatObs(nn.Module):
     """Flattens [*batch, *obs] to float32 [*batch, O]."""
 
@@ -148,7 +161,7 @@ class Convolutions(nn.Module):
         allowed = f"needs images of two or three axes, the obs has shape {obs.shape}: use encoder=auto"
         require(len(obs.shape) in (2, 3), "encoder", "cnn", allowed)
         shape = (*obs.shape, 1) if len(obs.shape) == 2 else obs.shape
-        self._shape, self._channels_last = shape, shape[2] <= min(shape[:2])
+        self._shape, self._channels_last = shape, channels_last(shape)
         height_width = shape[:2] if self._channels_last else shape[1:]
         size_in = shape[2] if self._channels_last else shape[0]
         layers: list[nn.Module] = []

@@ -19,6 +19,7 @@ from sac_lightning.algorithm.sac import SAC
 from sac_lightning.collect.evaluation import Evaluation
 from sac_lightning.collect.loaders import Iteration
 from sac_lightning.compile.update import CompiledUpdate
+from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_weights, naming_update
 from sac_lightning.core.seeding import (
     Streams,
@@ -72,6 +73,8 @@ class SACModule(LightningModule):
             least 1. Critics and target critics are stepped in every update.
         reset_every: updates between two resets of all networks, α and their optimizers, at least 1; None for
             no reset. A reset comes before the next update, so a run never ends with one.
+        random_shift: pixels by which updates move images at random, the augmentation of DrQ, which takes 4; 0
+            for none.
         seed: of the initial weights and of the noise of updates, at least 0.
         compile: whether the update runs as one compiled graph.
         log_every_n_env_steps: env steps between two rows of the log, at least 1.
@@ -90,6 +93,7 @@ class SACModule(LightningModule):
         *,
         actor_delay: int = 1,
         reset_every: int | None = None,
+        random_shift: int = 0,
         seed: int = 0,
         compile: bool = False,
         log_every_n_env_steps: int = 250,
@@ -99,6 +103,7 @@ class SACModule(LightningModule):
         log_every_n_env_steps = check_count("log_every_n_env_steps", log_every_n_env_steps)
         actor_delay = check_count("actor_delay", actor_delay)
         reset_every = None if reset_every is None else check_count("reset_every", reset_every)
+        random_shift = int(Whole("[0, 100]", "pixels").check("random_shift", random_shift))
         self.automatic_optimization = False
         self.obs_spec = from_spec(ObsSpec, obs)
         self.action_spec = from_spec(ActionSpec, action)
@@ -114,12 +119,20 @@ class SACModule(LightningModule):
         numbers = {
             "actor_delay": actor_delay,
             "reset_every": reset_every,
+            "random_shift": random_shift,
             "seed": seed,
             "compile": compile,
             "log_every_n_env_steps": log_every_n_env_steps,
         }
         self.save_hyperparameters({**{key: value.to_spec() for key, value in described.items()}, **numbers})
-        self._make_sac = partial(SAC, self.obs_spec, self.action_spec, **parts, actor_delay=actor_delay)
+        self._make_sac = partial(
+            SAC,
+            self.obs_spec,
+            self.action_spec,
+            **parts,
+            actor_delay=actor_delay,
+            random_shift=random_shift,
+        )
         self.sac = self._make_sac(generator=torch_generator(Streams.of(seed).init))
         self._reset_every = reset_every
         self.actor_config: ActorConfig = parts["actor"]
@@ -176,7 +189,9 @@ class SACModule(LightningModule):
         """
         if self._optimization is not None and loops.continues(self.trainer, int(self.env_steps)):
             return self._optimization
-        parameters = [self.sac.critic.parameters(), self.sac.actor.parameters(), [self.sac.log_alpha]]
+        # The actor's encoder is frozen where it follows the critics'.
+        learned = [each for each in self.sac.actor.parameters() if each.requires_grad]
+        parameters = [self.sac.critic.parameters(), learned, [self.sac.log_alpha]]
         updates = loops.total_updates(self.trainer)
         optimizers: list[Optimizer] = []
         schedules: list[LRScheduler] = []
