@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from tests.cli.conftest import TINY, Command, everything, mistake, start
 
+from sac_lightning.core.errors import install
+
 
 @pytest.fixture
 def run(finished_run: Path, tmp_path: Path) -> Path:
@@ -78,7 +80,7 @@ def test_film_without_its_package_is_a_mistake_before_evaluating(
     package: str, run: Path, evaluate: Command
 ) -> None:
     line = mistake(evaluate(f"run={run}", "video=true", hides=[package]))
-    assert line == f"video=true: needs {package}, which is not installed: pip install 'sac-lightning[video]'"
+    assert line == f"video=true: needs {package}, which is not installed: {install('video')}"
     assert not (run / "eval.json").exists()
 
 

@@ -34,15 +34,21 @@ def test_words_of_others_are_understood(typed: list[str], ours: list[str]) -> No
     assert in_our_words(typed) == ours
 
 
-def test_no_logger_no_callbacks_a_profile_and_the_config_as_a_tree(train: Command, tmp_path: Path) -> None:
+def test_a_logger_of_lightning_alone_no_callbacks_a_profile_and_the_config_as_a_tree(
+    train: Command, tmp_path: Path
+) -> None:
     watched = ("~logger", "callbacks=none", "trainer.profiler=simple", "print_config=true")
-    ended = train(*(each for each in TINY if "logger" not in each), *watched, "hydra.run.dir=run")
+    csv = "+logger.mine={_target_:pytorch_lightning.loggers.CSVLogger,save_dir:mine,name:'',version:''}"
+    ended = train(*(each for each in TINY if "logger" not in each), *watched, csv, "hydra.run.dir=run")
     assert ended.code == 0, ended.err
     assert "── env" in ended.out
     assert "FIT Profiler Report" in ended.err
     files = everything(tmp_path / "run")
     assert {"config.yaml", "summary.json"} <= files
     assert not files & {"metrics.csv", "plots", "checkpoints/last.ckpt"}
+    header, *rows = (tmp_path / "mine" / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index("step")
+    assert [row.split(",")[column] for row in rows] == ["10", "20", "30", "30", "40", "50", "60", "60"]
 
 
 @pytest.mark.parametrize("debug", ["default", "limit", "overfit", "profiler"])

@@ -9,6 +9,8 @@ import pytest
 from tests.cli.conftest import Server, everything, mistake
 from tests.report.folders import config, make_run
 
+from sac_lightning.core.errors import install
+
 
 def summary(folder: Path, name: str, **content: object) -> None:
     (folder / name).mkdir(parents=True)
@@ -97,6 +99,6 @@ def test_missing_extra_is_a_mistake_in_one_line(
         capture_output=True,
         text=True,
     )
-    advice = f"a report needs {package}, which is not installed: pip install 'sac-lightning[report]'"
+    advice = f"a report needs {package}, which is not installed: {install('report')}"
     assert (ended.returncode, ended.stderr) == (2, f"error: runs=run: {advice}\n")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["summary.json"]

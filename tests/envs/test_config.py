@@ -1,8 +1,10 @@
 """What a configuration refuses, and in which words; what may be given in place of one."""
 
+import os
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from sac_lightning import ReplayDataModule
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.envs import EnvConfig, env_config
+from sac_lightning.envs.registry import draw_without_display
 from sac_lightning.replay import ReplayBuffer
 from tasks import Clock
 
@@ -82,7 +85,29 @@ def test_missing_dependency_names_the_extra_to_install(extra: str, module: str, 
         [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(source)}
     )
     assert f"env.id={env_id}: needs {extra}" in done.stderr
-    assert f"pip install 'sac-lightning[{extra}]'" in done.stderr
+    assert f"pip install 'gymnasium[{extra}]'" in done.stderr  # works without a release of this project
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None, reason="needs MuJoCo")
+def test_mujoco_that_cannot_draw_is_not_called_missing() -> None:
+    source = Path(__file__).parents[2] / "src"
+    program = "from sac_lightning.envs import EnvConfig; EnvConfig(id='Hopper-v5').check()"
+    environment = {"PYTHONPATH": str(source), "MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "osmesa"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    if done.returncode:  # OSMesa is not here
+        assert "MuJoCo cannot draw with MUJOCO_GL=osmesa" in done.stderr
+        assert "unset it, or set MUJOCO_GL=egl" in done.stderr
+
+
+def test_mujoco_draws_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sac_lightning.envs.registry.ctypes.CDLL", lambda name: None)
+    draw_without_display()
+    assert os.environ.get("MUJOCO_GL") == ("egl" if sys.platform == "linux" else None)
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    draw_without_display()
+    assert os.environ["MUJOCO_GL"] == "glfw"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Command, everything, mistake
 
+from sac_lightning.core.errors import install
+
 
 @pytest.fixture
 def run(run_of: Callable[[str], Path], tmp_path: Path) -> Path:
@@ -59,7 +61,7 @@ def test_missing_package_says_how_to_install_it(
 ) -> None:
     before = everything(tmp_path)
     line = mistake(export(f"run={run}", f"format={kind}", hides=[package]))
-    advice = "which is not installed: pip install 'sac-lightning[export]'"
+    advice = f"which is not installed: {install('export')}"
     assert line == f"format={kind}: needs {package}, {advice}"
     assert everything(tmp_path) == before
 

@@ -36,10 +36,10 @@ class OptunaSweeper(GridSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the trials. Raises SweepEnded if none of them is done."""
         from sac_lightning.cli.sweep.multirun import Multirun
-        from sac_lightning.core.errors import ConfigError
+        from sac_lightning.core.errors import ConfigError, install
 
         if find_spec("optuna") is None:
-            allowed = 'needs Optuna, which is not installed: pip install "sac-lightning[optuna]"'
+            allowed = f"needs Optuna, which is not installed: {install('optuna')}"
             raise ConfigError("hparams_search", "optuna", allowed)
         from sac_lightning.cli.sweep.search import Search, run_search
 

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 
-from sac_lightning.core.errors import ConfigError, did_you_mean, one_line
+from sac_lightning.core.errors import ConfigError, did_you_mean, install, one_line
 from sac_lightning.core.files import DamagedFile
 
 # Exit statuses.
@@ -206,7 +206,7 @@ def _missing_extra(text: str) -> str:
     extra = EXTRAS.get(wanted[1]) if wanted is not None else None
     if wanted is None or extra is None:
         return ""
-    return f'launcher={wanted[1]}: is not installed; pip install "sac-lightning[{extra}]"'
+    return f"launcher={wanted[1]}: is not installed; {install(extra)}"
 
 
 def _of_one_network(text: str, conf: Path) -> str:

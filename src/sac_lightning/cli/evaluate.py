@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         check_video(env)
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
     try:
-        with closing(Evaluator(env.build, seeds, cfg.envs, max_steps)) as evaluator:
+        build = partial(env.build, cfg.render)
+        with closing(Evaluator(build, seeds, 1 if cfg.render else cfg.envs, max_steps)) as evaluator:
             result = evaluator.run(_policy(module, cfg))
     except (EnvError, NotFiniteError) as error:
         if error.__cause__ is not None:  # the env's own error: its author wants the traceback
@@ -110,6 +112,7 @@ def _check(cfg: "DictConfig") -> None:
     for key, least in (("episodes", 1), ("envs", 1), ("seed", 0)):
         cfg[key] = Whole(f"[{least}, inf)").check(key, cfg[key])
     cfg.max_steps = check_max_steps("max_steps", cfg.max_steps)
+    require(cfg.render in (None, "human"), "render", cfg.render, "must be human (a window) or null")
     for key in ("deterministic", "video"):
         BOOL.check(key, cfg[key])
     named = not isinstance(cfg.allowed_prefixes, str) and hasattr(cfg.allowed_prefixes, "__iter__")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.command_line import FAILED, load_frameworks, print_mistake, print_rows, typed_path
 from sac_lightning.cli.train import hydra_command
-from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.errors import ConfigError, install, require
 from sac_lightning.core.files import DamagedFile
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def need(kind: str) -> None:
     for name in NEEDS[kind]:
         # None in sys.modules is a package that import refuses.
         present = sys.modules[name] is not None if name in sys.modules else find_spec(name) is not None
-        advice = f"needs {name}, which is not installed: pip install 'sac-lightning[export]'"
+        advice = f"needs {name}, which is not installed: {install('export')}"
         require(present, "format", kind, advice)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sac_lightning.cli.train import config_dir, hydra_command
-from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.errors import ConfigError, install, require
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -50,7 +50,7 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         package = EXTRA.get(str(error.name).partition(".")[0])
         if package is None:
             raise
-        advice = f"a report needs {package}, which is not installed: pip install 'sac-lightning[report]'"
+        advice = f"a report needs {package}, which is not installed: {install('report')}"
         raise ConfigError("runs", cfg.runs, advice) from None
     written = write_report(
         [typed_path(folder) for folder in folders], out, by, option_names(Path(config_dir()))

@@ -1,7 +1,10 @@
 """ConfigError, an error meant for people, and the checks that raise it."""
 
+import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, requires
 from math import nan
 from numbers import Integral, Real
 from os import PathLike
@@ -27,6 +30,16 @@ class ConfigError(ValueError):
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, Any, str]]:
         # Exceptions pickle by their message; launchers carry this one between processes.
         return ConfigError, (self.key, self.value, self.allowed)
+
+
+def install(extra: str) -> str:
+    """Return the command that installs the packages of `extra`: it works in a checkout too."""
+    try:
+        lines = [line.partition(";") for line in requires("sac-lightning") or []]
+    except PackageNotFoundError:
+        lines = []
+    wanted = [name.strip() for name, _, marker in lines if re.search(rf"extra == .{extra}\W", marker)]
+    return shlex.join(["pip", "install", *(wanted or [f"sac-lightning[{extra}]"])])
 
 
 def require(ok: bool, key: str, value: Any, allowed: str) -> None:

@@ -19,6 +19,7 @@ from sac_lightning.envs.registry import (
     check_installed,
     check_kwargs,
     check_render_mode,
+    draw_without_display,
     missing_dependency,
     split_id,
 )
@@ -172,6 +173,8 @@ class EnvConfig:
 
     def _build(self, render_mode: str | None) -> Env:
         log_mujoco_warnings()
+        if render_mode is not None:
+            draw_without_display()
         rendered = {} if render_mode is None else {"render_mode": render_mode}
         env = self._make_own(rendered) if self.make is not None else self._make_registered(rendered)
         refuse_statistics(env, "env.id", self.id)

@@ -1,11 +1,16 @@
 """Checks an env's id, modules and arguments against Gymnasium's registry, without making the env."""
 
+import ctypes
 import inspect
 import math
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +18,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id
 from gymnasium.error import DependencyNotInstalled
 
-from sac_lightning.core.errors import ConfigError, did_you_mean, number, require
+from sac_lightning.core.errors import ConfigError, did_you_mean, install, number, one_line, require
 
 # What a config may always import.
 ALWAYS_ALLOWED = ("gymnasium", "sac_lightning")
@@ -119,9 +124,20 @@ def missing_dependency(env_id: str, module: str, error: BaseException) -> Config
     extra = next((name for prefix, name in EXTRAS.items() if module.startswith(prefix)), None)
     if extra is None:
         return ConfigError("env.id", env_id, f"something it needs is not installed ({error})")
-    return ConfigError(
-        "env.id", env_id, f"needs {extra}, which is not installed: pip install 'sac-lightning[{extra}]'"
-    )
+    chosen = os.environ.get("MUJOCO_GL")
+    if extra == "mujoco" and chosen and find_spec("mujoco") is not None:
+        reason = f"MuJoCo cannot draw with MUJOCO_GL={chosen}, whose library is missing ({one_line(error)})"
+        return ConfigError("env.id", env_id, f"{reason}: unset it, or set MUJOCO_GL=egl")
+    return ConfigError("env.id", env_id, f"needs {extra}, which is not installed: {install(extra)}")
+
+
+def draw_without_display() -> None:
+    """Sets MUJOCO_GL=egl where EGL is, no display, and nothing is set: MuJoCo would ask for a window."""
+    if sys.platform != "linux" or {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        return
+    with suppress(OSError):
+        ctypes.CDLL("libEGL.so.1")
+        os.environ["MUJOCO_GL"] = "egl"
 
 
 def check_kwargs(env_id: str, creator: Any, kwargs: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from small import data_module, module_for, trainer
 
 from sac_lightning import SACModule
@@ -88,6 +88,16 @@ def test_in_lightning_s_own_csv(tmp_path: Path) -> None:
                 if cell and name != "step":
                     rows.setdefault(name, []).append((int(row["step"]), float(cell)))
     check(rows)
+
+
+def test_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    logger = MLFlowLogger("pendulum", tracking_uri=f"file:{tmp_path}/mlruns")
+    fitted(logger, tmp_path)
+    client, run = logger.experiment, logger.run_id
+    names = client.get_run(run).data.metrics
+    check({name: [(m.step, m.value) for m in client.get_metric_history(run, name)] for name in names})
 
 
 def test_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

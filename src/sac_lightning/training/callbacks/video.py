@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.collect.evaluation import Evaluator
-from sac_lightning.core.errors import ConfigError, one_line
+from sac_lightning.core.errors import ConfigError, install, one_line
 from sac_lightning.core.files import write_atomically
 from sac_lightning.envs import EnvConfig
 from sac_lightning.training.datamodule import ReplayDataModule, data_of
@@ -79,9 +79,8 @@ def check_video(env: EnvConfig) -> None:
     """Raise ConfigError unless `env` renders images and the package that writes films is installed."""
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
-        raise ConfigError(
-            "video", "true", f"needs {missing[0]}, which is not installed: pip install 'sac-lightning[video]'"
-        )
+        advice = f"needs {missing[0]}, which is not installed: {install('video')}"
+        raise ConfigError("video", "true", advice)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # rendering needs no screen
     try:
         with closing(env.build("rgb_array")) as probe:
