@@ -1,9 +1,12 @@
 """The files, folders and commands that CONTRIBUTING.md names exist, and every check uses the same ruff."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
+
+import sac_lightning
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "sac_lightning"
@@ -63,3 +66,30 @@ def test_hooks_run_the_ruff_of_make_lint_and_its_commands() -> None:
 def test_hooks_need_no_other_repository_and_exact_versions() -> None:
     assert all(hook["language"] == "python" for hook in HOOKS.values())
     assert all("==" in one for hook in HOOKS.values() for one in hook["additional_dependencies"])
+
+
+def test_one_version_and_licence_stand_in_all_places() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == project["version"] == sac_lightning.__version__
+    assert citation["license"] == project["license"]
+
+
+def test_only_a_tag_publishes_and_only_what_was_built_and_checked() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    assert jobs["publish"]["if"] == "github.ref_type == 'tag'"
+    assert (jobs["publish"]["needs"], jobs["publish"]["permissions"]) == ("build", {"id-token": "write"})
+    lines = "\n".join(step.get("run", "") for step in jobs["build"]["steps"])
+    wanted = re.findall(r'grep -qx "(.+)" (\S+)', lines)
+    assert len(wanted) == 3
+    for line, file in wanted:
+        line_of_today = line.replace('\\"', '"').replace("$version", sac_lightning.__version__)
+        assert line_of_today in (ROOT / file).read_text(encoding="utf-8").splitlines()
+
+
+def test_the_forms_for_questions_are_whole() -> None:
+    for file in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(file.read_text())
+        if file.stem != "config":
+            assert {"name", "description", "body"} <= form.keys()
+            assert all({"type", "id", "attributes"} <= part.keys() for part in form["body"])
