@@ -1,6 +1,6 @@
 """Learning benchmarks: train as a user would, then evaluate the checkpoints on 100 episodes of fixed seeds.
 
-    python benchmarks/learning.py pendulum_fast --jobs 2
+    python benchmarks/learning.py pendulum --jobs 2
 
 Every finished run is a row of benchmarks/results/; runs that have their row are not made again.
 """

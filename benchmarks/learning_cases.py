@@ -10,7 +10,7 @@ SEEDS = range(10_000, 10_100)
 class Run:
     """One training run, as the arguments that a user would give to train.py."""
 
-    experiment: str
+    task: str  # env=NAME or experiment=NAME
     seed: int
     overrides: tuple[str, ...] = ()
     # What sets this run apart from the others of its case, besides the seed; "" where nothing does.
@@ -23,7 +23,12 @@ class Run:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The arguments that decide what is learned."""
-        return (f"experiment={self.experiment}", *self.overrides, f"seed={self.seed}")
+        return (self.task, *self.overrides, f"seed={self.seed}")
+
+    @property
+    def experiment(self) -> str:
+        """The name in `task`."""
+        return self.task.partition("=")[2]
 
     @property
     def name(self) -> str:
@@ -58,7 +63,7 @@ DISCRETE_ENVS = {
 def _discrete_targets() -> tuple[Run, ...]:
     """Seed by seed, so that a benchmark that is stopped early has compared all rules on some seeds."""
     return tuple(
-        Run("discrete_rules", seed, (*overrides, *rule), f"{env}_{name}")
+        Run("experiment=discrete_rules", seed, (*overrides, *rule), f"{env}_{name}")
         for seed in range(5)
         for env, overrides in DISCRETE_ENVS.items()
         for name, rule in RULES.items()
@@ -67,15 +72,18 @@ def _discrete_targets() -> tuple[Run, ...]:
 
 def _precision() -> tuple[Run, ...]:
     """Both precisions as compiled graphs, on five seeds of Pendulum and two of HalfCheetah."""
-    tasks = (("pendulum", "pendulum_fast", 5), ("halfcheetah", "halfcheetah", 2))
+    tasks = (("pendulum", (), 5), ("halfcheetah", ("total_env_steps=100000",), 2))
     return tuple(
-        Run(experiment, seed, variant=f"{task}_{name}", how=("compile=true", f"precision={precision}"))
-        for task, experiment, seeds in tasks
+        Run(f"env={env}", seed, length, f"{env}_{name}", how=("compile=true", f"precision={precision}"))
+        for env, length, seeds in tasks
         for seed in range(seeds)
         for name, precision in (("fp32", "32-true"), ("bf16", "bf16-mixed"))
     )
 
 
+# Envs whose files in conf/env have settings that solve them.
+SOLVED = ("cartpole", "mountain_car_continuous")
+COMPILED = ("compile=true",)
 # A run's own evaluations are then those of the benchmarks, so that curves end at the values of the tables.
 AS_SCORED = (
     f"eval_seed={SEEDS.start}",
@@ -86,12 +94,12 @@ CASES = {
     case.name: case
     for case in (
         Case(
-            "pendulum_fast",
-            tuple(Run("pendulum_fast", seed, how=AS_SCORED) for seed in range(5)),
+            "pendulum",
+            tuple(Run("env=pendulum", seed, how=AS_SCORED) for seed in range(5)),
             curves=True,
             picture="docs/figures/pendulum.png",
         ),
-        Case("cartpole", tuple(Run("cartpole", seed, stage=10_000) for seed in range(3))),
+        Case("solved", tuple(Run(f"env={env}", seed, how=COMPILED) for seed in range(3) for env in SOLVED)),
         Case("discrete_targets", _discrete_targets(), curves=True, compares=True),
         Case("precision", _precision(), curves=True, compares=True),
     )

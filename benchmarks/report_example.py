@@ -19,7 +19,7 @@ from sac_lightning.cli import report, train
 
 SWEEP = "multirun/report_example"
 ARGUMENTS = (
-    *("-m", "experiment=pendulum_fast", "alpha=auto,fixed", "seed=0,1,2", f"hydra.sweep.dir={SWEEP}"),
+    *("-m", "env=pendulum", "alpha=auto,fixed", "seed=0,1,2", f"hydra.sweep.dir={SWEEP}"),
     *("total_env_steps=3000", "steps_per_epoch=250", "eval_episodes=5", "utd_ratio=1"),
     *("log_every_n_env_steps=50", "compile=false", "threads=1", "device=cpu", "logger=csv"),
 )

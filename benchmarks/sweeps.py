@@ -25,7 +25,7 @@ COLUMNS = ("round", "launcher", "jobs", "cpus", "threads", "env_steps", "wall_s"
 
 def sweep(launcher: str, env_steps: int) -> tuple[float, int]:
     """Seconds of the command, and the threads that each of its jobs had."""
-    jobs = ("-m", "seed=0,1", "experiment=pendulum_fast", f"total_env_steps={env_steps}")
+    jobs = ("-m", "seed=0,1", "env=pendulum", f"total_env_steps={env_steps}")
     how = (f"launcher={launcher}", "sweep.at_once=2" if launcher == "joblib" else "sweep.at_once=1")
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, str(ROOT / "train.py"), *jobs, *how, "logger=csv", "hydra.sweep.dir=sweep"]

@@ -145,7 +145,7 @@ def test_a_preset_learns_on_another_env(preset: str, tmp_path: Path) -> None:
     assert float(module.sac.target_entropy) == pytest.approx(TARGET_ENTROPY.get(preset, -1.0))
 
 
-OF_ONE_ENV = ("cartpole", "discrete_rules", "halfcheetah", "lunar_lander", "pendulum_fast")
+OF_ONE_ENV = ("discrete_rules", "lunar_lander")
 
 
 def test_every_preset_is_here() -> None:

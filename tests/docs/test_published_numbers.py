@@ -35,16 +35,16 @@ def line(text: str, begins: str) -> str:
 
 
 def test_pendulum_s_returns_are_those_of_the_csv() -> None:
-    table = {int(row["seed"]): float(row["return_mean"]) for row in rows("learning_pendulum_fast.csv")}
+    table = {int(row["seed"]): float(row["return_mean"]) for row in rows("learning_pendulum.csv")}
     returns = [table[seed] for seed in range(5)]
     published = f"{', '.join(f'{value:.1f}' for value in returns)}: mean {statistics.mean(returns):.1f}"
     assert published in line(README, "Pendulum-v1, 5,000 env steps, seeds 0 to 4")
-    assert {row["episodes"] for row in rows("learning_pendulum_fast.csv")} == {"100"}
+    assert {row["episodes"] for row in rows("learning_pendulum.csv")} == {"100"}
 
 
 def test_the_first_picture_ends_where_the_table_does() -> None:
-    curves = rows("learning_pendulum_fast_curves.csv")
-    for row in rows("learning_pendulum_fast.csv"):
+    curves = rows("learning_pendulum_curves.csv")
+    for row in rows("learning_pendulum.csv"):
         (last,) = (
             each for each in curves if (each["seed"], each["env_steps"]) == (row["seed"], row["env_steps"])
         )
@@ -133,7 +133,7 @@ def test_speed_s_picture_is_drawn_from_the_rows_of_the_table(env: str, tmp_path:
 def test_the_first_picture_is_drawn_from_the_committed_rows(tmp_path: Path) -> None:
     from learning_seeds_plot import draw_seeds
 
-    curves, scores = rows("learning_pendulum_fast_curves.csv"), rows("learning_pendulum_fast.csv")
+    curves, scores = rows("learning_pendulum_curves.csv"), rows("learning_pendulum.csv")
     draw_seeds(curves, scores, tmp_path / "pendulum.png")
     committed = ROOT / "docs" / "figures" / "pendulum.png"
     assert looks_like(tmp_path / "pendulum.png", committed)
