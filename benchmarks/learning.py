@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from learning_cases import CASES, Case, Run
-from learning_run import ROOT, Curve, Score, command, curve, final_alpha, scores, train
+from learning_run import ROOT, Curve, Score, command, curve, final_alpha, score, train
 from tables import Row, Table
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -48,13 +48,13 @@ class Benchmark:
         present = {(row["experiment"], row["variant"], row["seed"]) for row in self.table.rows}
         return [run for run in self.case.runs if (run.experiment, run.variant, str(run.seed)) not in present]
 
-    def make(self, run: Run) -> tuple[list[Score], Curve, float]:
+    def make(self, run: Run) -> tuple[Score, Curve, float]:
         """Train and evaluate; nothing is written to the tables."""
         folder = self.folder / run.name
         train(run, folder)
-        return scores(run, folder), curve(folder), final_alpha(folder)
+        return score(folder), curve(folder), final_alpha(folder)
 
-    def record(self, run: Run, made: list[Score], seen: Curve, alpha: float) -> None:
+    def record(self, run: Run, made: Score, seen: Curve, alpha: float) -> None:
         """The curves first: a row of the main table says that the run needs not be made again."""
         what = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
         extra: dict[str, object] = {}
@@ -69,7 +69,7 @@ class Benchmark:
             )
         if self.case.compares:
             extra = {"return_auc": float(np.mean(seen.returns)), "alpha": alpha}
-        self.table.add([{**what, **vars(score), **extra, "command": command(run)} for score in made])
+        self.table.add([{**what, **vars(made), **extra, "command": command(run)}])
 
     def draw(self) -> None:
         """The picture of the curves that there are."""
@@ -114,8 +114,9 @@ def main() -> int:
                 print(f"{run.name}: failed: {error}", flush=True)
                 continue
             benchmark.record(run, *made)
-            means = ", ".join(f"{s.return_mean:.1f} ± {s.return_std:.1f} at {s.env_steps:,}" for s in made[0])
-            print(f"{run.name}: {means}, {made[0][-1].seconds:.0f} s", flush=True)
+            found = made[0]
+            mean = f"{found.return_mean:.1f} ± {found.return_std:.1f} at {found.env_steps:,}"
+            print(f"{run.name}: {mean}, {found.seconds:.0f} s", flush=True)
             benchmark.draw()
     benchmark.draw()
     print("\n".join(benchmark.summarise()), flush=True)

@@ -15,8 +15,6 @@ class Run:
     overrides: tuple[str, ...] = ()
     # What sets this run apart from the others of its case, besides the seed; "" where nothing does.
     variant: str = ""
-    # Env steps at which a checkpoint is kept and evaluated, besides the end; multiples of one epoch.
-    stage: int | None = None
     # How it runs, where that is not how benchmarks usually run.
     how: tuple[str, ...] = ()
 
@@ -82,7 +80,7 @@ def _precision() -> tuple[Run, ...]:
 
 
 # Envs whose files in conf/env have settings that solve them.
-SOLVED = ("cartpole", "mountain_car_continuous")
+SOLVED = ("cartpole", "mountain_car_continuous", "lunar_lander")
 COMPILED = ("compile=true",)
 # A run's own evaluations are then those of the benchmarks, so that curves end at the values of the tables.
 AS_SCORED = (

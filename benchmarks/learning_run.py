@@ -18,7 +18,6 @@ from sac_lightning.envs import EnvConfig
 from sac_lightning.training.loggers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS_PER_EPOCH = 1_000
 # How a benchmark runs, none of which changes what is learned.
 HOW = ("logger=csv", "threads=1", "compile=false")
 
@@ -58,7 +57,7 @@ def train(run: Run, folder: Path) -> None:
     """Train into `folder`, afresh. Raises RuntimeError with the last lines of what was printed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    arguments = [*run.arguments, *how(run), f"hydra.run.dir={folder}", *_stages(run)]
+    arguments = [*run.arguments, *how(run), f"hydra.run.dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *arguments],
@@ -72,28 +71,9 @@ def train(run: Run, folder: Path) -> None:
         raise RuntimeError(f"exit status {done.returncode}\n" + "\n".join(done.stdout.splitlines()[-15:]))
 
 
-def _stages(run: Run) -> list[str]:
-    """A second checkpoint callback, given on the command line as any user may; it changes no weight."""
-    if run.stage is None:
-        return []
-    if run.stage % STEPS_PER_EPOCH:
-        raise ValueError(f"stage={run.stage} is no multiple of steps_per_epoch={STEPS_PER_EPOCH}")
-    callback = (
-        "{_target_:pytorch_lightning.callbacks.ModelCheckpoint,"
-        'dirpath:"${paths.run_dir}/checkpoints",filename:"stage_{epoch}",auto_insert_metric_name:false,'
-        f"save_top_k:-1,every_n_epochs:{run.stage // STEPS_PER_EPOCH},save_on_train_epoch_end:true}}"
-    )
-    return [f"+callbacks.stages={callback}"]
-
-
-def scores(run: Run, folder: Path) -> list[Score]:
-    """The stage, if there is one, and the end of the run."""
-    checkpoints = folder / "checkpoints"
-    names = [] if run.stage is None else [f"stage_{run.stage // STEPS_PER_EPOCH - 1}.ckpt"]
-    return [_score(folder, checkpoints / name) for name in (*names, "last.ckpt")]
-
-
-def _score(folder: Path, checkpoint: Path) -> Score:
+def score(folder: Path) -> Score:
+    """Evaluates the end of the run."""
+    checkpoint = folder / "checkpoints" / "last.ckpt"
     module = SACModule.load_from_checkpoint(checkpoint)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     env = EnvConfig(id=config["env"]["id"], kwargs=config["env"]["kwargs"])

@@ -110,6 +110,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 # ½ log(2πe · 0.15²) for each action dimension
 FLASH = 0.5 * math.log(2 * math.pi * math.e * 0.15**2)
 TARGET_ENTROPY = {"redq": -0.5, "simba_v2": -0.5, "xqc": -0.5, "flash_sac": FLASH}
+GIVEN_WAY = (
+    *("gamma", "tau", "utd_ratio", "batch_size", "learning_starts", "lr", "replay.n_step"),
+    *("critic.hidden_sizes", "actor.hidden_sizes", "optimizer.lr_schedule", "collector.noise_hold_max"),
+)
 SMALL = (
     *("learning_starts=8", "total_env_steps=12", "steps_per_epoch=12", "eval_episodes=0", "batch_size=4"),
     *("env=pendulum", "compile=false", "device=cpu", "threads=1"),
@@ -145,7 +149,7 @@ def test_a_preset_learns_on_another_env(preset: str, tmp_path: Path) -> None:
     assert float(module.sac.target_entropy) == pytest.approx(TARGET_ENTROPY.get(preset, -1.0))
 
 
-OF_ONE_ENV = ("discrete_rules", "lunar_lander")
+OF_ONE_ENV = ("discrete_rules",)
 
 
 def test_every_preset_is_here() -> None:
@@ -159,7 +163,17 @@ def test_a_preset_of_one_env_can_be_planned(preset: str, tmp_path: Path) -> None
     assert made.datamodule.total_env_steps == made.config.total_env_steps
 
 
-def test_lunar_lander_learns_from_three_rewards_and_has_no_bonus_in_the_target() -> None:
-    config = composed("experiment=lunar_lander")
-    found = [config.replay.n_step, config.alpha.critic, config.target_entropy.ratio]
-    assert found == [3, "none", 0.3]
+# An env's settings must fit other choices of the groups that they are about.
+CHOICES = ("alpha=fixed", "replay=prioritized", "optimizer=adamw"), ("alpha=anneal",)
+
+
+@pytest.mark.parametrize("env", ["cartpole", "lunar_lander", "mountain_car_continuous", "pendulum"])
+def test_an_env_s_settings_fit_every_choice_and_give_way_to_a_preset(env: str) -> None:
+    for choices in CHOICES:
+        plan(composed(f"env={env}", *choices))
+    named = composed(f"env={env}", "gamma=0.5", "utd_ratio=3")
+    assert (named.gamma, named.utd_ratio, named.replay.gamma) == (0.5, 3, 0.5)
+    preset = composed("experiment=sac_2018", f"env={env}")
+    assert {key: OmegaConf.select(preset, key) for key in GIVEN_WAY} == {
+        key: {**COMMON, **PUBLISHED["sac_2018"]}[key] for key in GIVEN_WAY
+    }

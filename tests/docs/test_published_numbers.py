@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -51,13 +52,20 @@ def test_the_first_picture_ends_where_the_table_does() -> None:
         assert float(last["return_mean"]) == pytest.approx(float(row["return_mean"]), abs=0.05)
 
 
-@pytest.mark.parametrize(
-    ("env_steps", "row"), [(10_000, "CartPole-v1, 10,000"), (25_000, "CartPole-v1, 25,000")]
-)
-def test_cartpole_s_returns_are_those_of_the_csv(env_steps: int, row: str) -> None:
-    own = [each for each in rows("learning_cartpole.csv") if int(each["env_steps"]) == env_steps]
-    returns = [float(each["return_mean"]) for each in sorted(own, key=lambda each: int(each["seed"]))]
-    assert f"| {', '.join(f'{value:.0f}' for value in returns)} of 500 |" in line(README, row)
+def test_returns_of_solved_envs_are_those_of_the_csv() -> None:
+    found = rows("learning_solved.csv")
+    assert {each["episodes"] for each in found} == {"100"}
+    for env in dict.fromkeys(each["experiment"] for each in found):
+        own = sorted(
+            (each for each in found if each["experiment"] == env), key=lambda each: int(each["seed"])
+        )
+        config = yaml.safe_load((ROOT / "conf" / "env" / f"{env}.yaml").read_text())
+        assert {int(each["env_steps"]) for each in own} == {config["total_env_steps"]}
+        begins = (
+            f"{config['env']['id']}, {config['total_env_steps']:,} env steps, seeds 0 to {len(own) - 1} |"
+        )
+        returns = ", ".join(f"{float(each['return_mean']):.1f}" for each in own)
+        assert line(README, begins).rstrip(" |").endswith(f"| {returns}"), env
 
 
 @pytest.mark.parametrize("env", ENVS)
