@@ -156,7 +156,11 @@ def test_help_shows_the_groups_and_three_examples(train: Command) -> None:
     ended = train("--help")
     assert ended.code == 0
     assert ended.out.count("  python train.py ") == 3
-    for group in ("alpha: anneal, auto, fixed", "logger: csv, tensorboard, wandb", "target_entropy: auto"):
+    for group in (
+        "alpha: anneal, auto, fixed",
+        "logger: csv, none, tensorboard, wandb",
+        "target_entropy: auto",
+    ):
         assert group in ended.out
     for group in (
         "torso: batch_norm, batch_renorm, flash",

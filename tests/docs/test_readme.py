@@ -35,7 +35,7 @@ def test_every_file_that_readme_links_to_is_there() -> None:
 
 def test_every_experiment_env_and_rule_that_readme_names_is_a_config() -> None:
     groups = "env|alpha|experiment|target_entropy|torso|value_head|target_network|optimizer|replay"
-    named = re.findall(rf"\b({groups})=([a-z_]+)", README)
+    named = re.findall(rf"\b({groups})=([a-z_0-9]+)", README)
     assert len(named) >= 5
     missing = [pair for pair in named if not (ROOT / "conf" / pair[0] / f"{pair[1]}.yaml").exists()]
     assert missing == []
