@@ -99,7 +99,7 @@ def test_sweeper_by_its_group_runs_every_job_and_the_exit_status_shows_a_mistake
 def test_search_by_its_group(train: Command, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     asked = [each for each in SWEEP if not each.startswith("seed=")]
-    trials = ("hydra/sweeper=optuna", "hydra.sweeper.trials=2", "lr=interval(1e-4,1e-3)")
+    trials = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "lr=interval(1e-4,1e-3)")
     ended = train(*asked, *trials)
     assert ended.code == 0, ended.err
     assert statuses(tmp_path / "sweep") == ["done", "done"]

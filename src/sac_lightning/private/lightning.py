@@ -5,12 +5,15 @@ it: it is never resumed inexactly. A new fit trains without them.
 """
 
 from datetime import timedelta
-from typing import Any
-
-from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from typing import TYPE_CHECKING, Any
 
 from sac_lightning.private import MissingApi, PrivateApi
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+    from pytorch_lightning.callbacks import ModelCheckpoint
+else:  # of either package: training/lightning_package.py
+    Trainer = ModelCheckpoint = Any
 
 _LOOPS = "pytorch_lightning.loops"
 _EPOCH_LOOP = f"{_LOOPS}.training_epoch_loop._TrainingEpochLoop"

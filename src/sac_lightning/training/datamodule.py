@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule, Trainer
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.collect.evaluation import (
@@ -32,6 +31,7 @@ from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.buffer import GIB
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
+from sac_lightning.training.lightning_package import LightningDataModule, Trainer
 from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
 from sac_lightning.training.trainer_options import StepOptions, fast_dev_run_sizes
 

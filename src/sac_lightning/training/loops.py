@@ -7,27 +7,25 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from pytorch_lightning import Trainer
-from pytorch_lightning.loggers.logger import Logger
-
 from sac_lightning.private import lightning
+from sac_lightning.training.lightning_package import OTHER, USES_OTHER, Logger, Trainer
 
 # Of a row of training: not every epoch has one, and not every row has all of them.
 LATE_METRICS = (
     *("rollout/return_mean", "rollout/length_mean", "train/critic_loss", "train/q_mean", "train/alpha"),
     *("train/actor_loss", "train/entropy", "train/target_entropy", "train/alpha_loss"),
 )
-OTHER_PACKAGE = "lightning.pytorch"
 
 
 def warn_of_other_package() -> None:
-    """Say which import to use where `lightning.pytorch` is imported: its Trainer takes no module of ours.
+    """Say what to import where a program has both packages: the other's Trainer takes no module of ours.
 
     It refuses ours as "no LightningModule" before it calls anything that could say why.
     """
-    if OTHER_PACKAGE in sys.modules:
-        text = f"sac_lightning needs the Trainer of pytorch_lightning, not that of {OTHER_PACKAGE}: write"
-        warnings.warn(f"{text} `import pytorch_lightning as L`", stacklevel=3)
+    if OTHER in sys.modules and not USES_OTHER:
+        text = f"sac_lightning uses pytorch_lightning, and no Trainer of {OTHER} takes its modules: write"
+        advice = f"`import pytorch_lightning as L`, or import {OTHER} before sac_lightning"
+        warnings.warn(f"{text} {advice}", stacklevel=3)
 
 
 def start_epoch(trainer: Trainer) -> None:

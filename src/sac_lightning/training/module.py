@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -45,6 +44,7 @@ from sac_lightning.replay import BatchIndex
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.checkpoint import FORMAT, check_format
+from sac_lightning.training.lightning_package import LightningModule
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.training.trainer_options import check_count, check_trainer
 from sac_lightning.types import PackedMetrics, SampleInfo

@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
-
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import Whole
 from sac_lightning.private.lightning import step_options
+from sac_lightning.training.lightning_package import ModelCheckpoint, Trainer
 
 PRECISIONS = ("32-true", "bf16-mixed")
 

@@ -1,6 +1,7 @@
 """What a user of Lightning does with a Trainer beside `fit`, and with its callbacks."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -84,7 +85,26 @@ def test_an_env_and_a_function_that_makes_one_are_evaluated(make: Any, tmp_path:
     assert metrics["eval/return_mean"] < 0.0
 
 
-def test_the_other_package_is_named_before_its_trainer_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_of_lightning_pytorch_trains(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    program = """
+import lightning.pytorch as L
+from sac_lightning import ReplayDataModule, SACModule
+counts = dict(total_env_steps=40, learning_starts=30, steps_per_epoch=20, eval_episodes=0)
+data = ReplayDataModule("Pendulum-v1", **counts)
+module, stop = SACModule(*data.specs), L.callbacks.EarlyStopping("train/critic_loss")
+trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[stop])
+trainer.fit(module, data)
+print(int(module.env_steps), trainer.global_step)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "40 10"
+
+
+def test_a_program_with_both_packages_is_told_what_to_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightning.pytorch", ModuleType("lightning.pytorch"))
     with pytest.warns(UserWarning, match="write `import pytorch_lightning as L`"):
         module_for(data_module())
@@ -92,7 +112,7 @@ def test_the_other_package_is_named_before_its_trainer_refuses(monkeypatch: pyte
 
 def test_lightning_cli_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[3] / "docs" / "lightning.md").read_text(encoding="utf-8")
-    _, program = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     names: dict[str, Any] = {"__name__": "my_cli"}
     exec(program, names)
     (line,) = re.findall(r"python -m my_cli (fit .*)", page)

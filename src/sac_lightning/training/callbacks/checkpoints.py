@@ -7,9 +7,6 @@ from typing import Annotated, Any
 from weakref import proxy
 
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from typing_extensions import override
 
 from sac_lightning.collect.experience import Experience
@@ -17,6 +14,12 @@ from sac_lightning.core.errors import require
 from sac_lightning.core.fields import FOLDER, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.training.lightning_package import (
+    LightningModule,
+    ModelCheckpoint,
+    TorchCheckpointIO,
+    Trainer,
+)
 from sac_lightning.training.loggers import MetricsCSV
 from sac_lightning.training.loops import datamodule, env_steps, fast_dev_run, was_cut_short
 

@@ -4,10 +4,10 @@ import logging
 import math
 from typing import Annotated, Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from sac_lightning.core.fields import Number, Whole, check_arguments
+from sac_lightning.training.lightning_package import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from sac_lightning.core.fields import FOLDER, Whole, check_arguments
 from sac_lightning.core.plots import learning_curve, temperature
+from sac_lightning.training.lightning_package import Callback, LightningModule, Logger, Trainer
 from sac_lightning.training.loggers import MetricsCSV, read_metrics
 
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar as Bar
@@ -22,6 +20,7 @@ from sac_lightning.core.errors import number, require
 from sac_lightning.core.fields import check_arguments
 from sac_lightning.core.screen import screen
 from sac_lightning.training.datamodule import data_of
+from sac_lightning.training.lightning_package import LightningModule, ProgressBar, Trainer
 
 SHORTEST_BAR = 6
 # The speed is that of the last minute: the random warm-up is far faster than what follows.
@@ -73,7 +72,7 @@ class RunProgress(ProgressBar):
         self._console.print(*args, markup=False, highlight=False, **known)
 
     @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started_s = time.monotonic()
         self._seen = deque([(self._started_s, self._env_steps)])
         self._printed_steps = self._env_steps
@@ -93,7 +92,7 @@ class RunProgress(ProgressBar):
             self._refresh()
 
     @override
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if not self._updating and trainer.global_step > self._updates_before:
             # The random steps before were far faster, and the first update may have compiled.
             self._updating = True
@@ -104,26 +103,24 @@ class RunProgress(ProgressBar):
     on_validation_batch_end = on_train_batch_end
 
     @override
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._live is not None:
             self._refresh()
         elif self._enabled:
             self._print_line()
 
     @override
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._live is None and self._enabled and self._printed_steps != self._env_steps:
             self._print_line()
         self._stop()
 
     @override
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._stop()
 
     @override
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._stop()
 
     @property

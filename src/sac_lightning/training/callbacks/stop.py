@@ -8,10 +8,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from sac_lightning.training.datamodule import data_of
+from sac_lightning.training.lightning_package import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -10,7 +10,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from pytorch_lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from sac_lightning.algorithm.policy import Policy
@@ -19,6 +18,7 @@ from sac_lightning.core.errors import ConfigError, install, one_line
 from sac_lightning.core.files import write_atomically
 from sac_lightning.envs import EnvConfig
 from sac_lightning.training.datamodule import ReplayDataModule, data_of
+from sac_lightning.training.lightning_package import Callback, LightningModule, Trainer
 from sac_lightning.training.loggers import EnvStepWandbLogger
 from sac_lightning.training.module import SACModule
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from sac_lightning.core.errors import names_path, require
 from sac_lightning.core.files import no_link, write_atomically
+from sac_lightning.training.lightning_package import Logger, ModelCheckpoint, rank_zero_only
 
 STEP = "env_steps"
 LEADING_COLUMNS = (

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
-from lightning_fabric.loggers.logger import rank_zero_experiment
-from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import WandbLogger
 from torch import nn
 from typing_extensions import override
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import FOLDER, TEXT, Whole, check_arguments
+from sac_lightning.training.lightning_package import (
+    ModelCheckpoint,
+    WandbLogger,
+    rank_zero_experiment,
+    rank_zero_only,
+)
 from sac_lightning.training.loggers.wandb_media import HISTOGRAMS, ModelArtifacts, histograms
 
 if TYPE_CHECKING:

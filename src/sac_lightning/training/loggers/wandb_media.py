@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.training.lightning_package import LightningModule, ModelCheckpoint
 
 if TYPE_CHECKING:
     import wandb
