@@ -1,0 +1,100 @@
+"""Each part of docs/family.md alone, beside SAC without it, on one env.
+
+    python benchmarks/parts.py --jobs 2
+
+Every evaluation is a row of benchmarks/results/parts.csv; docs/figures/parts.png comes from it. A complete run
+is not made again, and one that was stopped goes on.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from recipes import ROOT, Run, Runs, all_runs, parser_of
+
+from sac_lightning.core.plots import STYLE
+
+PICTURE = ROOT / "docs" / "figures" / "parts.png"
+PLAIN = "SAC"
+# As `env=pendulum`, with one update per env step.
+HOW = ("utd_ratio=1", "compile=false", "eval_episodes=20", "callbacks.plots=null")
+STEPS, EVERY = 5_000, 500
+_RETURNS = ("value_head.low=-800", "value_head.high=20")  # -16.3 at worst in each step, gamma=0.98
+PARTS: dict[str, tuple[str, ...]] = {
+    PLAIN: (),
+    "observation normalisation": ("normalization/obs=running",),
+    "reward normalisation": ("normalization/reward=return_variance",),
+    "LayerNorm": ("torso=layer_norm",),
+    "dropout": (
+        *("+torso@torso_of_critics=layer_norm", "torso_of_critics.dropout=0.01"),
+        "critic.torso=${torso_of_critics}",
+    ),
+    "Batch Renormalization, no target network": (
+        *("torso=batch_renorm", "target_network=none", "optimizer.betas=[0.5,0.999]"),
+    ),
+    "BatchNorm, joint pass with a target network": ("torso=batch_norm", "target_network=joint_polyak"),
+    "residual blocks": ("torso=simba",),
+    "unit length": ("torso=simba_v2",),
+    "a distribution on bins": ("value_head=categorical", *_RETURNS),
+    "HL-Gauss": ("value_head=hl_gauss", *_RETURNS),
+    "quantiles, the largest dropped": ("value_head=quantile", "pessimism=truncated"),
+    "a random subset of ten critics": ("pessimism=random_subset", "critic.num_critics=10"),
+    "actor delay of 2": ("actor_delay=2",),
+    "resets": ("reset_every=2000",),
+    "3-step returns": ("replay.n_step=3",),
+    "linear learning-rate schedule": ("optimizer.lr_schedule=linear",),
+    "AdamW": ("optimizer=adamw",),
+    "held noise": ("collector.noise_hold_max=16",),
+    "gamma from the time limit": ("gamma=auto",),
+}
+
+
+def draw(runs: Runs, made: Sequence[Run], out: Path) -> None:
+    """Draws a small picture for each part: its runs in blue, SAC's in grey."""
+    names = list(dict.fromkeys(run.recipe for run in made))[1:]
+
+    def curves(axes: Axes, recipe: str, colour: str) -> None:
+        for run in (each for each in made if each.recipe == recipe):
+            if points := runs.points(run):
+                steps, _, returns = np.array(points).T
+                axes.plot(steps, returns, color=colour, linewidth=1.4)
+
+    with rc_context(STYLE):
+        rows = -(-len(names) // 4)
+        figure = Figure(figsize=(12.0, 2.1 * rows), dpi=130, layout="constrained")
+        grid = figure.subplots(rows, 4, squeeze=False, sharex=True, sharey=True)
+        for axes, name in zip(grid.flat, names, strict=False):
+            curves(axes, PLAIN, "#94a3b8")
+            curves(axes, name, "#2563a8")
+            axes.set_title(name, fontsize=9)
+        for axes in list(grid.flat)[len(names) :]:
+            axes.set_axis_off()
+        figure.supxlabel("env steps", fontsize=9)
+        figure.supylabel("return of 20 episodes", fontsize=9)
+        FigureCanvasAgg(figure)
+        figure.savefig(out, format="png")
+
+
+def main() -> int:
+    """Make the missing runs, then the picture; 1 where a run failed."""
+    parser = parser_of(__doc__, "parts", threads="1")
+    parser.set_defaults(envs=["pendulum"], every=EVERY)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    arguments = parser.parse_args()
+    runs, failed = Runs.of(arguments), 0
+    runs.how = (*runs.how, *HOW)
+    made = list(all_runs(PARTS, arguments.envs, arguments.seeds))
+    if not arguments.table_only:
+        failed = runs.make(made, lambda point: point.env_steps >= STEPS, arguments.jobs)
+    if runs.table.rows:
+        draw(runs, made, arguments.picture)
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
