@@ -35,7 +35,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sac_delay": ("lr=1e-3", "actor_delay=2"),
     "sac_half_utd": ("lr=1e-3", "num_envs=4", "utd_ratio=0.5"),
     "sac_normalized": ("lr=1e-3", "actor_delay=2", *NORMALIZED),
-    "crossq_small": ("experiment=crossq", *_sizes("[256,256]", "[256,256]")),
+    "fast": ("experiment=fast",),
     "xqc_small": ("experiment=xqc", "utd_ratio=1", *_sizes("[256,256]", "[256,256]")),
     "flash_small": ("experiment=flash_sac", "batch_size=256", *_sizes("[64]", "[128]")),
 }

@@ -2,8 +2,8 @@
 
     python benchmarks/parts.py --jobs 2
 
-Every evaluation is a row of benchmarks/results/parts.csv; docs/figures/parts.png comes from it. A complete run
-is not made again, and one that was stopped goes on.
+Every evaluation is a row of benchmarks/results/parts.csv, from which docs/figures/parts.png comes. A complete
+run is not made again, and one that was stopped goes on.
 """
 
 import sys

@@ -149,16 +149,16 @@ def test_a_preset_learns_on_another_env(preset: str, tmp_path: Path) -> None:
     assert float(module.sac.target_entropy) == pytest.approx(TARGET_ENTROPY.get(preset, -1.0))
 
 
-OF_ONE_ENV = ("discrete_rules",)
+OURS = ("discrete_rules", "fast")
 
 
 def test_every_preset_is_here() -> None:
     there = {file.stem for file in (Path(config_dir()) / "experiment").glob("*.yaml")}
-    assert there == {*PUBLISHED, *OF_ONE_ENV}
+    assert there == {*PUBLISHED, *OURS}
 
 
-@pytest.mark.parametrize("preset", OF_ONE_ENV)
-def test_a_preset_of_one_env_can_be_planned(preset: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", OURS)
+def test_a_preset_of_ours_can_be_planned(preset: str, tmp_path: Path) -> None:
     made = plan(composed(f"experiment={preset}", f"paths.run_dir={tmp_path}"))
     assert made.datamodule.total_env_steps == made.config.total_env_steps
 
