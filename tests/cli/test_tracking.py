@@ -158,7 +158,7 @@ def test_tensorboard_has_the_hyperparameters(train: Command, tmp_path: Path) -> 
 
 def test_a_logger_of_lightning_gets_them_too(train: Command, tmp_path: Path) -> None:
     lightnings = "+logger.more={_target_: pytorch_lightning.loggers.CSVLogger, save_dir: elsewhere}"
-    assert train(*TINY, lightnings).code == 0
+    assert train(*TINY, lightnings, "lr=0.0003").code == 0
     (file,) = (tmp_path / "elsewhere").rglob("hparams.yaml")
     assert yaml.safe_load(file.read_text())["lr"] == 0.0003
 

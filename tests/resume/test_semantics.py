@@ -25,7 +25,7 @@ def steps(run: Path) -> list[int]:
     [
         ("gamma=0.5", "gamma=0.5: is 0.99 in the run that is resumed; "),
         ("seed=1", "seed=1: is 4 in the run that is resumed; "),
-        ("actor.lr=0.1", "actor.lr=0.1: is 0.0003 in the run that is resumed; "),
+        ("actor.lr=0.1", "actor.lr=0.1: is 0.001 in the run that is resumed; "),
         ("env.id=Acrobot-v1", "env.id=Acrobot-v1: is CartPole-v1 in the run that is resumed; "),
         ("env=acrobot", "env=acrobot: is {"),
         ("debug=fast", "debug=fast: cannot be compared with the run that is resumed; "),
@@ -38,7 +38,7 @@ def test_what_would_change_the_past_is_refused_with_the_difference(
     found = error_line(server.train(f"resume={run}", "total_env_steps=200", override, cwd=run.parent))
     assert found.startswith(line)
     assert found.endswith(
-        "only total_env_steps, eval_max_steps, device, logger, callbacks, trainer may change"
+        "only total_env_steps, eval_max_steps, device, logger, callbacks, trainer, print_config may change"
     )
     assert everything(run) == before
 
