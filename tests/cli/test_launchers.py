@@ -21,7 +21,7 @@ from sac_lightning.core.errors import ConfigError
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
-FREE = [each for each in TINY if not each.startswith("threads=")]
+FREE = [*(each for each in TINY if not each.startswith("threads=")), "threads=auto"]
 WITNESS = (
     *("+callbacks.witness._target_=witness.Threads", "+callbacks.witness.file=${paths.run_dir}/threads"),
     "allowed_prefixes=[witness]",
