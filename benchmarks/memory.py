@@ -111,7 +111,13 @@ def growth(beyond_buffer: dict[int, float], env_steps: int) -> float:
 
 def peak(compiled: bool) -> float:
     """Returns the peak megabytes of a run with the default networks, without a cached graph."""
-    options = ["env=pendulum", "total_env_steps=1500", f"compile={compiled}".lower(), "logger=csv"]
+    options = [
+        "env=gym",
+        "env.id=Pendulum-v1",
+        "total_env_steps=1500",
+        f"compile={compiled}".lower(),
+        "logger=csv",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/cache"}
         line = [sys.executable, str(ROOT / "train.py"), *options, f"hydra.run.dir={folder}/run"]
