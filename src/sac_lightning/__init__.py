@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sac_lightning.networks import ActorConfig, CriticConfig
     from sac_lightning.training.datamodule import ReplayDataModule
     from sac_lightning.training.module import SACModule
+    from sac_lightning.training.sb3 import load_sb3
 
 __all__ = [
     "ActorConfig",
@@ -19,6 +20,7 @@ __all__ = [
     "Policy",
     "ReplayDataModule",
     "SACModule",
+    "load_sb3",
 ]
 __version__ = "0.1.0"
 
@@ -30,6 +32,7 @@ _HOMES = {
     "Policy": "algorithm.policy",
     "ReplayDataModule": "training.datamodule",
     "SACModule": "training.module",
+    "load_sb3": "training.sb3",
 }
 
 
