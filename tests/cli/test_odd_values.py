@@ -59,6 +59,8 @@ MEANT = {
     "env.render_mode": NONE,
     "env.action": NONE,
     "env.action_mask": NONE,
+    "encoder.shared": {"True"},
+    "print_config": {"True"},
     "env.kwargs.g": {"-1", "0", "1.5", "1e+30", "inf", "None"},  # a number, and the env's own to judge
     "env.wrappers": NOTHING,
     "env.max_episode_steps": NONE,
@@ -101,8 +103,8 @@ MEANT = {
 # In the other walks, of the keys that the default config does not have.
 MEANT_THERE = {
     "alpha.value": {"0", "1.5"},
+    "env.action_mask": {"'abc'", "None"},
     "encoder.padding": {"0"},
-    "encoder.shared": {"True"},
     "alpha.start": {"0", "1.5"},
     "alpha.end": {"0", "1.5"},
     "head.log_std_min": {"-1", "0", "1.5"},
