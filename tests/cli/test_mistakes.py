@@ -120,7 +120,7 @@ MISTAKES = {
     "env=gym": ("env.id=???: must be given",),
     "env.action_mask=info": ("env.action_mask=info: is for choices; the declared actions are a Box of 1",),
     "random_shift=-1": ("random_shift=-1: must be a whole number of pixels in [0, 100]",),
-    "encoder=cnn encoder.shared=true 'critic.encoder={_target_:sac_lightning.networks.Flat}'": (
+    "encoder=cnn encoder.shared=true critic.encoder={_target_:sac_lightning.networks.Flat}": (
         "encoder.shared=True: needs the same encoder for actor and critics",
     ),
     "env.imports=[os]": ("env.imports=os: only gymnasium, sac_lightning may be imported",),
