@@ -119,6 +119,7 @@ MISTAKES = {
     "+env.kwargs.gravity=1": ("env.kwargs.gravity=1: Pendulum-v1 takes g",),
     "env=gym": ("env.id=???: must be given",),
     "env.action_mask=info": ("env.action_mask=info: is for choices; the declared actions are a Box of 1",),
+    "replay=lap": ("value_head=ScalarValue: must learn by the Huber loss with replay=lap",),
     "random_shift=-1": ("random_shift=-1: must be a whole number of pixels in [0, 100]",),
     "encoder=cnn encoder.shared=true critic.encoder={_target_:sac_lightning.networks.Flat}": (
         "encoder.shared=True: needs the same encoder for actor and critics",

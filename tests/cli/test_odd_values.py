@@ -35,6 +35,8 @@ WALKS = (
     "pessimism,critic pessimism=mean",
     "pessimism pessimism=random_subset",
     "replay replay=prioritized",
+    "replay,value_head replay=lap value_head=scalar_huber",
+    "replay replay=her env=bit_flipping",
     "normalization normalization/obs=running normalization/reward=return_variance",
 )
 TEXT_OR_NULL = {"'abc'", "None"}
@@ -105,6 +107,7 @@ MEANT_THERE = {
     "alpha.value": {"0", "1.5"},
     "env.action_mask": {"'abc'", "None"},
     "encoder.padding": {"0"},
+    "replay.share": {"0"},
     "alpha.start": {"0", "1.5"},
     "alpha.end": {"0", "1.5"},
     "head.log_std_min": {"-1", "0", "1.5"},

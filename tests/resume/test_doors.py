@@ -35,7 +35,7 @@ from sac_lightning.networks import (
     Xqc,
 )
 from sac_lightning.optim import AdamW
-from sac_lightning.replay import PrioritizedReplay, ReplayBuffer
+from sac_lightning.replay import HerReplay, PrioritizedReplay, ReplayBuffer
 from tasks import Clock
 
 
@@ -50,6 +50,8 @@ class Sensors(Clock):
                 "hour": spaces.Discrete(8, start=1),
                 "bits": spaces.MultiBinary(3),
                 "numbers": spaces.Box(-np.inf, np.inf, (2,)),
+                "achieved_goal": spaces.Box(0.0, 9.0, (1,)),
+                "desired_goal": spaces.Box(0.0, 9.0, (1,)),
             }
         )
 
@@ -76,7 +78,12 @@ class Sensors(Clock):
             "hour": 1 + self.count,
             "bits": np.array([self.count >> bit & 1 for bit in range(3)], np.int8),
             "numbers": super()._obs(),
+            "achieved_goal": np.full(1, self.count, np.float32),
+            "desired_goal": np.full(1, 5.0, np.float32),
         }
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        return -np.abs(achieved_goal - desired_goal)[:, 0]
 
 
 class Pictures(Sensors):
@@ -188,6 +195,12 @@ CASES: dict[str, dict[str, Any]] = {
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
     "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
+    "her": {
+        "env": "sac_lightning.envs.bit_flipping:BitFlipping-v0",
+        "env_options": {"kwargs": {"bits": 5}, "autoreset": "next_step"},
+        "replay": partial(HerReplay, 100, goal="episode"),
+        "num_envs": 2,
+    },
 }
 TOGETHER: dict[str, dict[str, Any]] = {
     "box": {
@@ -222,6 +235,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
             "pessimism": RandomSubset(2),
         },
         "module": {"reset_every": 30, "obs_normalization": RunningObs(), "random_shift": 1},
+        "replay": partial(HerReplay, 100),
     },
 }
 

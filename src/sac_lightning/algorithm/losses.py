@@ -8,6 +8,7 @@ and every expectation over actions below is the same sum over them.
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,6 +65,18 @@ def critic_loss(
     that each critic's gradient is what it would be alone.
     """
     return 0.5 * (weight * (features.squeeze(-1) - target).square()).mean(dim=1).sum()
+
+
+def huber_critic_loss(
+    features: Float[Tensor, "N B 1"],
+    target: Float[Tensor, " B"],
+    weight: Float[Tensor, " B"],
+    delta: float,
+) -> Scalar:
+    """J_Q = Σ_i E[ weight · huber(Q_i − y) ], ½ e² up to |e| = δ and δ (|e| − δ/2) beyond     (2007.06049)"""
+    q = features.squeeze(-1)
+    error = F.huber_loss(q, target.expand_as(q), reduction="none", delta=delta)
+    return (weight * error).mean(dim=1).sum()
 
 
 def clipped_critic_loss(

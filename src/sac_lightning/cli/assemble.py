@@ -156,6 +156,7 @@ def plan(cfg: DictConfig) -> Plan:
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
         compiled=resolve_compile(cfg.compile, datamodule.updates_due(datamodule.total_env_steps)),
     )
+    make_module.keywords["critic"].check_replay(datamodule.replay.needs_huber_loss)
     make_module.keywords["critic"].check_actor(make_module.keywords["actor"])
     declared = declared_action(datamodule.env.action)
     if declared is None:

@@ -30,6 +30,7 @@ class Experience:
         specs: sizes of obs and action.
         replay: a buffer that is not allocated yet.
         capacity: its rows.
+        most_drawn: the most transitions that one `draw` is asked for.
         seed: of the run.
         device: where the buffer's rows lie.
         journal_dir: folder of the replay journal. Every `state_dict` first writes the new transitions
@@ -46,6 +47,7 @@ class Experience:
         *,
         replay: ReplayBuffer,
         capacity: int,
+        most_drawn: int,
         seed: int,
         device: torch.device,
         journal_dir: Path | None,
@@ -62,7 +64,10 @@ class Experience:
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = replay
-        replay.allocate(capacity, obs, action, num_envs=num_envs, seed=streams.replay, device=device)
+        options: dict[str, Any] = {"num_envs": num_envs, "seed": streams.replay, "device": device}
+        if replay.makes_transitions:
+            options["scratch"] = most_drawn
+        replay.allocate(capacity, obs, action, **options)
         self.collector = Collector(
             self.envs,
             action,

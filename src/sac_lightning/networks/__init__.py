@@ -21,6 +21,7 @@ from sac_lightning.networks.value_head import (
     Min,
     Pessimism,
     RandomSubset,
+    ScalarHuber,
     ScalarValue,
     ValueHead,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "ReturnVariance",
     "RewardNormalization",
     "RunningObs",
+    "ScalarHuber",
     "ScalarValue",
     "Simba",
     "SimbaV2",

@@ -17,7 +17,7 @@ from sac_lightning.networks.encoder import BySpace, Encoder
 from sac_lightning.networks.ensemble import add_bias
 from sac_lightning.networks.target_network import Polyak, TargetNetwork
 from sac_lightning.networks.torso import Mlp, Torso
-from sac_lightning.networks.value_head import Min, Pessimism, ScalarValue, ValueHead
+from sac_lightning.networks.value_head import Min, Pessimism, ScalarHuber, ScalarValue, ValueHead
 from sac_lightning.optim import Adam, LearningRate
 from sac_lightning.spaces import ObsSpec
 from sac_lightning.types import WeightedActions
@@ -86,6 +86,12 @@ class CriticConfig(ActorConfig):
             require(ok, "q_clip", self.q_clip, "needs value_head=scalar, or must be null")
             ok = self.target_network.has_copy and not self.target_network.joint_pass
             require(ok, "q_clip", self.q_clip, "needs target_network=polyak, or must be null")
+
+    def check_replay(self, needs_huber_loss: bool) -> None:
+        """Raises ConfigError for replay whose priorities belong to another loss."""
+        ok = isinstance(self.value_head, ScalarHuber) or not needs_huber_loss
+        allowed = "must learn by the Huber loss with replay=lap: value_head=scalar_huber"
+        require(ok, "value_head", type(self.value_head).__name__, allowed)
 
     def check_actor(self, actor: ActorConfig) -> None:
         """Raises ConfigError for a shared encoder that `actor` does not have."""

@@ -202,6 +202,22 @@ class ScalarValue(ValueHead):
 
 
 @dataclass(frozen=True)
+class ScalarHuber(ScalarValue):
+    """One output per action, Q itself, learned by the Huber loss: large errors count linearly.
+
+    Args:
+        delta: the error from which on they do, above 0.
+    """
+
+    delta: Annotated[float, Number("(0, 1e9]")] = 1.0
+
+    def loss(
+        self, features: Float[Tensor, "N B 1"], target: Float[Tensor, " B"], weight: Float[Tensor, " B"]
+    ) -> Scalar:
+        return losses.huber_critic_loss(features, target, weight, self.delta)
+
+
+@dataclass(frozen=True)
 class CategoricalValue(ValueHead):
     """A distribution over returns on fixed bins, learned by cross entropy     (C51, 1707.06887)
 

@@ -2,6 +2,16 @@
 
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, check_fits, planned_bytes
 from sac_lightning.replay.disk.journal import Journal
-from sac_lightning.replay.prioritized import PrioritizedReplay
+from sac_lightning.replay.her import HerReplay
+from sac_lightning.replay.prioritized import LapReplay, PrioritizedReplay
 
-__all__ = ["BatchIndex", "Journal", "PrioritizedReplay", "ReplayBuffer", "check_fits", "planned_bytes"]
+__all__ = [
+    "BatchIndex",
+    "HerReplay",
+    "Journal",
+    "LapReplay",
+    "PrioritizedReplay",
+    "ReplayBuffer",
+    "check_fits",
+    "planned_bytes",
+]

@@ -1,7 +1,7 @@
 """A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
 
 import math
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import psutil
@@ -54,6 +54,11 @@ class ReplayBuffer:
         gamma: discount per step, in [0, 1); or "auto": `follow_time_limit` sets it.
     """
 
+    # Whether `draw` makes transitions, for which `allocate` gets scratch rows.
+    makes_transitions: ClassVar[bool] = False
+    # Whether its priorities belong to a Huber loss.
+    needs_huber_loss: ClassVar[bool] = False
+
     @check_arguments("replay")
     def __init__(
         self,
@@ -80,6 +85,14 @@ class ReplayBuffer:
         assert env_steps is not None
         self.gamma = min(max(1.0 - 5.0 / env_steps, 0.95), 0.995)
 
+    def follow_env(self, env: Any, obs: ObsSpec) -> None:
+        """Takes from an env what sampling needs of it, before `allocate`; uniform replay needs nothing.
+
+        Args:
+            env: an env of the run, with its wrappers, which is closed afterwards.
+            obs: shape and dtype of its observations.
+        """
+
     # --- memory --------------------------------------------------------------------------------------
 
     def allocate(
@@ -91,6 +104,7 @@ class ReplayBuffer:
         num_envs: int = 1,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        scratch: int = 0,
     ) -> None:
         """Makes an empty buffer.
 
@@ -101,16 +115,18 @@ class ReplayBuffer:
             num_envs: envs that are stepped at once.
             seed: of the sampler.
             device: where the rows lie.
+            scratch: rows beyond the ring, for a `draw` that makes transitions of its own.
         """
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
         shape, kind = action.row
 
         def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(capacity, *row, dtype=dtype, device=self.device)
+            return torch.zeros(capacity + scratch, *row, dtype=dtype, device=self.device)
 
         dtype = getattr(torch, obs.dtype)
-        self.store = Ring(
+        # What `gather` reads, and the ring without the scratch.
+        self.gathered = Ring(
             obs=zeros(*obs.shape, dtype=dtype),
             action=zeros(*shape, dtype=getattr(torch, kind)),
             reward=zeros(),
@@ -120,6 +136,7 @@ class ReplayBuffer:
             env=zeros(dtype=torch.int16),
             log_prob=zeros(),
         )
+        self.store = Ring(*(each[:capacity] for each in self.gathered)) if scratch else self.gathered
         # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
         self.next_row = torch.full((capacity if self.n_step > 1 else 0,), NO_ROW, device=self.device)
         self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
@@ -208,7 +225,7 @@ class ReplayBuffer:
     @property
     def rows(self) -> list[Tensor]:
         """Returns the tensors that `gather` reads; `add` changes them in place."""
-        store = self.store
+        store = self.gathered
         return [store.obs, store.action, store.reward, store.next_obs, store.terminated, self.next_row]
 
     def gather(self, batch: BatchIndex) -> Batch:
@@ -217,7 +234,7 @@ class ReplayBuffer:
 
         A compiled update contains this, so it uses tensor operations alone.
         """
-        store, index = self.store, batch.index
+        store, index = self.gathered, batch.index
         reward = store.reward.index_select(0, index)
         discount = self.gamma * (~store.terminated.index_select(0, index)).float()
         last = index

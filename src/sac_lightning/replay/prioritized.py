@@ -1,6 +1,6 @@
 """Prioritized replay: transitions with a large TD error are drawn more often."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,15 +59,23 @@ class PrioritizedReplay(ReplayBuffer):
             (batches, batch_size), generator=self.generator, device=self.device, dtype=torch.float64
         )
         rows = self._tree.find(uniform.cpu().numpy() * self._tree.total).reshape(batches, batch_size)
-        beta = self.beta + (1.0 - self.beta) * min(1.0, self.added / self.beta_steps)
-        probability = self._tree.get(rows) / self._tree.total
-        weight = (len(self) * probability) ** -beta
-        weight /= weight.max(axis=1, keepdims=True)
+        weight = self._weight(self._tree.get(rows) / self._tree.total)
         self.last_index = torch.from_numpy(rows).to(self.device)
         return BatchIndex(self.last_index, torch.from_numpy(weight.astype(np.float32)).to(self.device))
 
+    def _weight(self, probability: Array) -> Array:
+        """Returns the weights in the loss of transitions that are drawn with `probability`, [G, B]."""
+        beta = self.beta + (1.0 - self.beta) * min(1.0, self.added / self.beta_steps)
+        weight = (len(self) * probability) ** -beta
+        weight /= weight.max(axis=1, keepdims=True)
+        return np.asarray(weight)
+
+    def _priority(self, td_error: Array) -> Array:
+        """Returns p_i."""
+        return td_error + self.eps
+
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
-        priority = td_error.detach().cpu().numpy().astype(np.float64) + self.eps
+        priority = self._priority(td_error.detach().cpu().numpy().astype(np.float64))
         self._largest = max(self._largest, float(priority.max()))
         self._tree.set(index.cpu().numpy(), priority**self.alpha)
 
@@ -84,6 +92,37 @@ class PrioritizedReplay(ReplayBuffer):
         self._tree = SumTree(self.capacity)
         self._tree.set(np.arange(len(leaves)), leaves)
         self._largest = state["largest"]
+
+
+class LapReplay(PrioritizedReplay):
+    """Draws transition i with probability p_i^α / Σ p^α, p_i = max(|TD error|, 1)     (LAP, 2007.06049)
+
+    All weights are 1: with the Huber loss (value_head=scalar_huber) the expected gradient is that of uniform
+    replay with another loss. Deviation: the TD error is the mean over the critics, not the largest.
+
+    Args:
+        alpha: exponent of the priorities; 0 is uniform.
+        capacity, n_step, gamma: as for ReplayBuffer.
+    """
+
+    needs_huber_loss: ClassVar[bool] = True
+
+    @check_arguments("replay")
+    def __init__(
+        self,
+        capacity: int | None = None,
+        n_step: int = 1,
+        gamma: float | str = 0.99,
+        *,
+        alpha: Annotated[float, Number("[0, 1]")] = 0.4,
+    ) -> None:
+        super().__init__(capacity, n_step, gamma, alpha=alpha)
+
+    def _weight(self, probability: Array) -> Array:
+        return np.ones_like(probability)
+
+    def _priority(self, td_error: Array) -> Array:
+        return np.maximum(td_error, 1.0)
 
 
 class SumTree:

@@ -154,6 +154,7 @@ class ReplayDataModule(LightningDataModule):
             with closing(self.env.build()) as probe:
                 self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
                 self._has_time_limit = has_time_limit(probe)
+                self.replay.follow_env(probe, self._specs[0])
         return self._specs
 
     @property
@@ -204,6 +205,7 @@ class ReplayDataModule(LightningDataModule):
                 self.specs,
                 replay=self.replay,
                 capacity=self.capacity,
+                most_drawn=self.batch_size * math.ceil(1 + self.utd_ratio * self._steps_per_iteration),
                 learning_starts=self.learning_starts,
                 seed=self.seed,
                 device=self.device,

@@ -254,6 +254,7 @@ class SACModule(LightningModule):
         schedulers: Any = self.lr_schedulers() or []
         self._schedules = schedulers if isinstance(schedulers, list) else [schedulers]
         replay = loops.replay(self.trainer)
+        self.critic_config.check_replay(replay.needs_huber_loss)
         self._compiled = CompiledUpdate(self.sac, replay) if self.compile_update else None
         # Counted here: reading the tensor in each update would wait for a GPU.
         self._update = int(self.grad_steps)
