@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,report,export,optuna,ray,slurm,dev]'
 	touch $@
 
-train: install ## the main job: SAC on Pendulum, about two minutes
+train: install ## the main job: SAC on Pendulum, under a minute
 	$(BIN)/python train.py env=pendulum alpha=auto
 
 test: install ## the tests, learning tests included
