@@ -153,6 +153,7 @@ TOP_LEVEL = {
     "batch_size": (("0", "abc", "2.5", "true"), "must be a whole number of at least 1"),
     "utd_ratio": (("0", "abc"), "must be a number above 0"),
     "actor_delay": (("0", "1.5", "abc"), "must be a whole number of at least 1"),
+    "random_shift": (("-1", "1.5"), "must be a whole number of pixels in [0, 100]"),
     "reset_every": (("0", "abc"), "must be a whole number of at least 1"),
     "gamma": (("1.5", "abc", "nan"), "must be a number in [0, 1)"),
     "tau": (("0", "abc"), "must be a number in (0, 1]"),

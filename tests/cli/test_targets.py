@@ -126,7 +126,8 @@ def test_every_target_of_the_packaged_configs_may_stand_in_a_file(accepted: dict
         content = content.get("env", content) if group == "env" else content
         entries = {f"{group}.x": each for each in content.values() if isinstance(each, dict)}
         for path, entry in {group: content, **entries}.items():
-            if "_target_" in entry and not group.startswith("hydra"):
+            # MLflow's server is named by the file, so a run that is resumed asks for it: logger=mlflow.
+            if "_target_" in entry and not group.startswith("hydra") and "MLFlow" not in entry["_target_"]:
                 assert kind_of(path) is not None, path
                 saved(path, entry["_target_"])
                 seen.add(entry["_target_"])

@@ -1,9 +1,9 @@
 """A million rows of 200 runs are reported in under 20 seconds and 1 GiB."""
 
+import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,14 @@ from tests.report.folders import AUTO, HEADER, config, make_run
 
 ROOT = Path(__file__).parents[2]
 RUNS, ROWS, SEEDS = 200, 5000, 5
+# A small process in between, for Linux counts the memory of whoever starts a process as the process's own.
+MEASURED = """
+import json, resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
+sys.exit(code)
+"""
 
 
 def a_million_rows(folder: Path) -> None:
@@ -32,18 +40,13 @@ def a_million_rows(folder: Path) -> None:
 
 def test_a_million_rows_in_20_seconds_and_1_gib(tmp_path: Path) -> None:
     a_million_rows(tmp_path / "sweep")
-    line = [sys.executable, str(ROOT / "report.py"), "runs=sweep"]
+    line = [sys.executable, "-c", MEASURED, sys.executable, str(ROOT / "report.py"), "runs=sweep"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    began = time.monotonic()
-    with (tmp_path / "printed").open("w") as printed:
-        process = subprocess.Popen(line, cwd=tmp_path, stdout=printed, stderr=printed, env=env)
-        _, status, used = os.wait4(process.pid, 0)  # this process alone, not the other children
-    process.returncode = os.waitstatus_to_exitcode(status)
-    took_s = time.monotonic() - began
-    assert process.returncode == 0, (tmp_path / "printed").read_text()
+    ran = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, env=env)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    used_s, used_kib = json.loads(ran.stdout.splitlines()[-1])
     assert "200 runs: 200 done" in (tmp_path / "sweep" / "report.md").read_text()
     # The processor's time: what other processes on the machine take is not the report's.
-    used_s = used.ru_utime + used.ru_stime
-    print(f"{took_s:.1f} s, {used_s:.1f} s of processor time, {used.ru_maxrss / 2**20:.2f} GiB")
+    print(f"{used_s:.1f} s of processor time, {used_kib / 2**20:.2f} GiB")
     assert used_s < 20.0
-    assert used.ru_maxrss < 2**20  # KiB
+    assert used_kib < 2**20
