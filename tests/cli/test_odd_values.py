@@ -134,6 +134,7 @@ MEANT_THERE = {
     "torso.dropout": {"0"},
     "torso.warm_up": {"0"},
     "torso.shift": {"1.5"},
+    "value_head.delta": {"1.5"},
     "value_head.sigma": {"1.5"},
     "pessimism.drop": {"0"},
     "value_head.low": {"-1", "0", "1.5"},
