@@ -114,7 +114,7 @@ def peak(compiled: bool) -> float:
     options = [
         "env=gym",
         "env.id=Pendulum-v1",
-        "total_env_steps=1500",
+        "total_env_steps=1200",
         f"compile={compiled}".lower(),
         "logger=csv",
     ]

@@ -123,7 +123,11 @@ LAYER = """
 
 def ran(code: str, *arguments: str, cache: Path) -> str:
     line = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    environment = {
+        **os.environ,
+        "TORCHINDUCTOR_CACHE_DIR": str(cache),
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
+    }
     process = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert process.returncode == 0, process.stderr
     return process.stdout.splitlines()[-1]

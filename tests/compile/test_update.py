@@ -166,5 +166,6 @@ CACHED = """
 
 
 def test_a_graph_is_compiled_once_and_the_next_run_reads_it_from_the_cache(tmp_path: Path) -> None:
-    assert printed(CACHED, TORCHINDUCTOR_CACHE_DIR=str(tmp_path)) == [1, 0]
-    assert printed(CACHED, TORCHINDUCTOR_CACHE_DIR=str(tmp_path)) == [0, 1]
+    own = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+    assert printed(CACHED, **own) == [1, 0]
+    assert printed(CACHED, **own) == [0, 1]

@@ -75,6 +75,7 @@ def test_an_action_that_is_not_finite_is_the_policys_fault_and_no_env_sees_it(
         replay=ReplayBuffer(),
         device=torch.device("cpu"),
         journal_dir=None,
+        most_drawn=8,
         **options,
     )
     experience.collector.collect(module.policy, 1)

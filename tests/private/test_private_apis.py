@@ -137,7 +137,12 @@ def names_in(cls: type) -> set[str]:
 
 def left_by(folder: Path, *modules: str) -> dict[str, dict[str, Any]]:
     line = [sys.executable, str(Path(__file__).parent / "renaming.py"), str(folder), *modules]
-    environment = {**os.environ, "PYTHONPATH": str(SRC), "TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(SRC),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "cache"),
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
+    }
     ended = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     left: dict[str, dict[str, Any]] = json.loads(ended.stdout.splitlines()[-1])
