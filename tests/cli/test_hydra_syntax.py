@@ -7,7 +7,8 @@ import yaml
 from tests.cli.conftest import TINY, Command, everything, mistake, start
 from tests.cli.sweeps import summary
 
-from sac_lightning.cli.command_line import in_our_words, print_mistake
+from sac_lightning.cli.command_line import in_our_words
+from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.core.errors import ConfigError
 
 SHORT = (*TINY, "env=cartpole", "callbacks.plots=null")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,11 +61,14 @@ MISTAKES = {
     "torso.activation=[relu]": ("torso.activation=['relu']: must be one of relu, elu, silu, tanh",),
     "torso=null": ("torso=null: must be one of batch_norm, batch_renorm, flash, layer_norm, mlp",),
     "critic.torso=mlp": ("critic.torso=mlp: must be an object of Torso",),
-    "critic.torso.activation=tanh": ("critic.torso.activation: stands in the group torso: set torso.act",),
+    "critic.torso.activation=tanh": (
+        "critic.torso.activation: stands in the group torso: set torso.act",
+        "conf/experiment/crossq.yaml",
+    ),
     "actor.optimizer.max_grad_norm=1": (
         "actor.optimizer.max_grad_norm: ",
         "for actor alone",
-        "cartpole.yaml",
+        "conf/experiment/crossq.yaml",
     ),
     "alpha.target_entropy.nats=1": ("alpha.target_entropy.nats: ", "set target_entropy.nats"),
     "pessimism=truncated": ("pessimism=Truncated: needs quantiles: value_head=quantile",),
@@ -182,6 +186,7 @@ def test_mistake_is_told_in_one_line_before_any_env_is_made(
     line = mistake(train(*TINY, *arguments.split(" "), makes_envs=False))
     assert line.startswith(begins)
     assert all(part in line for part in holds), line
+    assert all((ROOT / file).is_file() for file in re.findall(r"conf/[\w/]+\.yaml", line)), line
     assert everything(tmp_path) == set()
 
 

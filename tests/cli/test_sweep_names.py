@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import TINY, Command, everything
+from tests.cli.conftest import TINY, Command, Server, everything
 from tests.cli.sweeps import summary
 
 NAMED = "hydra.sweep.subdir=${hydra.job.override_dirname}"
@@ -31,12 +31,11 @@ def test_jobs_that_are_done_are_left_alone(train: Command, tmp_path: Path, watch
     assert everything(sweep) == before
 
 
-def test_report_counts_each_seed_once(train: Command, tmp_path: Path, server: object) -> None:
+def test_report_counts_each_seed_once(train: Command, tmp_path: Path, server: Server) -> None:
     named = ("hydra.sweep.dir=sweep",)
     assert train(*SWEEP, *named).code == 0
     assert train(*SWEEP, *named, "sweep.resume=true").code == 0
-    call = getattr(server, "call")  # noqa: B009
-    ended = call("report", tmp_path, ("runs=sweep",))
+    ended = server.call("report", tmp_path, ("runs=sweep",))
     assert ended.code == 0, ended.err
     with (tmp_path / "sweep" / "report" / "runs.csv").open() as file:
         assert sorted(row["seed"] for row in csv.DictReader(file)) == ["0", "1"]

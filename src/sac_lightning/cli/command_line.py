@@ -1,10 +1,8 @@
-"""What every command shares: exit statuses, paths as they are typed, and mistakes, each in one line."""
+"""What every command shares: exit statuses, what people type, and what they see at the end."""
 
 import os
-import re
 import shlex
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,15 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 
-from sac_lightning.core.errors import ConfigError, did_you_mean, install, one_line
-from sac_lightning.core.files import DamagedFile
-
 # Exit statuses.
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 # What summary.json says of a run that is complete.
 ENDED = ("done", "pruned")
-# Launchers that come with an extra: the name of Hydra's option, and the extra.
-EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 SCRIPTS = ("train.py", "eval.py", "export.py", "report.py")
 # What users of Hydra's Optuna sweeper type, and the same key here.
 RENAMED = {
@@ -126,122 +119,6 @@ def _exists(value: str) -> bool:
 
 def _is_quoted(value: str) -> bool:
     return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-
-
-def print_mistake(error: BaseException, conf: Path | None = None) -> int:
-    """Print the error in one line on stderr, and return MISTAKE.
-
-    Args:
-        error: ours, Hydra's or OmegaConf's.
-        conf: the folder of the known keys and groups; None for no hints.
-    """
-    cause = error.__cause__
-    ours = isinstance(error, ConfigError | DamagedFile)
-    text = one_line(error if cause is None or ours else f"{error} {cause}")
-    if not ours:
-        text = _plain(_missing_extra(text) or text)
-        if conf is not None:
-            text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, conf)
-        chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
-        text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
-    if full_error():
-        traceback.print_exception(error)
-    # A name that comes from a file must not command the terminal.
-    text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-    print(f"error: {text}", file=sys.stderr)
-    return MISTAKE
-
-
-def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:
-    """The first argument that gives a group something that cannot be an option, such as null or a number."""
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if not key.replace("/", "").isidentifier():
-            continue
-        options = sorted(file.stem for file in (conf / key).glob("*.yaml"))
-        if options and value not in options:
-            return ConfigError(key, value, f"must be one of {', '.join(options)}{_meant(key, value)}")
-        inner = _groups_in(key, conf)
-        if inner:
-            return ConfigError(key, value, inner)
-    return None
-
-
-def _meant(group: str, value: str) -> str:
-    """What to type instead of a value that is no option of `group`, where that can be guessed."""
-    nats, init = _number(value), _number(value.removeprefix("auto_"))
-    if group == "alpha" and nats is not None:
-        return (
-            f"; for this one: alpha=fixed alpha.value={nats}; learned from it: alpha=auto alpha.init={nats}"
-        )
-    if group == "alpha" and init is not None:
-        return f"; learned from it: alpha=auto alpha.init={init}"
-    if group == "target_entropy" and nats is not None:
-        return f"; for these nats: target_entropy=constant target_entropy.nats={nats}"
-    if group == "env" and re.search(r"-v\d+$", value):
-        return f"; for a Gymnasium id: env=gym env.id={value}"
-    return ""
-
-
-def _number(value: str) -> str | None:
-    """`value` if it is a number."""
-    try:
-        float(value)
-    except ValueError:
-        return None
-    return value
-
-
-def _plain(text: str) -> str:
-    """Hydra's and OmegaConf's sentences without the names of their parts."""
-    text = re.sub(r"^\w+ (raised )?while resolving interpolation: ", "", text)
-    text = re.sub(r" full_key: .*$", "", text)
-    text = re.sub(r"^In '\w+': ", "", text)
-    text = re.sub(r" Config search path: .*$", "", text)
-    return re.sub(r"^Missing mandatory value: (\S+)", r"\1=???: must be given", text)
-
-
-def _missing_extra(text: str) -> str:
-    wanted = re.search(r"Could not find 'hydra/launcher/(\w+)'", text)
-    extra = EXTRAS.get(wanted[1]) if wanted is not None else None
-    if wanted is None or extra is None:
-        return ""
-    return f"launcher={wanted[1]}: is not installed; {install(extra)}"
-
-
-def _of_one_network(text: str, conf: Path) -> str:
-    """What to do instead of `critic.optimizer.eps=`: Hydra finds no keys behind `optimizer: ${optimizer}`."""
-    key = re.match(r"Could not override '(actor|critic|alpha)\.(\w+)\.([\w.]+)'", text)
-    if key is None:
-        return ""
-    owner, part, inner = key.groups()
-    if not any(f"\n{part}: ${{{part}}}\n" in file.read_text() for file in (conf / owner).glob("*.yaml")):
-        return ""
-    return (
-        f"{owner}.{part}.{inner}: stands in the group {part}: set {part}.{inner}, or for {owner} alone write "
-        "it in an experiment file, as conf/experiment/cartpole.yaml does"
-    )
-
-
-def _of_groups(text: str, conf: Path) -> str:
-    key = re.match(r"Could not override '(\w+)'", text)
-    inner = _groups_in(key[1], conf) if key is not None else ""
-    return f"{key[1]}: {inner}" if key is not None and inner else ""
-
-
-def _groups_in(key: str, conf: Path) -> str:
-    """What to type where `key` contains groups and has no option of its own."""
-    names = sorted(path.name for path in (conf / key).glob("*") if path.is_dir())
-    return f"is chosen by {', '.join(f'{key}/{name}=' for name in names)}" if names else ""
-
-
-def _near_key(text: str, conf: Path) -> str:
-    unknown = re.match(r"Could not override '(\w+)[\w.]*'", text)
-    if unknown is None:
-        return ""
-    files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]
-    known = {name for name in files if name.isidentifier()} | {p.name for p in conf.iterdir() if p.is_dir()}
-    return did_you_mean(unknown[1], known)
 
 
 def shown_number(value: float | None) -> str:

@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.cli.command_line import FAILED, load_frameworks, print_mistake, print_rows, typed_path
+from sac_lightning.cli.command_line import FAILED, load_frameworks, print_rows, typed_path
+from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.train import hydra_command
 from sac_lightning.core.errors import ConfigError, install, require
 from sac_lightning.core.files import DamagedFile

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import check_values, make_whole, plan
-from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, print_mistake
+from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED
+from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable

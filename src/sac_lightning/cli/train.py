@@ -13,12 +13,11 @@ from sac_lightning.cli.command_line import (
     in_our_words,
     let_hydra_raise,
     load_frameworks,
-    no_option,
-    print_mistake,
     quote_paths,
     quoted,
     unquoted,
 )
+from sac_lightning.cli.mistakes import no_option, print_mistake
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
 

@@ -48,9 +48,8 @@ class RandomShift(nn.Module):
         height_axis = 1 if len(part.shape) == 2 or channels_last(part.shape) else 2
         for axis, shift in zip((height_axis, height_axis + 1), shifts, strict=True):
             size = image.shape[axis]
-            source = (torch.arange(size, device=image.device) + shift[:, None]).clamp(
-                0, size - 1
-            )  # [B, size]
+            moved = torch.arange(size, device=image.device) + shift[:, None]  # [B, size]
+            source = moved.clamp(0, size - 1)
             index = source.view(-1, *(size if each == axis else 1 for each in range(1, image.ndim)))
             image = image.gather(axis, index.expand_as(image))
         return image
