@@ -99,9 +99,21 @@ class ActionSpec(Described):
         """The log-density of each action of `random`; NaN where it is not known."""
         return math.nan
 
+    @property
+    def env_shape(self) -> tuple[int, ...]:
+        """The shape of one action at the env."""
+        return ()
+
     @abstractmethod
     def to_env(self, action: Array) -> Array:
         """Actions `[B, ...]` as the actor gives them -> what `env.step` takes."""
+
+    @abstractmethod
+    def from_env(self, action: Array) -> Array:
+        """Actions `[B, *env_shape]` of the env -> the actor's form, numbers clipped to their bounds.
+
+        Raises ValueError for a choice that there is not.
+        """
 
     @abstractmethod
     def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
@@ -175,6 +187,10 @@ class BoxAction(ActionSpec):
         return (self.size,), "float32"
 
     @property
+    def env_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    @property
     def log_scale(self) -> float:
         """Σ_d log(scale_d): 0 for a dimension that is not scaled, −∞ for one without width."""
         return math.fsum(math.log(scale) if scale > 0.0 else -math.inf for scale in self.scale)
@@ -193,6 +209,12 @@ class BoxAction(ActionSpec):
         rounded = (scaled.astype(np.float32) if self.dtype == "float16" else scaled).astype(self.dtype)
         env_action: Array = np.minimum(np.maximum(rounded, low), high).reshape(-1, *self.shape)
         return env_action
+
+    def from_env(self, action: Array) -> Array:
+        """[B, *shape] -> [B, A] in the unit box."""
+        low, high = self._ends
+        within = np.minimum(np.maximum(action.reshape(len(action), -1), low), high)
+        return np.asarray((within - self.centre) / self.scale, np.float32)
 
     def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         return rng.uniform(-1.0, 1.0, size=(batch, self.size)).astype(np.float32)
@@ -224,6 +246,10 @@ class DiscreteAction(ActionSpec):
         """[B] indices -> [B] env actions."""
         env_action: Array = (action.astype(np.int64) + self.start).astype(self.dtype, copy=False)
         return env_action
+
+    def from_env(self, action: Array) -> Array:
+        """[B] env actions -> [B] indices."""
+        return _choices(action, (self.n,), (self.start,))[:, 0]
 
     def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         return rng.integers(0, self.n, size=batch) if allowed is None else random_allowed(rng, allowed)
@@ -273,6 +299,10 @@ class MultiDiscreteAction(ActionSpec):
         return ((), "int64") if self.enumerable else ((sum(self.sizes),), "float32")
 
     @property
+    def env_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    @property
     def random_log_prob(self) -> float:
         return -math.fsum(math.log(size) for size in self.sizes)
 
@@ -286,24 +316,39 @@ class MultiDiscreteAction(ActionSpec):
         env_action: Array = (choices + np.asarray(self.starts)).astype(self.dtype)
         return env_action.reshape(-1, *self.shape)
 
+    def from_env(self, action: Array) -> Array:
+        """[B, *shape] env actions -> [B] joint indices, or [B, Σ sizes] one-hot vectors."""
+        return self._inside(_choices(action, self.sizes, self.starts))
+
+    def _inside(self, choices: Array) -> Array:
+        """[B, D] choices from 0 on -> the actor's form."""
+        if self.enumerable:
+            return np.asarray(np.ravel_multi_index(tuple(choices.T), self.sizes))
+        return np.concatenate([one_hot(choices[:, d], size) for d, size in enumerate(self.sizes)], axis=-1)
+
     def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         """Uniform joint choices: [B] indices, or [B, Σ sizes] one-hot vectors."""
         if allowed is not None:
             parts = np.split(allowed, np.cumsum(self.sizes)[:-1], axis=-1)
-            drawn = np.stack([random_allowed(rng, part) for part in parts], axis=-1)
-            if self.enumerable:
-                return np.asarray(np.ravel_multi_index(tuple(drawn.T), self.sizes))
-        elif self.enumerable:
+            return self._inside(np.stack([random_allowed(rng, part) for part in parts], axis=-1))
+        if self.enumerable:
             return rng.integers(0, self.joint, size=batch)
-        else:
-            drawn = rng.integers(0, self.sizes, size=(batch, len(self.sizes)))
-        return np.concatenate([one_hot(drawn[:, d], size) for d, size in enumerate(self.sizes)], axis=-1)
+        return self._inside(rng.integers(0, self.sizes, size=(batch, len(self.sizes))))
 
 
 def random_allowed(rng: np.random.Generator, allowed: Array) -> Array:
     """[B, n] bits -> [B] indices, uniform among the allowed ones."""
     drawn: Array = (rng.random(allowed.shape) * allowed).argmax(axis=-1)
     return drawn
+
+
+def _choices(action: Array, sizes: tuple[int, ...], starts: tuple[int, ...]) -> Array:
+    """[B, ...] env actions -> [B, D] choices from 0 on. Raises ValueError for one that there is not."""
+    given = action.reshape(len(action), -1) - np.asarray(starts)
+    choices: Array = given.astype(np.int64)
+    if not ((choices == given) & (choices >= 0) & (choices < sizes)).all():
+        raise ValueError(f"action has values other than {list(sizes)} choices, counted from {list(starts)}")
+    return choices
 
 
 def one_hot(index: Array, size: int) -> Array:
@@ -335,6 +380,10 @@ class HybridAction(ActionSpec):
         return (self.n + self.numbers.size,), "float32"
 
     @property
+    def env_shape(self) -> tuple[int, ...]:
+        return (1 + self.numbers.size,)
+
+    @property
     def choices(self) -> tuple[int, ...]:
         return (self.n,)
 
@@ -351,6 +400,11 @@ class HybridAction(ActionSpec):
         choice = action[:, : self.n].argmax(axis=-1).astype(self.numbers.dtype)
         numbers = self.numbers.to_env(action[:, self.n :]).reshape(len(action), -1)
         return np.concatenate((choice[:, None], numbers), axis=-1)
+
+    def from_env(self, action: Array) -> Array:
+        """[B, 1 + A] -> [B, n + A]."""
+        choice = _choices(action[:, :1], (self.n,), (0,))[:, 0]
+        return np.concatenate((one_hot(choice, self.n), self.numbers.from_env(action[:, 1:])), axis=-1)
 
     def random(self, rng: np.random.Generator, batch: int, allowed: Array | None = None) -> Array:
         """[B, n + A]: both parts uniform."""

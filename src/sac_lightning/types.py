@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 class SampleInfo(NamedTuple):
     """Where the transitions of a mini-batch come from; for diagnostics."""
 
-    age: Shaped[Tensor, " B"]  # env steps since the transition was stored
+    age: Shaped[Tensor, " B"]  # env steps since the transition was stored; NaN for prior data
     log_prob: Float[Tensor, " B"]  # log π(a|s) of the policy that chose the action; NaN where unknown
 
 

@@ -12,8 +12,8 @@ import torch
 import yaml
 from tests.cli.conftest import Command, Server, mistake
 
+from sac_lightning.core.checkpoint import FORMAT
 from sac_lightning.training.callbacks import AtomicCheckpointIO
-from sac_lightning.training.checkpoint import FORMAT
 
 
 @pytest.fixture

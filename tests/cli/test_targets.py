@@ -41,7 +41,7 @@ GADGETS = (
     *("torch.fx.graph_module._exec_with_source", "torch.utils.cpp_extension.load_inline", "builtins.exec"),
     *("gymnasium.make", "gymnasium.envs.registration.load_env_creator", "subprocess.run"),
     *("pytorch_lightning.Trainer.fit", "pytorch_lightning.callbacks.model_checkpoint.os.system"),
-    *("sac_lightning.cli.rundir.os.system", "sac_lightning.training.checkpoint.torch.load"),
+    *("sac_lightning.cli.rundir.os.system", "sac_lightning.core.checkpoint.torch.load"),
 )
 
 

@@ -37,7 +37,7 @@ class Env:
 
 def her(capacity: int = 50, num_envs: int = 1, **options: Any) -> HerReplay:
     replay = HerReplay(gamma=0.5, **options)
-    replay.follow_env(Env(), OBS)
+    replay.follow_env(Env(), OBS, DiscreteAction(5))
     replay.allocate(capacity, OBS, DiscreteAction(5), num_envs=num_envs, scratch=DRAWS)
     return replay
 
@@ -128,9 +128,10 @@ def test_a_full_ring_and_a_resumed_one_take_goals_of_what_is_left(goal: Any) -> 
 
 def test_an_env_without_goals_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"replay=her: needs an env .*; this env has a Box of \(3,\)"):
-        HerReplay().follow_env(Env(), ObsSpec((3,), "float32"))
+        HerReplay().follow_env(Env(), ObsSpec((3,), "float32"), DiscreteAction(5))
+    bare = type("Bare", (Env,), {"has_wrapper_attr": lambda self, name: False})
     with pytest.raises(ConfigError, match="this env has no compute_reward"):
-        HerReplay().follow_env(type("Bare", (Env,), {"has_wrapper_attr": lambda self, name: False})(), OBS)
+        HerReplay().follow_env(bare(), OBS, DiscreteAction(5))
     with pytest.raises(ConfigError, match=r"replay\.n_step=3: must be 1"):
         HerReplay(n_step=3)
     assert type(her()).makes_transitions

@@ -12,7 +12,7 @@ import pytest
 from commands import SERVER, TINY, Fit, Server, environment
 from fitting import begin
 
-from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.core.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="session")

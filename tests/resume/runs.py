@@ -14,12 +14,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
+from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.core.seeding import seed_global_rng
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.optim import Adam
-from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.replay import Journal, MixedReplay, ReplayBuffer
 from sac_lightning.training.callbacks import AtomicCheckpointIO, BestCheckpoint, GracefulStop, LastCheckpoint
-from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.loggers import MetricsCSV
 
 QUIET = {
@@ -48,6 +48,8 @@ class Run:
     env_options: dict[str, Any] = field(default_factory=dict)
     overlap: bool = False
     eval_episodes: int = 1
+    prior: tuple[str, ...] = ()
+    offline_steps: int = 0
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -56,7 +58,7 @@ class Run:
         data = ReplayDataModule(
             env,
             **{key: getattr(self, key) for key in counts},
-            replay=ReplayBuffer(self.capacity),
+            replay=self.replay(),
             batch_size=16,
             overlap=self.overlap,
             iterations_per_batch=1,  # stops are counted in batches
@@ -74,6 +76,12 @@ class Run:
             log_every_n_env_steps=20,
         )
         return module, data
+
+    def replay(self) -> ReplayBuffer:
+        """A fresh buffer, with prior data where there are any."""
+        if not self.prior:
+            return ReplayBuffer(self.capacity)
+        return MixedReplay(self.capacity, n_step=2, data=self.prior, offline_steps=self.offline_steps)
 
     def to_the_end(self, directory: Path, extra: Iterable[Callback] = ()) -> None:
         """Begin the run in `directory`, or continue it from its last checkpoint with fresh objects."""

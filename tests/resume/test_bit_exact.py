@@ -96,6 +96,18 @@ def test_actions_of_several_parts_go_on(
     assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
 
 
+def test_prior_data_are_read_again(fit: Fit, tmp_path: Path) -> None:
+    fit(Run(), tmp_path / "earlier")
+    run = Run(prior=(str(tmp_path / "earlier"),), offline_steps=70)
+    fit(run, tmp_path / "whole")
+    for stop in (0, 97):  # after the first offline updates, and between two evaluations
+        fit(run, tmp_path / "parts", StopAt(stop))
+    fit(run, tmp_path / "parts")
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
+    assert expected["/weights/sac.grad_steps"] == 70 + 120
+
+
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:
     fit(Run(), tmp_path / "a")
     fit(Run(learning_starts=41), tmp_path / "b")

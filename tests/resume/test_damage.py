@@ -12,8 +12,8 @@ import pytest
 import torch
 from commands import Server, error_line, everything, summary
 
+from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.core.files import DamagedFile
-from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 
 
 class Program:

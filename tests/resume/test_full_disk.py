@@ -6,7 +6,7 @@ import pytest
 from commands import TINY, start, summary, train, train_anew
 from runs import differences, saved_state
 
-from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.core.checkpoint import read_checkpoint
 
 
 # 20 kB: a segment fits, a checkpoint does not. 500 bytes: nothing fits, train.log and summary.json included.

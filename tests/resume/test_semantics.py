@@ -9,7 +9,7 @@ import pytest
 from commands import TINY, Server, error_line, everything, start, summary
 from runs import metric_rows
 
-from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.core.checkpoint import read_checkpoint
 
 STOP = "+callbacks.stop={_target_: stop_at.Stop, env_steps: 100}"
 ALLOWED = "allowed_prefixes=[stop_at]"  # what a run folder names is allowed on each command line

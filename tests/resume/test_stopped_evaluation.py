@@ -9,7 +9,7 @@ from commands import TINY, Fit, Server, start, summary
 from evaluating import Judge, StopInEvaluation
 from runs import Run, StopAt, differences, metric_rows, saved_state
 
-from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.core.checkpoint import read_checkpoint
 
 # Cells without a time limit; the mode of an untrained policy walks against a wall for ever.
 ENDLESS = ("env=gym", "env.id=CliffWalking-v1", "hydra.run.dir=run")

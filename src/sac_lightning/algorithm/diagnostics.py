@@ -46,7 +46,7 @@ class Diagnostics:
             "q_spread": expected.std(correction=0),
             "q_disagreement": (actions.weight * (q.amax(dim=0) - q.amin(dim=0))).sum(dim=0).mean(),
             "q_gap": self._gap(batch, features, noise, actions, q),
-            "data_age": info.age.float().mean(),
+            "data_age": info.age.float().nanmean(),
             "policy_shift": (now - info.log_prob).nanmean(),
             **sac.head.diagnostics(features, actions),
         }

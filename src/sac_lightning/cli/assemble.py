@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from sac_lightning.cli.command_line import typed_path
 from sac_lightning.cli.instantiate import build, naming_errors
 from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
@@ -18,7 +19,8 @@ from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
-from sac_lightning.replay import check_fits
+from sac_lightning.replay import MixedReplay, check_fits
+from sac_lightning.replay.prior import MINARI
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
 from sac_lightning.training.datamodule import ReplayDataModule
@@ -96,7 +98,7 @@ class Plan:
     def module(self) -> SACModule:
         """The module for the env's spaces: this makes (and closes) one env."""
         obs, action = self.datamodule.specs
-        check_fits(self.datamodule.capacity, obs, action, self.device)
+        check_fits(self.datamodule.capacity, obs, action, self.device, self.datamodule.replay.prior_rows)
         head = _make_head(self.config, self.make_module, action)
         with naming_errors(self.config, "module"):
             module = self.make_module(obs, action, head=head, compile=self.compiled)
@@ -146,6 +148,8 @@ def plan(cfg: DictConfig) -> Plan:
     OmegaConf.update(cfg, "env.allowed_prefixes", allowed_packages(cfg), merge=False, force_add=True)
     device = resolve_device(cfg.device)
     datamodule = build(cfg, "data", device=device)
+    if isinstance(datamodule.replay, MixedReplay):
+        OmegaConf.update(cfg, "replay.sha256", datamodule.replay.sha256, merge=False, force_add=True)
     make_module = build(cfg, "module")
     made = Plan(
         config=cfg,
@@ -166,6 +170,15 @@ def plan(cfg: DictConfig) -> Plan:
         entropy_setting(make_module.keywords["temperature"], head, declared)
         make_module.keywords["critic"].check_head(head)
     return made
+
+
+def place_prior_data(cfg: DictConfig) -> None:
+    """Write the files of `replay.data` as absolute paths, so that a run can be resumed from anywhere."""
+    replay = cfg.get("replay")
+    if isinstance(replay, DictConfig) and _texts(sources := OmegaConf.select(replay, "data")):
+        replay.data = [
+            each if each.startswith(MINARI) else str(typed_path(each).absolute()) for each in sources
+        ]
 
 
 def make_whole(cfg: DictConfig) -> None:

@@ -132,7 +132,7 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
 
 
 def _replay_state(checkpoint: Path) -> Any:
-    from sac_lightning.training.checkpoint import read_checkpoint
+    from sac_lightning.core.checkpoint import read_checkpoint
 
     state = read_checkpoint(checkpoint).get("ReplayDataModule")
     if not isinstance(state, dict) or not state.get("journal"):

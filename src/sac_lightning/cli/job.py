@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.cli.assemble import check_values, make_whole, plan
+from sac_lightning.cli.assemble import check_values, make_whole, place_prior_data, plan
 from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED
 from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
@@ -36,6 +36,7 @@ class ForeignRun(Exception):
 def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Return exit status and objective (best_return_mean, NaN without one) of one job."""
     make_whole(cfg)
+    place_prior_data(cfg)
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
     _allow_typed_module(cfg, overrides)
@@ -147,6 +148,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep
     resumption = None
     if directory.config.is_file():
         saved = read_saved(directory.config)
+        sha256 = OmegaConf.select(saved, "replay.sha256")
+        if sha256 is not None and "sha256" in cfg.replay:  # of the prior data with which the run began
+            cfg.replay.sha256 = cfg.replay.sha256 or sha256
         _refuse_another(cfg, saved, directory)
         done = directory.ended()
         if done is not None:

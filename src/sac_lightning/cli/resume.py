@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from sac_lightning.cli.assemble import allowed_packages, own_values
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.targets import REFERRING_GROUPS, check_saved, read_saved
+from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, check_no_links
 from sac_lightning.private.lightning import saved_epochs
 from sac_lightning.replay import Journal
-from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import CHECKPOINT_KEY
 

@@ -124,10 +124,18 @@ class Collector:
             self._pending = None if self._thread is None else self._start(policy)
         return finished
 
-    def fuse_action(self, policy: Policy) -> FusedAction:
-        """Returns the next step of every env, for an update to choose its actions."""
+    def fuse_action(self, policy: Policy, taken: bool = True) -> FusedAction:
+        """Returns the next step of every env, for an update to choose its actions.
+
+        Args:
+            policy: the one that is updated.
+            taken: whether the next step takes these actions; False where other updates come before it.
+        """
         # A graph reads every obs with the strides of its first.
         obs = torch.from_numpy(np.ascontiguousarray(self._obs, dtype=policy.obs.dtype))
+        if not taken:  # a run that acts outside of updates draws nothing here either
+            other = torch_generator(self._action_seed, policy.device)
+            return FusedAction(obs, policy.head.draw_acting_noise(len(obs), other, policy.device))
         self._fused = FusedAction(obs, self._noise(policy))
         return self._fused
 

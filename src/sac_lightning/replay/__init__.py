@@ -3,6 +3,7 @@
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, check_fits, planned_bytes
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.replay.her import HerReplay
+from sac_lightning.replay.mixed import MixedReplay
 from sac_lightning.replay.prioritized import LapReplay, PrioritizedReplay
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "HerReplay",
     "Journal",
     "LapReplay",
+    "MixedReplay",
     "PrioritizedReplay",
     "ReplayBuffer",
     "check_fits",

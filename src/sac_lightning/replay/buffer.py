@@ -1,6 +1,7 @@
 """A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -58,6 +59,9 @@ class ReplayBuffer:
     makes_transitions: ClassVar[bool] = False
     # Whether its priorities belong to a Huber loss.
     needs_huber_loss: ClassVar[bool] = False
+    # Gradient updates before the first env step, and the transitions for them, which lie behind the ring.
+    offline_steps: int = 0
+    prior_rows: int = 0
 
     @check_arguments("replay")
     def __init__(
@@ -85,12 +89,13 @@ class ReplayBuffer:
         assert env_steps is not None
         self.gamma = min(max(1.0 - 5.0 / env_steps, 0.95), 0.995)
 
-    def follow_env(self, env: Any, obs: ObsSpec) -> None:
+    def follow_env(self, env: Any, obs: ObsSpec, action: ActionSpec) -> None:
         """Takes from an env what sampling needs of it, before `allocate`; uniform replay needs nothing.
 
         Args:
             env: an env of the run, with its wrappers, which is closed afterwards.
             obs: shape and dtype of its observations.
+            action: its action space.
         """
 
     # --- memory --------------------------------------------------------------------------------------
@@ -138,7 +143,9 @@ class ReplayBuffer:
         )
         self.store = Ring(*(each[:capacity] for each in self.gathered)) if scratch else self.gathered
         # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
-        self.next_row = torch.full((capacity if self.n_step > 1 else 0,), NO_ROW, device=self.device)
+        self.next_row = torch.full(
+            (capacity + scratch if self.n_step > 1 else 0,), NO_ROW, device=self.device
+        )
         self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
@@ -215,12 +222,15 @@ class ReplayBuffer:
         """
         if not self.added:
             raise RuntimeError("the replay buffer is empty: add transitions before sampling")
-        self.last_index = torch.randint(
-            len(self), (batches, batch_size), generator=self.generator, device=self.device
-        )
-        if self._ones.shape != self.last_index.shape:
-            self._ones = torch.ones(batches, batch_size, device=self.device)
-        return BatchIndex(self.last_index, self._ones)
+        shape = batches, batch_size
+        return self._drawn(torch.randint(len(self), shape, generator=self.generator, device=self.device))
+
+    def _drawn(self, index: Int[Tensor, "G B"]) -> BatchIndex:
+        """Returns these rows with weights of 1, and keeps them for `info`."""
+        self.last_index = index
+        if self._ones.shape != index.shape:
+            self._ones = torch.ones(index.shape, device=self.device)
+        return BatchIndex(index, self._ones)
 
     @property
     def rows(self) -> list[Tensor]:
@@ -294,21 +304,50 @@ class ReplayBuffer:
         """Finds each transition's next one again: the rows know their env and where episodes end."""
         if self.n_step == 1:
             return
-        self.next_row.fill_(NO_ROW)
-        self._newest[:] = NO_ROW
         numbers = np.arange(self.added - len(self), self.added)
-        env = self.store.env.cpu().numpy()[numbers % self.capacity]
-        over = (self.store.terminated | self.store.truncated).cpu().numpy()[numbers % self.capacity]
-        for which in range(len(self._newest)):
-            mine, ended = numbers[env == which], over[env == which]
-            if not len(mine):
-                continue
-            last = np.searchsorted(mine, self._breaks) - 1  # of each episode that was broken off
-            ended[last[last >= 0]] = True
-            rows = mine % self.capacity
-            following = torch.from_numpy(np.where(ended[:-1], NO_ROW, rows[1:])).to(self.device)
-            self.next_row[torch.from_numpy(rows[:-1])] = following
-            self._newest[which] = NO_ROW if ended[-1] else rows[-1]
+        rows = numbers % self.capacity
+        env = self.store.env.cpu().numpy()[rows]
+        over = (self.store.terminated | self.store.truncated).cpu().numpy()[rows]
+        over |= broken_off(numbers, env, self._breaks)
+        self.next_row[: self.capacity] = NO_ROW
+        self.next_row[torch.from_numpy(rows)] = torch.from_numpy(next_rows(rows, env, over)).to(self.device)
+        self._newest[:] = NO_ROW
+        self._newest[env] = np.where(over, NO_ROW, rows)  # the last of equal indices counts
+
+
+# --- episodes ------------------------------------------------------------------------------------------
+
+
+def next_rows(rows: Array, env: Array, over: Array) -> Array:
+    """Returns the row of each transition's next one in its episode, NO_ROW where there is none, [M].
+
+    Args:
+        rows: of the transitions, in the order of collection, [M].
+        env: of each, [M].
+        over: whether it is the last of its episode, [M].
+    """
+    following = np.full(len(rows), NO_ROW)
+    order = np.argsort(env, kind="stable")
+    before, after = order[:-1], order[1:]
+    goes_on = (env[before] == env[after]) & ~over[before]
+    following[before[goes_on]] = rows[after[goes_on]]
+    return following
+
+
+def broken_off(numbers: Array, env: Array, breaks: Sequence[int]) -> Array:
+    """Returns which transitions are the last of their env before one of `breaks`, [M].
+
+    Args:
+        numbers: of the transitions, rising, [M].
+        env: of each, [M].
+        breaks: numbers before which the episodes of all envs were broken off.
+    """
+    found = np.zeros(len(numbers), np.bool_)
+    for which in np.unique(env):
+        own = np.flatnonzero(env == which)
+        last = np.searchsorted(numbers[own], breaks) - 1
+        found[own[last[last >= 0]]] = True
+    return found
 
 
 # --- memory that a buffer needs ----------------------------------------------------------------------
@@ -322,13 +361,15 @@ def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
     return capacity * row_bytes
 
 
-def check_fits(capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device) -> int:
+def check_fits(
+    capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device, prior_rows: int = 0
+) -> int:
     """Returns the planned bytes, or raises a ConfigError that names a capacity that would fit."""
-    planned = planned_bytes(capacity, obs, action)
+    planned = planned_bytes(capacity + prior_rows, obs, action)
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     room = free - LEAVE_FREE * free
-    fits = math.floor(room / (planned / capacity))
+    fits = max(0, math.floor(room / planned * (capacity + prior_rows)) - prior_rows)
     allowed = f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free: use at most {fits}"
     require(planned <= room, "replay.capacity", capacity, allowed)
     return planned

@@ -54,7 +54,7 @@ class HerReplay(ReplayBuffer):
         self.compute_reward: Callable[..., Any] | None = None
         self.compute_terminated: Callable[..., Any] | None = None
 
-    def follow_env(self, env: Any, obs: ObsSpec) -> None:
+    def follow_env(self, env: Any, obs: ObsSpec, action: ActionSpec) -> None:
         """Takes the env's `compute_reward`, and `compute_terminated` if there is one.
 
         Raises ConfigError for an env without goals.

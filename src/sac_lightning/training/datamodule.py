@@ -128,6 +128,8 @@ class ReplayDataModule(LightningDataModule):
         self.stop_requested: Callable[[], bool] = lambda: False  # asked at every step of an evaluation
         self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
         self._warm_up = self.learning_starts  # of the present fit
+        self._offline_steps, self._offline_done = self.replay.offline_steps, 0  # updates on prior data
+        self._offline_at_once = UPDATES_PER_BATCH
 
     def _check_together(self) -> None:
         allowed = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
@@ -154,7 +156,7 @@ class ReplayDataModule(LightningDataModule):
             with closing(self.env.build()) as probe:
                 self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
                 self._has_time_limit = has_time_limit(probe)
-                self.replay.follow_env(probe, self._specs[0])
+                self.replay.follow_env(probe, *self._specs)
         return self._specs
 
     @property
@@ -168,8 +170,11 @@ class ReplayDataModule(LightningDataModule):
         return self.experience.collector.env_steps if self.experience else 0
 
     def updates_due(self, env_steps: int) -> int:
-        """Return the gradient updates due after `env_steps` env steps; the warm-up has none."""
-        return math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
+        """Return the gradient updates due after `env_steps` env steps; the warm-up has none.
+
+        Those on prior data come before the first env step.
+        """
+        return self._offline_steps + math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
 
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` and `test` the evaluation envs alone."""
@@ -189,11 +194,11 @@ class ReplayDataModule(LightningDataModule):
         self._ending, self._options = False, None
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
-        self._warm_up = self.learning_starts
+        self._warm_up, self._offline_steps = self.learning_starts, self.replay.offline_steps
         if tries:
-            self._warm_up = min(self._warm_up, self._steps_per_iteration)
+            self._warm_up, self._offline_steps = min(self._warm_up, self._steps_per_iteration), 0
         if self.experience is None:
-            planned = check_fits(self.capacity, obs, action, self.device)
+            planned = check_fits(self.capacity, obs, action, self.device, self.replay.prior_rows)
             if self.replay.requested_gamma == "auto":
                 log.info(
                     "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
@@ -231,6 +236,9 @@ class ReplayDataModule(LightningDataModule):
         epoch_ends = self.env_steps - done + self.steps_per_epoch
         steps = self._global_steps(min(epoch_ends, self.total_env_steps))
         sizes = self._options.batch_sizes(self.iterations_per_batch, steps)
+        # Its options may name any update; otherwise an iteration is as long as a batch.
+        self._offline_at_once = 1 if self._options.every or self._options.max_steps else UPDATES_PER_BATCH
+        sizes = [1] * math.ceil(self._offline_left / self._offline_at_once) + sizes
         if tries := fast_dev_run(self.trainer):
             sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_iteration)
         if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
@@ -242,7 +250,7 @@ class ReplayDataModule(LightningDataModule):
 
     def _global_steps(self, end: int) -> Iterator[int]:
         """Yield `trainer.global_step` now and after each iteration until `end` env steps."""
-        begin = self.trainer.global_step - self.updates_due(self.env_steps)
+        begin = self.trainer.global_step + self._offline_left - self.updates_due(self.env_steps)
         every = self._steps_per_iteration
         return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
 
@@ -290,13 +298,15 @@ class ReplayDataModule(LightningDataModule):
         """Return what a checkpoint needs of envs, replay buffer and evaluation."""
         if self.experience is None:
             return {}
-        return {**self.experience.state_dict(), "evaluation_due": self.evaluation_due}
+        counts = {"evaluation_due": self.evaluation_due, "offline_done": self._offline_done}
+        return {**self.experience.state_dict(), **counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; Lightning calls this after `setup`, for `validate` as well."""
         if self.experience is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
             self.experience.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
+            self._offline_done = state.get("offline_done", 0)
 
     def _iterate(self) -> Iteration:
         assert self.experience is not None
@@ -304,19 +314,38 @@ class ReplayDataModule(LightningDataModule):
         replay = self.experience.replay
         before, stored = collector.env_steps, replay.added
         policy = self._policy
-        finished = collector.collect(policy, self.collect_steps)
-        env_steps = collector.env_steps
-        updates = self.updates_due(env_steps) - self.updates_due(before)
+        if offline := self._offline_left > 0:
+            finished, discounted_returns = [], np.zeros(0)
+            updates = self._count_offline()
+        else:
+            finished = collector.collect(policy, self.collect_steps)
+            discounted_returns = np.concatenate(collector.discounted_returns)
+            updates = self.updates_due(collector.env_steps) - self.updates_due(before)
         return Iteration(
-            env_steps=env_steps,
+            env_steps=collector.env_steps,
             finished=finished,
             stored=replay.added - stored,
-            discounted_returns=np.concatenate(collector.discounted_returns),
+            discounted_returns=discounted_returns,
             replay=replay,
             updates=updates,
             index=replay.draw(updates, self.batch_size) if updates else None,
-            fused_action=collector.fuse_action(policy) if updates and self._fuses_action else None,
+            fused_action=(
+                collector.fuse_action(policy, taken=not offline) if updates and self._fuses_action else None
+            ),
         )
+
+    @property
+    def _offline_left(self) -> int:
+        return max(0, self._offline_steps - self._offline_done)
+
+    def _count_offline(self) -> int:
+        """Return how many updates on prior data are next; log every tenth of them."""
+        updates = min(self._offline_left, self._offline_at_once)
+        tenth = 10 * self._offline_done // self._offline_steps
+        self._offline_done += updates
+        if 10 * self._offline_done // self._offline_steps > tenth:
+            log.info("prior data: %d of %d offline updates", self._offline_done, self._offline_steps)
+        return updates
 
     def _evaluate(self) -> Evaluation | None:
         """Run an evaluation; return None where a stop interrupted it."""

@@ -18,6 +18,7 @@ from sac_lightning.algorithm.sac import SAC
 from sac_lightning.collect.evaluation import Evaluation
 from sac_lightning.collect.loaders import Iteration
 from sac_lightning.compile.update import CompiledUpdate
+from sac_lightning.core.checkpoint import FORMAT, check_format
 from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_weights, naming_update
 from sac_lightning.core.seeding import (
@@ -43,7 +44,6 @@ from sac_lightning.private.lightning import count_updates, take_back_epoch
 from sac_lightning.replay import BatchIndex
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
-from sac_lightning.training.checkpoint import FORMAT, check_format
 from sac_lightning.training.lightning_package import LightningModule
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.training.trainer_options import check_count, check_trainer
@@ -354,6 +354,8 @@ class SACModule(LightningModule):
     def _add_env_steps(self, iteration: Iteration) -> None:
         """Count the env steps of an iteration and add them to the running statistics."""
         self.env_steps.fill_(iteration.env_steps)
+        if not iteration.stored:
+            return
         if self.sac.normalize_obs is not None:
             self.sac.normalize_obs.statistics.add(iteration.replay.newest_obs(iteration.stored))
         if self.sac.normalize_reward is not None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile
-from sac_lightning.replay.buffer import ReplayBuffer
+from sac_lightning.replay.buffer import ReplayBuffer, Ring
 from sac_lightning.replay.disk.segment import NAME, Segment, check_segment, read_segment, write_segment
 
 Manifest = list[Segment]
@@ -51,13 +51,21 @@ class Journal:
         MiB besides the buffer. Raises DamagedFile naming the file that is missing or not what was
         written; the contents of `replay` are then undefined.
         """
-        oldest = max(0, added - replay.capacity)
+        needed = self.read(replay.store, manifest, added)
+        replay.added = added
+        self._manifest, self._end, self._is_ours = needed, added, True
+
+    def read(self, store: Ring, manifest: Sequence[Any], added: int) -> Manifest:
+        """Reads the last transitions before number `added` into `store`, until it is full.
+
+        Returns the segments that contain them. Raises DamagedFile as `load` does.
+        """
+        oldest = max(0, added - len(store.reward))
         needed = _copy(segment for segment in manifest if segment["end"] > oldest)
         self._check_whole(needed, oldest, added)
         for segment in needed:
-            read_segment(self.directory, segment, replay.store, oldest)
-        replay.added = added
-        self._manifest, self._end, self._is_ours = needed, added, True
+            read_segment(self.directory, segment, store, oldest)
+        return needed
 
     def check(self, manifest: Iterable[Any]) -> None:
         """Raises DamagedFile unless every segment of `manifest` is there, to the byte. Changes nothing."""

@@ -90,7 +90,7 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
 
     Raises DamagedFile unless every byte of the file is what was written; the rows are then undefined.
     """
-    path = _existing(directory, segment)
+    path = existing(directory, segment)
     first, end = segment["first"], segment["end"]
     fields = layout(store)
     head = header(fields, first, end)
@@ -114,7 +114,7 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
 
 def check_segment(directory: Path, segment: Segment) -> None:
     """Raises DamagedFile unless every byte of the file is what was written; needs no ring."""
-    path = _existing(directory, segment)
+    path = existing(directory, segment)
     with path.open("rb") as file:
         if file_digest(file, _digest).hexdigest() != segment["checksum"]:
             raise DamagedFile(path, _explain(file, [], otherwise=CHANGED))
@@ -166,7 +166,8 @@ def _digest(start: bytes = b"") -> "blake2b":
     return blake2b(start, digest_size=16)
 
 
-def _existing(directory: Path, segment: Segment) -> Path:
+def existing(directory: Path, segment: Segment) -> Path:
+    """Returns the file of `segment`. Raises DamagedFile where it is missing or has another length."""
     path = directory / segment["file"]
     # The name comes from a checkpoint, which may come from anywhere.
     if not NAME.fullmatch(segment["file"]):

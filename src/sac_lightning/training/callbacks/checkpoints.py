@@ -10,10 +10,10 @@ import torch
 from typing_extensions import override
 
 from sac_lightning.collect.experience import Experience
+from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import FOLDER, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
-from sac_lightning.training.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.training.lightning_package import (
     LightningModule,
     ModelCheckpoint,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sac_lightning.training.checkpoint import read_checkpoint
+from sac_lightning.core.checkpoint import read_checkpoint
 from sac_lightning.training.lightning_package import LightningModule, ModelCheckpoint
 
 if TYPE_CHECKING:

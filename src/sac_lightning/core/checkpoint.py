@@ -47,10 +47,15 @@ def _require_format(path: Path, content: dict[str, Any]) -> None:
         raise DamagedFile(path, reason)
 
 
+def replay_state(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's state of the replay buffer, with the journal's segments; {} where it has none."""
+    states = (value for value in content.values() if isinstance(value, dict) and "journal" in value)
+    return next(states, {})
+
+
 def journal_manifest(content: dict[str, Any]) -> list[Any]:
     """Return the segments of the replay journal that a checkpoint needs; none if it was saved without one."""
-    states = (value for value in content.values() if isinstance(value, dict) and "journal" in value)
-    return next(states, {}).get("journal") or []
+    return replay_state(content).get("journal") or []
 
 
 def _read(path: Path) -> Any:
