@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,report,export,optuna,ray,slurm,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,report,export,optuna,ray,slurm,docs,dev]'
 	touch $@
 
 train: install ## the main job: SAC on Pendulum, under a minute
@@ -37,8 +37,9 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## write the tables of entropy rules from their docstrings
+docs: install ## write the tables of entropy rules from their docstrings, and build the site of docs/ into site/
 	$(BIN)/python docs/tables.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 versions: versions-lowest versions-newest ## the smoke suite with the lowest and the newest versions that pyproject.toml allows
 
@@ -57,4 +58,4 @@ bench: install ## throughput against other libraries, alternating in one run
 	$(BIN)/python benchmarks/throughput.py
 
 clean: ## remove what builds and runs left behind
-	rm -rf $(VENV) .venv-bench .venv-lowest .venv-newest build dist runs multirun .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-lowest .venv-newest build dist runs multirun .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site

@@ -179,7 +179,7 @@ def test_all_parts_compile(all_parts: Run, tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_told_as_the_page_shows(tmp_path: Path) -> None:
-    (line, message) = re.findall(r"^  \$ (python train\.py .*)\n  (error: .*)$", TEXT, re.MULTILINE)[0]
+    (line, message) = re.findall(r"^    \$ (python train\.py .*)\n    (error: .*)$", TEXT, re.MULTILINE)[0]
     done = command(
         *(word.replace("examples/", f"{ROOT}/examples/") for word in line.split()[1:]), cwd=tmp_path
     )
@@ -188,10 +188,10 @@ def test_a_mistake_is_told_as_the_page_shows(tmp_path: Path) -> None:
 
 
 def test_a_part_for_one_network_alone(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^  ```yaml\n(.*?)\n  ```$", TEXT, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^    ```yaml\n(.*?)\n    ```$", TEXT, re.MULTILINE | re.DOTALL)
     conf = tmp_path / "conf" / "experiment"
     conf.mkdir(parents=True)
-    (conf / "mine.yaml").write_text(re.sub("^  ", "", block, flags=re.MULTILINE))
+    (conf / "mine.yaml").write_text(re.sub("^    ", "", block, flags=re.MULTILINE))
     run = train(tmp_path, "experiment=mine", "allowed_prefixes=[thermostat]", conf=tmp_path / "conf")
     assert (run.kind("critic.torso"), run.kind("actor.torso")) == ("Residual", "Mlp")
 

@@ -19,7 +19,10 @@ PYTHONS = [each.rpartition(" ")[2] for each in PROJECT["classifiers"] if re.sear
 def bounds() -> dict[str, Version]:
     """The lower bound of every dependency that users install."""
     extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *(line for name in extras if name != "dev" for line in extras[name])]
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for name in extras if name not in ("dev", "docs") for line in extras[name]),
+    ]
     found = {}
     for requirement in map(Requirement, lines):
         lowest = [Version(each.version) for each in requirement.specifier if each.operator == ">="]

@@ -203,9 +203,12 @@ class _Run:
         folder = str(self.directory.path)
         found = {"run directory": folder}
         if self.directory.last.is_file() or self.directory.best.is_file():
-            found["evaluate"] = command_of("eval", f"run={folder}")
+            # A run folder cannot allow anything.
+            prefixes = ",".join(map(str, self.plan.config.allowed_prefixes))
+            allowed = [f"allowed_prefixes=[{prefixes}]"] if prefixes else []
+            found["evaluate"] = command_of("eval", f"run={folder}", *allowed)
             if status != "done":
-                found["continue"] = command_of("train", f"resume={folder}")
+                found["continue"] = command_of("train", f"resume={folder}", *allowed)
         for logger in self.trainer.loggers:
             if isinstance(logger, EnvStepWandbLogger) and logger.mode == "offline" and logger.sync_dir:
                 found["upload"] = logger.sync_command
