@@ -148,7 +148,7 @@ def _scores(env: EnvResult, title: str, means: Sequence[Estimate], runs: Sequenc
 
 def _improvement(env: EnvResult) -> Figure:
     best, *others = env.drawn
-    figure, axes = _rows(others, f"How often the best scores higher, {env.env_id}", "than ")
+    figure, axes = _rows(others, f"How often the first scores higher, {env.env_id}", "than ")
     found = [each for each in env.improvement[0] if each is not None]
     for row in range(len(others)):
         axes.plot([0.5, 0.5], [row - 0.13, row + 0.3], color=MUTED, linewidth=1.4, zorder=1)

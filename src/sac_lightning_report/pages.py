@@ -61,7 +61,8 @@ def _env(results: Results, env: EnvResult, pictures: Mapping[str, str]) -> list[
         mean = f"interquartile mean of {number} runs" if number > 1 else "one run"
         overrides = words.best_overrides(results, env)
         typed = f", with {_code(overrides)}" if overrides else ""
-        sentence = f"Best: final score {words.interval(best.final_iqm)}, {mean}{typed}."
+        first = words.first_group(env)
+        sentence = f"{first}: final score {words.interval(best.final_iqm)}, {mean}{typed}."
         lines += [f"{sentence} {_text(words.best_against_next(env))}".strip(), "", f"Score: {env.score}.", ""]
     lines += [*_table(tables.groups(env)), ""]
     if len(env.drawn) > 1:

@@ -196,6 +196,8 @@ def _env_notes(env: EnvResult) -> list[str]:
         )
     if env.drawn and all(len(each.finals) == 1 for each in env.drawn):
         notes.append("one run per group, so there is no interval.")
+    if any(len(each.finals) == 2 for each in env.drawn):
+        notes.append("two runs give no 95 % interval: a group needs at least three.")
     if len([each for each in env.groups if each.finals]) > DRAWN:
         notes.append(f"the figures show the best {DRAWN} groups; the table has all.")
     return notes

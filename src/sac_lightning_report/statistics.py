@@ -13,6 +13,9 @@ LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
 # Cut from each end: the mean of the middle half is left.
 QUARTER = 0.25
 GRID_POINTS = 200
+# A bootstrap of two runs has three values: its interval would be their range, which holds the truth every
+# second time.
+FEWEST = 3
 
 
 class Estimate(NamedTuple):
@@ -61,7 +64,7 @@ def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float]) -
 
     a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     value = float(share(a, b))
-    if len(a) < 2 or len(b) < 2:
+    if min(len(a), len(b)) < FEWEST:
         return Estimate(value)
     return Estimate(value, *_interval((a, b), share))
 
@@ -83,7 +86,7 @@ def band(curves: Sequence[Curve], grid: Column) -> Band:
     middle[some] = np.nanmean(table[:, some], axis=0)
     low, high = np.full(len(grid), np.nan), np.full(len(grid), np.nan)
     full = reaching.all(axis=0)
-    if len(curves) == 1 or not full.any():
+    if len(curves) < FEWEST or not full.any():
         low[full] = high[full] = middle[full]
     else:
         low[full], high[full] = _interval((table[:, full],), np.mean, axis=0)
@@ -101,12 +104,12 @@ def _on_grid(curve: Curve, grid: Column) -> Column:
 
 
 def _estimate(statistic: Any, values: Sequence[float]) -> Estimate:
-    """Of no value NaN, of one no interval."""
+    """Of no value NaN, of one or two no interval."""
     sample = np.asarray(values, dtype=float)
     if not sample.size:
         return Estimate(float("nan"))
     value = float(statistic(sample, axis=0))
-    return Estimate(value) if sample.size == 1 else Estimate(value, *_interval((sample,), statistic))
+    return Estimate(value) if sample.size < FEWEST else Estimate(value, *_interval((sample,), statistic))
 
 
 def _interval(samples: tuple[Column, ...], statistic: Any, axis: int = -1) -> tuple[Any, Any]:

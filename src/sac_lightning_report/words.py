@@ -3,7 +3,8 @@
 import numpy as np
 
 from sac_lightning_report.results import EnvResult, Results
-from sac_lightning_report.statistics import Estimate
+from sac_lightning_report.runs import FAILED
+from sac_lightning_report.statistics import FEWEST, Estimate
 
 NONE = "–"
 # Below this a bootstrap interval is narrower than the truth.
@@ -28,7 +29,7 @@ CAPTIONS = {
         filled sign the mean, the bar its 95 % interval.
     """),
     "improvement": _one_line("""
-        The chance that a run of the best group scores higher than a run of this one, and its 95 % interval.
+        The chance that a run of the first group scores higher than a run of this one, and its 95 % interval.
         At 0.5 neither is better.
     """),
     "alpha": _one_line("""
@@ -54,7 +55,7 @@ METHODS = {
     """),
     "95 % interval": _one_line("""
         Percentile bootstrap over whole runs, 2,000 resamples from a fixed seed (`scipy.stats.bootstrap`).
-        With one run there is none; with two to four it is narrower than the truth.
+        With one or two runs there is none; with three or four it is narrower than the truth.
     """),
     "Interquartile mean (IQM)": _one_line("""
         The mean without the lowest and the highest quarter of the runs (`scipy.stats.trim_mean`, 0.25).
@@ -75,34 +76,58 @@ METHODS = {
 }
 
 
+def has_best(env: EnvResult) -> bool:
+    """Say whether the first group is better than all others: no interval contains 0.5, and no seed failed."""
+    against = [share for share in env.improvement[0] if share is not None] if env.improvement else []
+    return bool(against) and all(share.low > 0.5 for share in against) and not _failed(env)
+
+
+def first_group(env: EnvResult) -> str:
+    """Say what the first group is: the best one, or only that with the highest score."""
+    if len(env.groups) == 1:
+        return "Score"
+    return "Best group" if has_best(env) else "Highest score, not shown to be the best group"
+
+
 def best_score(env: EnvResult) -> str:
-    """Say what the best group's number is: `final score, interquartile mean of 3 runs`."""
+    """Say what the first group's number is: `final score, interquartile mean of 3 runs`."""
     number = len(env.drawn[0].finals)
     return f"final score, interquartile mean of {number} runs" if number > 1 else "final score of one run"
 
 
 def best_overrides(results: Results, env: EnvResult) -> str:
-    """Return what to type for the best group: the overrides that its runs share, else its settings."""
+    """Return what to type for the first group: the overrides that its runs share, else its settings."""
     runs = env.drawn[0].group.runs
     typed = [run.overrides or results.grouping.settings[run.name] for run in runs]
     return " ".join(item for item in typed[0] if all(item in others for others in typed))
 
 
 def best_against_next(env: EnvResult) -> str:
-    """Say in a sentence whether the best group is better than the next; empty where there is no next."""
+    """Say in a sentence whether the first group is better than the next that it may not beat, or the next."""
     if len(env.drawn) < 2:
         return ""
-    share, name = env.improvement[0][1], env.drawn[1].group.label
+    shares = list(zip(env.improvement[0], env.drawn, strict=True))[1:]
+    share, other = next((each for each in shares if each[0] and not each[0].low > 0.5), shares[0])
     assert share is not None
-    if not np.isfinite(share.low):
-        return f"One run in a group is not enough to decide whether it is better than {name}."
+    name = other.group.label
+    fewest = min(len(each.finals) for each in (env.drawn[0], other))
+    if fewest < FEWEST:
+        few = "One run in a group is" if fewest == 1 else "Two runs in a group are"
+        return f"{few} not enough to decide whether it is better than {name}."
     chance = f"A run of it scores higher than one of {name} with probability {interval(share, 2)}"
+    if share.low > 0.5 and (failed := _failed(env)):
+        return f"{chance}, but seeds of {', '.join(failed)} failed: among those that ended, it is better."
     if share.low > 0.5:
-        fewest = min(len(each.finals) for each in env.drawn[:2])
         return f"{chance}: it is better{f', though {fewest} runs are few' if fewest < FEW else ''}."
     if share.high < 0.5:
         return f"{chance}: its mean is higher because of a few runs, most score lower."
     return f"{chance}: the interval contains 0.5, so these runs do not show which is better."
+
+
+def _failed(env: EnvResult) -> list[str]:
+    """The drawn groups of which a run failed."""
+    failed = [each for each in env.drawn if any(run.status == FAILED for run in each.group.runs)]
+    return [each.group.label for each in failed]
 
 
 def interval(estimate: Estimate, digits: int | None = None) -> str:

@@ -25,10 +25,11 @@ def test_interquartile_mean_leaves_out_the_lowest_and_highest_quarter() -> None:
     assert interquartile_mean([1, 2, 6]).value == pytest.approx(3.0)
 
 
-def test_one_run_has_no_interval_and_no_run_no_value() -> None:
+def test_one_or_two_runs_have_no_interval_and_no_run_no_value() -> None:
     assert mean([5.0]).value == 5.0
     assert np.isnan([mean([5.0]).low, mean([5.0]).high, mean([]).value]).all()
-    assert np.isnan(probability_of_improvement([1.0], [2.0, 3.0]).low)
+    assert np.isnan([mean([5.0, 6.0]).low, interquartile_mean([5.0, 6.0]).high]).all()
+    assert np.isnan(probability_of_improvement([1.0, 4.0], [2.0, 3.0, 5.0]).low)
 
 
 def test_runs_that_agree_have_an_interval_of_no_width() -> None:
