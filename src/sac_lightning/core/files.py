@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def no_link(path: str | os.PathLike[str], flags: int) -> int:
     """An `opener` for `open` that fails where `path` is a link."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
 
 
 def check_no_links(folder: Path) -> None:

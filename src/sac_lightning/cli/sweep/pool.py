@@ -19,6 +19,8 @@ from sac_lightning.private.hydra import start_joblib_tracker
 
 NAME = ".interrupted"
 SECONDS_BETWEEN_LOOKS = 0.2
+# Not on Windows: there Ctrl-C reaches the workers as well.
+CAN_BLOCK = hasattr(signal, "pthread_sigmask")
 
 
 class LauncherFailed(Exception):
@@ -69,20 +71,23 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         self._file.unlink(missing_ok=True)
-        _start_what_unblocks_signals()
+        if CAN_BLOCK:
+            _start_what_unblocks_signals()
         self._handler = signal.signal(signal.SIGINT, self._signalled)
-        # Blocked, not ignored: workers inherit it, and the handlers that a training sets stay silent.
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self._waiting.start()
+        if CAN_BLOCK:
+            # Blocked, not ignored: workers inherit it, and the handlers that a training sets stay silent.
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            self._waiting.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        assert self._waiting.ident is not None
-        with suppress(ProcessLookupError):
-            signal.pthread_kill(self._waiting.ident, signal.SIGINT)
-        self._waiting.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if CAN_BLOCK:
+            assert self._waiting.ident is not None
+            with suppress(ProcessLookupError):
+                signal.pthread_kill(self._waiting.ident, signal.SIGINT)
+            self._waiting.join()
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.signal(signal.SIGINT, self._handler)
         self._file.unlink(missing_ok=True)
 
