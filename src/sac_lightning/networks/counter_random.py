@@ -33,7 +33,9 @@ class CounterRandom(nn.Module):
         stream = _mixed(self.draws ^ self.key)
         self.draws.add_(1).bitwise_and_(_LAST_32_BITS)
         place = torch.arange(math.prod(shape), device=self.draws.device)
-        bits = _mixed((place * 0x61C88647 & _LAST_32_BITS) ^ stream)
+        # `place` times a factor would be an address to PyTorch's compiler, computed in 32 bits on a GPU.
+        spread = (place ^ (place >> 16)) * 0x61C88647 & _LAST_32_BITS
+        bits = _mixed(spread ^ stream)
         return ((bits >> 8).float() * 2.0**-24).view(shape)
 
 

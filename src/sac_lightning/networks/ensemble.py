@@ -46,6 +46,8 @@ class EnsembleLinear(nn.Module):
         """Returns the layer's output, in the dtype of the product."""
         if self.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
             product = (x * self.weight.mT).sum(dim=-1, keepdim=True)
+        elif len(self.weight) == 1:  # compiled, a batch of one takes longer
+            product = torch.mm(x.squeeze(0), self.weight.squeeze(0)).unsqueeze(0)
         else:
             product = torch.bmm(x, self.weight)
         return product if self.bias is None else add_bias(product, self.bias)
