@@ -1,4 +1,4 @@
-"""Envs whose actions are several choices, or a choice with numbers; their state can be saved."""
+"""Envs whose actions have several parts, and one whose observations are images; their state can be saved."""
 
 from typing import Any
 
@@ -47,3 +47,29 @@ def many() -> Drift:
 
 def mixed() -> Drift:
     return Drift(MIXED)
+
+
+class Blink(gym.Env[Any, Any]):
+    """Shows the last four frames of random numbers; episodes of random length end or are cut."""
+
+    observation_space = spaces.Box(0, 255, (4, 12, 12), np.uint8)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.seen = np.repeat(self._frame(), 4, axis=0)
+        return self.seen, {}
+
+    def step(self, action: Any) -> Any:
+        self.seen = np.concatenate((self.seen[1:], self._frame()))
+        ends, cut = self.np_random.random(2) < 0.1
+        return self.seen, float(action), bool(ends), bool(cut), {}
+
+    def capture_state(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        self.seen = state["seen"]
+
+    def _frame(self) -> Any:
+        return self.np_random.integers(0, 255, (1, 12, 12), np.uint8)

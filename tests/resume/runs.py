@@ -50,6 +50,7 @@ class Run:
     eval_episodes: int = 1
     prior: tuple[str, ...] = ()
     offline_steps: int = 0
+    frame_stack: int = 1
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -80,7 +81,7 @@ class Run:
     def replay(self) -> ReplayBuffer:
         """A fresh buffer, with prior data where there are any."""
         if not self.prior:
-            return ReplayBuffer(self.capacity)
+            return ReplayBuffer(self.capacity, frame_stack=self.frame_stack)
         return MixedReplay(self.capacity, n_step=2, data=self.prior, offline_steps=self.offline_steps)
 
     def to_the_end(self, directory: Path, extra: Iterable[Callback] = ()) -> None:
@@ -172,7 +173,7 @@ def transitions(directory: Path, content: dict[str, Any], capacity: int) -> dict
     module = SACModule(spec["obs"], spec["action"])
     ring = ReplayBuffer.of(capacity, module.obs_spec, module.action_spec, seed=0)
     Journal(directory / "replay").load(ring, journal_manifest(content), data["replay"]["added"])
-    return ring.store._asdict()
+    return {name: field[: len(ring)] for name, field in ring.store._asdict().items()}
 
 
 def metric_rows(directory: Path) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 from commands import TINY, Fit, start, train, train_anew
-from mixed import Drift, many, mixed, several
+from mixed import Blink, Drift, many, mixed, several
 from runs import Run, StopAt, differences, metric_rows, saved_state
 
 from sac_lightning.entropy import LearnedTemperature, Schedule, TemperatureRule, Tes
@@ -106,6 +106,15 @@ def test_prior_data_are_read_again(fit: Fit, tmp_path: Path) -> None:
     expected = saved_state(tmp_path / "whole", run.capacity)
     assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
     assert expected["/weights/sac.grad_steps"] == 70 + 120
+
+
+def test_images_that_are_stored_once_go_on(fit: Fit, tmp_path: Path) -> None:
+    run = Run("Blink", num_envs=2, env_options={"make": Blink}, frame_stack=4)
+    fit(run, tmp_path / "whole")
+    fit(run, tmp_path / "parts", StopAt(98))
+    fit(run, tmp_path / "parts")
+    expected = saved_state(tmp_path / "whole", run.capacity)
+    assert differences(saved_state(tmp_path / "parts", run.capacity), expected) == []
 
 
 def test_the_comparison_sees_another_run(fit: Fit, tmp_path: Path) -> None:

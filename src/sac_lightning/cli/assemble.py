@@ -19,7 +19,7 @@ from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule
 from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
-from sac_lightning.replay import MixedReplay, check_fits
+from sac_lightning.replay import MixedReplay
 from sac_lightning.replay.prior import MINARI
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
@@ -98,7 +98,7 @@ class Plan:
     def module(self) -> SACModule:
         """The module for the env's spaces: this makes (and closes) one env."""
         obs, action = self.datamodule.specs
-        check_fits(self.datamodule.capacity, obs, action, self.device, self.datamodule.replay.prior_rows)
+        self.datamodule.check_memory()
         head = _make_head(self.config, self.make_module, action)
         with naming_errors(self.config, "module"):
             module = self.make_module(obs, action, head=head, compile=self.compiled)

@@ -1,5 +1,6 @@
 """A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
@@ -13,6 +14,7 @@ from torch import Tensor
 from sac_lightning.core.errors import ConfigError, number, require
 from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.core.seeding import continue_generator
+from sac_lightning.replay.frames import NO_SLOT, FrameRows, Frames
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 
@@ -30,7 +32,10 @@ class BatchIndex(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """Stores the rows of the buffer, `[R, ...]` each."""
+    """Stores the rows of the buffer, `[R, ...]` each.
+
+    Where images are stored once, `obs` and `next_obs` are FrameRows, which are read like tensors.
+    """
 
     obs: Tensor
     action: Tensor
@@ -45,6 +50,9 @@ class Ring(NamedTuple):
 class ReplayBuffer:
     """Samples uniformly. Observations keep their dtype (uint8 stays uint8) and any shape.
 
+    Images (uint8, three sizes or more) in the memory of the CPU are stored once: a `next_obs` is mostly
+    another row's `obs`.
+
     `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
     overwritten. To sample otherwise, subclass this and override `report` and `draw`, which leaves its rows
     in `last_index` for `info`.
@@ -53,6 +61,8 @@ class ReplayBuffer:
         capacity: rows; None for as many as the run has env steps, at most a million.
         n_step: rewards of a transition's target, fewer where the episode ends before.
         gamma: discount per step, in [0, 1); or "auto": `follow_time_limit` sets it.
+        frame_stack: frames along the first axis of an observation, as FrameStackObservation stacks them. Each
+            is then stored once, not once for each observation that shows it.
     """
 
     # Whether `draw` makes transitions, for which `allocate` gets scratch rows.
@@ -69,10 +79,13 @@ class ReplayBuffer:
         capacity: Annotated[int | None, Whole("[1, inf)")] = None,
         n_step: Annotated[int, Whole("[1, 100]")] = 1,
         gamma: float | str = 0.99,
+        *,
+        frame_stack: Annotated[int, Whole("[1, 100]")] = 1,
     ) -> None:
         ok = gamma == "auto" or 0.0 <= number(gamma) < 1.0
         require(ok, "gamma", gamma, "must be a number in [0, 1), or auto")
         self.requested_capacity, self.n_step, self.requested_gamma = capacity, n_step, gamma
+        self.frame_stack = frame_stack
         self.gamma = math.nan if gamma == "auto" else float(gamma)
         self.capacity = self.added = 0  # until `allocate`
 
@@ -97,8 +110,16 @@ class ReplayBuffer:
             obs: shape and dtype of its observations.
             action: its action space.
         """
+        allowed = f"must divide the first size of the observations, whose shape is {obs.shape}"
+        require((*obs.shape, 1)[0] % self.frame_stack == 0, "replay.frame_stack", self.frame_stack, allowed)
 
     # --- memory --------------------------------------------------------------------------------------
+
+    def frames_of(self, obs: ObsSpec, device: torch.device) -> int:
+        """Returns into how many frames an observation is divided to be stored once; 0 where it is not."""
+        is_image = obs.dtype == "uint8" and len(obs.shape) >= 3
+        may = device.type == "cpu" and not (self.makes_transitions or self.prior_rows)
+        return self.frame_stack if may and (is_image or self.frame_stack > 1) else 0
 
     def allocate(
         self,
@@ -124,18 +145,26 @@ class ReplayBuffer:
         """
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
+        self.frames: Frames | None = None
         shape, kind = action.row
 
         def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(capacity + scratch, *row, dtype=dtype, device=self.device)
 
         dtype = getattr(torch, obs.dtype)
+        of_obs: list[Any]
+        if stack := self.frames_of(obs, self.device):
+            self.frames = Frames(2 * stack * capacity, (obs.shape[0] // stack, *obs.shape[1:]), dtype)
+            of_obs = [FrameRows(self.frames, capacity, stack, obs.shape) for _ in range(2)]
+            self._last_seen: dict[int, list[int]] = {}  # of each env, the slots of its last next_obs
+        else:
+            of_obs = [zeros(*obs.shape, dtype=dtype) for _ in range(2)]
         # What `gather` reads, and the ring without the scratch.
         self.gathered = Ring(
-            obs=zeros(*obs.shape, dtype=dtype),
+            obs=of_obs[0],
             action=zeros(*shape, dtype=getattr(torch, kind)),
             reward=zeros(),
-            next_obs=zeros(*obs.shape, dtype=dtype),
+            next_obs=of_obs[1],
             terminated=zeros(dtype=torch.bool),
             truncated=zeros(dtype=torch.bool),
             env=zeros(dtype=torch.int16),
@@ -149,7 +178,10 @@ class ReplayBuffer:
         self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
-        self._columns: list[Any] = [field.numpy() if on_cpu else field for field in self.store]
+        fields: tuple[Any, ...] = self.store
+        self._columns: list[Any] = [
+            None if isinstance(field, FrameRows) else field.numpy() if on_cpu else field for field in fields
+        ]
         self._breaks: list[int] = []
         self.last_index = torch.zeros(0, 0, dtype=torch.int64)
         self._ones = torch.ones(0, 0)
@@ -191,7 +223,11 @@ class ReplayBuffer:
             new = tuple(torch.from_numpy(np.ascontiguousarray(rows)) for rows in new)
         start = self.added % self.capacity
         first = min(count, self.capacity - start)
+        if self.frames is not None:
+            self._add_frames(obs, next_obs, env, (start + np.arange(count)) % self.capacity)
         for column, rows in zip(self._columns, new, strict=True):
+            if column is None:
+                continue
             if first == count:
                 column[start : start + count] = rows  # copies and casts
             else:
@@ -199,6 +235,21 @@ class ReplayBuffer:
         if self.n_step > 1:
             self._link(env, terminated | truncated, (start + np.arange(count)) % self.capacity)
         self.added += count
+
+    def _add_frames(self, obs: Array, next_obs: Array, env: Array, rows: Array) -> None:
+        """Stores the observations of these rows: those frames that were not there already."""
+        assert self.frames is not None
+        store: Any = self.store
+        now, then = store.obs.slots.numpy(), store.next_obs.slots.numpy()
+        stacks = (now.shape[1], *self.frames.tensor.shape[1:])
+        for row in rows:
+            self.frames.drop(now[row])
+            self.frames.drop(then[row])
+        nothing = [NO_SLOT] * stacks[0]
+        for row, which, seen, following in zip(rows, env.tolist(), obs, next_obs, strict=True):
+            slots = self.frames.put(seen.reshape(stacks), self._last_seen.get(which, nothing))
+            after = self.frames.put(following.reshape(stacks), [*slots[1:], slots[-1]])
+            now[row], then[row], self._last_seen[which] = slots, after, after
 
     def _link(self, env: Array, over: Array, rows: Array) -> None:
         """Records, for each env's step before, the row of this one."""
@@ -236,7 +287,9 @@ class ReplayBuffer:
     def rows(self) -> list[Tensor]:
         """Returns the tensors that `gather` reads; `add` changes them in place."""
         store = self.gathered
-        return [store.obs, store.action, store.reward, store.next_obs, store.terminated, self.next_row]
+        fields: list[Any] = [store.obs, store.action, store.reward, store.next_obs, store.terminated]
+        tensors = [each.tensors if isinstance(each, FrameRows) else [each] for each in fields]
+        return [*itertools.chain(*tensors), self.next_row]
 
     def gather(self, batch: BatchIndex) -> Batch:
         """Returns the transitions of one mini-batch: R = Σ_j γʲ r_j and discount γᵏ (1 − terminated) over
@@ -353,19 +406,30 @@ def broken_off(numbers: Array, env: Array, breaks: Sequence[int]) -> Array:
 # --- memory that a buffer needs ----------------------------------------------------------------------
 
 
-def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec) -> int:
-    """Returns the bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the rest."""
+def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec, frames: int = 0) -> int:
+    """Returns the bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the rest.
+
+    With `frames` in an observation one of them for each transition, and the numbers of all: an episode's end
+    needs one more, and its beginning up to `frames`.
+    """
     shape, kind = action.row
     of_obs, of_action = (getattr(torch, dtype).itemsize for dtype in (obs.dtype, kind))
-    row_bytes: int = 2 * obs.size * of_obs + math.prod(shape) * of_action + 4 + 1 + 1 + 2 + 4
+    of_obs *= obs.size
+    seen: int = of_obs // frames + 8 + 2 * 8 * frames if frames else 2 * of_obs
+    row_bytes: int = seen + math.prod(shape) * of_action + 4 + 1 + 1 + 2 + 4
     return capacity * row_bytes
 
 
 def check_fits(
-    capacity: int, obs: ObsSpec, action: ActionSpec, device: torch.device, prior_rows: int = 0
+    capacity: int,
+    obs: ObsSpec,
+    action: ActionSpec,
+    device: torch.device,
+    prior_rows: int = 0,
+    frames: int = 0,
 ) -> int:
     """Returns the planned bytes, or raises a ConfigError that names a capacity that would fit."""
-    planned = planned_bytes(capacity + prior_rows, obs, action)
+    planned = planned_bytes(capacity + prior_rows, obs, action, frames)
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     room = free - LEAVE_FREE * free

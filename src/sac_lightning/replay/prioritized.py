@@ -23,7 +23,7 @@ class PrioritizedReplay(ReplayBuffer):
         beta: exponent of the weights at the first env step.
         beta_steps: transitions over which β rises to 1.
         eps: added to each TD error.
-        capacity, n_step, gamma: as for ReplayBuffer.
+        capacity, n_step, gamma, frame_stack: as for ReplayBuffer.
     """
 
     @check_arguments("replay")
@@ -37,8 +37,9 @@ class PrioritizedReplay(ReplayBuffer):
         beta: Annotated[float, Number("[0, 1]")] = 0.4,
         beta_steps: Annotated[int, Whole("[1, inf)")] = 1_000_000,
         eps: Annotated[float, Number("(0, 1)")] = 1e-6,
+        frame_stack: int = 1,
     ) -> None:
-        super().__init__(capacity, n_step, gamma)
+        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack)
         self.alpha, self.beta, self.beta_steps, self.eps = alpha, beta, beta_steps, eps
 
     def allocate(self, capacity: int, *args: Any, **options: Any) -> None:
@@ -102,7 +103,7 @@ class LapReplay(PrioritizedReplay):
 
     Args:
         alpha: exponent of the priorities; 0 is uniform.
-        capacity, n_step, gamma: as for ReplayBuffer.
+        capacity, n_step, gamma, frame_stack: as for ReplayBuffer.
     """
 
     needs_huber_loss: ClassVar[bool] = True
@@ -115,8 +116,9 @@ class LapReplay(PrioritizedReplay):
         gamma: float | str = 0.99,
         *,
         alpha: Annotated[float, Number("[0, 1]")] = 0.4,
+        frame_stack: int = 1,
     ) -> None:
-        super().__init__(capacity, n_step, gamma, alpha=alpha)
+        super().__init__(capacity, n_step, gamma, alpha=alpha, frame_stack=frame_stack)
 
     def _weight(self, probability: Array) -> Array:
         return np.ones_like(probability)

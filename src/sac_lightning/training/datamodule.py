@@ -159,6 +159,12 @@ class ReplayDataModule(LightningDataModule):
                 self.replay.follow_env(probe, *self._specs)
         return self._specs
 
+    def check_memory(self) -> int:
+        """Return the bytes that the replay buffer will need. Raise ConfigError where they are not free."""
+        obs, action = self.specs
+        frames, prior_rows = self.replay.frames_of(obs, self.device), self.replay.prior_rows
+        return check_fits(self.capacity, obs, action, self.device, prior_rows, frames)
+
     @property
     def max_epochs(self) -> int:
         """Epochs of the whole run, for the Trainer."""
@@ -178,7 +184,7 @@ class ReplayDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` and `test` the evaluation envs alone."""
-        obs, action = self.specs
+        obs, _ = self.specs
         tries = fast_dev_run(self.trainer)
         self.teardown("validate")
         if self.eval_episodes:
@@ -198,12 +204,15 @@ class ReplayDataModule(LightningDataModule):
         if tries:
             self._warm_up, self._offline_steps = min(self._warm_up, self._steps_per_iteration), 0
         if self.experience is None:
-            planned = check_fits(self.capacity, obs, action, self.device, self.replay.prior_rows)
+            planned = self.check_memory()
             if self.replay.requested_gamma == "auto":
                 log.info(
                     "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
                 )
-            log.info("replay buffer: %d rows, %.3f GiB on %s", self.capacity, planned / GIB, self.device)
+            once = ", images stored once" if self.replay.frames_of(obs, self.device) else ""
+            log.info(
+                "replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, self.device, once
+            )
             self.experience = Experience(
                 self.env,
                 self.num_envs,

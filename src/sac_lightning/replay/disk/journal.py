@@ -12,7 +12,14 @@ from typing import Any, cast
 from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.replay.buffer import ReplayBuffer, Ring
-from sac_lightning.replay.disk.segment import NAME, Segment, check_segment, read_segment, write_segment
+from sac_lightning.replay.disk.segment import (
+    NAME,
+    Segment,
+    check_segment,
+    read_rows,
+    read_segment,
+    write_segment,
+)
 
 Manifest = list[Segment]
 
@@ -51,7 +58,14 @@ class Journal:
         MiB besides the buffer. Raises DamagedFile naming the file that is missing or not what was
         written; the contents of `replay` are then undefined.
         """
-        needed = self.read(replay.store, manifest, added)
+        if replay.frames is None:
+            needed = self.read(replay.store, manifest, added)
+        else:
+            needed = self._needed(replay.capacity, manifest, added)
+            replay.added = oldest = max(0, added - replay.capacity)
+            for segment in needed:
+                for rows in read_rows(self.directory, segment, replay.store, oldest):
+                    replay.add(*rows)
         replay.added = added
         self._manifest, self._end, self._is_ours = needed, added, True
 
@@ -60,11 +74,15 @@ class Journal:
 
         Returns the segments that contain them. Raises DamagedFile as `load` does.
         """
-        oldest = max(0, added - len(store.reward))
+        needed = self._needed(len(store.reward), manifest, added)
+        for segment in needed:
+            read_segment(self.directory, segment, store, max(0, added - len(store.reward)))
+        return needed
+
+    def _needed(self, rows: int, manifest: Sequence[Any], added: int) -> Manifest:
+        oldest = max(0, added - rows)
         needed = _copy(segment for segment in manifest if segment["end"] > oldest)
         self._check_whole(needed, oldest, added)
-        for segment in needed:
-            read_segment(self.directory, segment, store, oldest)
         return needed
 
     def check(self, manifest: Iterable[Any]) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sac_lightning.core.files import DamagedFile, write_atomically
 from sac_lightning.replay.buffer import Ring
+from sac_lightning.spaces import Array
 
 VERSION = 4
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
@@ -112,6 +113,29 @@ def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) ->
         raise DamagedFile(path, CHANGED)
 
 
+def read_rows(directory: Path, segment: Segment, store: Ring, oldest: int) -> Iterator[list[Array]]:
+    """Yields the fields of the transitions of `segment` from number `oldest` on, some transitions at a time.
+
+    For a ring whose rows are not simply written. Raises DamagedFile before the first ones.
+    """
+    check_segment(directory, segment)
+    first, end = segment["first"], segment["end"]
+    fields = layout(store)
+    head = header(fields, first, end)
+    at_once = min(max(1, SCRATCH // sum(field.row_bytes for field in fields)), len(store.reward))
+    with existing(directory, segment).open("rb") as file:
+        if file.read(len(head)) != head:
+            raise DamagedFile(directory / segment["file"], _explain(file, fields, otherwise=REPLACED))
+        for start in range(max(first, oldest), end, at_once):
+            count, place, piece = min(at_once, end - start), len(head), []
+            for field, ring in zip(fields, store, strict=True):
+                file.seek(place + (start - first) * field.row_bytes)
+                rows = torch.frombuffer(bytearray(file.read(count * field.row_bytes)), dtype=ring.dtype)
+                piece.append(rows.view(count, *field.row_shape).numpy())
+                place += (end - first) * field.row_bytes
+            yield piece
+
+
 def check_segment(directory: Path, segment: Segment) -> None:
     """Raises DamagedFile unless every byte of the file is what was written; needs no ring."""
     path = existing(directory, segment)
@@ -147,11 +171,13 @@ def header(fields: list[Field], first: int, end: int) -> bytes:
 def _pieces(store: Ring, first: int, end: int) -> Iterator[memoryview]:
     capacity = len(store.reward)
     start, count = first % capacity, end - first
-    for ring in store:
-        before_the_edge = ring[start : start + count]
-        after_it = ring[: count - len(before_the_edge)]
-        for rows in (before_the_edge, after_it):
-            yield rows.cpu().reshape(-1).view(torch.uint8).numpy().data
+    after_it = max(0, start + count - capacity)
+    for field, ring in zip(layout(store), store, strict=True):
+        at_once = max(1, SCRATCH // field.row_bytes)
+        for begin, stop in ((start, start + count - after_it), (0, after_it)):
+            for row in range(begin, stop, at_once):
+                rows = ring[row : min(row + at_once, stop)]
+                yield rows.cpu().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _put(ring: Tensor, rows: Tensor, number: int, oldest: int) -> None:
