@@ -71,7 +71,9 @@ def test_pages_load_nothing_from_the_network(pages: dict[Path, Links]) -> None:
 def test_every_page_of_docs_is_in_the_navigation(site: Path) -> None:
     linked = Links(site / "index.html").links
     for page in (ROOT / "docs").glob("*.md"):
-        assert page.with_suffix(".html").name in linked | {"index.html"}, page.name
+        assert page.with_suffix(".html").name in linked | {"index.html"}, (
+            f"{page.name} needs a line in mkdocs.yml"
+        )
 
 
 def test_the_reference_has_the_text_of_the_docstrings(site: Path) -> None:
@@ -79,3 +81,16 @@ def test_the_reference_has_the_text_of_the_docstrings(site: Path) -> None:
     for name in ("SACModule", "ReplayDataModule", "EnvConfig", "TanhNormal", "Tes", "Simba", "QuantileValue"):
         assert re.search(rf'<h3[^>]* id="sac_lightning\.[\w.]*{name}"', text), name
     assert "gradient updates for each env step after" in text  # utd_ratio
+
+
+def test_the_reference_has_every_class_that_a_config_can_choose() -> None:
+    groups = "alpha encoder head normalization optimizer pessimism replay target_entropy target_network "
+    groups += "torso value_head"
+    files = (file for group in groups.split() for file in (ROOT / "conf" / group).rglob("*.yaml"))
+    chosen = {
+        name
+        for file in files
+        for name in re.findall(r"^_target_: (sac_lightning[\w.]+)", file.read_text(), re.M)
+    }
+    listed = set((ROOT / "docs" / "api.md").read_text(encoding="utf-8").replace("::: ", "").splitlines())
+    assert sorted({name.removesuffix(".for_action") for name in chosen} - listed) == []
