@@ -33,6 +33,7 @@ class ObsPart(Described):
         choices: how many values each number has, counted from 0; () where the numbers are no choices.
         mask_of: sizes of the action's choices, where the part says which of them are allowed: [Σ sizes] bits
             that no encoder reads. () for any other part.
+        critic_only: whether the actor does not see the part; such parts are the last ones of the row.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ObsPart(Described):
     dtype: str
     choices: tuple[int, ...] = ()
     mask_of: tuple[int, ...] = ()
+    critic_only: bool = False
 
     @property
     def size(self) -> int:
@@ -68,6 +70,14 @@ class ObsSpec(Described):
     def size(self) -> int:
         """Numbers in one observation."""
         return math.prod(self.shape)
+
+    @property
+    def of_actor(self) -> "ObsSpec":
+        """What the actor sees of this observation: the first numbers of the row where critics see more."""
+        parts = tuple(part for part in self.parts if not part.critic_only)
+        if len(parts) == len(self.parts):
+            return self
+        return ObsSpec((sum(part.size for part in parts),), self.dtype, parts)
 
     @property
     def normalized(self) -> "ObsSpec":

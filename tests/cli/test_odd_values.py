@@ -66,6 +66,7 @@ MEANT = {
     "env.kwargs.g": {"-1", "0", "1.5", "1e+30", "inf", "None"},  # a number, and the env's own to judge
     "env.wrappers": NOTHING,
     "env.max_episode_steps": NONE,
+    "env.critic_only": NOTHING,
     "env.imports": NOTHING,
     "env.allowed_prefixes": NOTHING,
     "head._partial_": {"True"},

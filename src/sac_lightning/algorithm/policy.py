@@ -23,26 +23,34 @@ class Policy:
     action: ActionSpec
     normalize_obs: nn.Module | None = None
 
+    @property
+    def reads(self) -> ObsSpec:
+        """What the policy needs of an observation: all but the parts for critics alone."""
+        return self.obs.of_actor
+
     def features(self, obs: Tensor) -> Tensor:
-        """Returns the head's features [B, F] for raw observations [B, *obs]."""
-        features: Tensor = self.actor(obs if self.normalize_obs is None else self.normalize_obs(obs))
+        """Returns the head's features [B, F] for raw observations [B, *obs], or for what it reads of them."""
+        if self.normalize_obs is not None:
+            # The statistics are of all numbers.
+            missing = self.obs.shape[-1] - obs.shape[-1] if self.obs.parts else 0
+            obs = self.normalize_obs(torch.nn.functional.pad(obs, (0, missing)) if missing else obs)
+        features: Tensor = self.actor(obs)
         return features
 
     def act(self, obs: Any, deterministic: bool = False, generator: torch.Generator | None = None) -> Array:
         """The env's action for one obs `[*obs]`, or its actions for a batch `[B, *obs]`.
 
         Of a Tuple or Dict of actions it is a flat row, which `envs.FlatActions(env)` takes. An obs that is no
-        Box is the row that `envs.FlatObservations(env)` returns. `deterministic` takes the mode. A sampled
-        action is drawn from `generator`, or from PyTorch's global one. Raises ValueError for an obs of
-        another shape or with numbers that cannot be used (NaN, or above 1.8e19), and NotFiniteError
-        where the action is not finite.
+        Box is the row that `envs.FlatObservations(env)` returns; it may lack what only critics see.
+        `deterministic` takes the mode. A sampled action is drawn from `generator`, or from PyTorch's global
+        one. Raises ValueError for an obs of another shape or with numbers that cannot be used (NaN, or above
+        1.8e19), and NotFiniteError where the action is not finite.
         """
         array = np.asarray(obs)
-        single = array.shape == self.obs.shape
-        if not single and array.shape[1:] != self.obs.shape:
-            raise ValueError(
-                f"obs has shape {array.shape}; expected {self.obs.shape} or (B, *{self.obs.shape})"
-            )
+        known = self.reads.shape, self.obs.shape
+        single = array.shape in known
+        if not single and array.shape[1:] not in known:
+            raise ValueError(f"obs has shape {array.shape}; expected {known[0]} or (B, *{known[0]})")
         batch = array[None] if single else array
         problem = first_unusable(batch)
         if problem is not None:

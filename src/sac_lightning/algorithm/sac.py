@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from sac_lightning.algorithm import losses
+from sac_lightning.core.errors import require
 from sac_lightning.entropy import EntropySetting, TemperatureRule, entropy_setting
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, ActorConfig, Critic, CriticConfig
@@ -91,6 +92,8 @@ class SAC(nn.Module):
         self.actor = Actor(seen, head, actor, generator)
         self.critic = Critic(seen, head, critic, generator)
         self._shared_encoder = critic.encoder.shared
+        allowed = "needs an actor that sees what the critics see: leave env.critic_only out"
+        require(obs.of_actor == obs or not self._shared_encoder, "encoder.shared", True, allowed)
         if self._shared_encoder:
             self.actor.encoder.requires_grad_(False)
             self._share_encoder()

@@ -89,7 +89,7 @@ def _policy(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float
     print_rows(
         f"{about['env_id']}: the policy after {about['env_steps']:,} env steps",
         {
-            "input": f"obs [batch, {', '.join(map(str, policy.obs.shape))}] of {policy.obs.dtype}",
+            "input": f"obs [batch, {', '.join(map(str, policy.reads.shape))}] of {policy.reads.dtype}",
             "output": f"the deterministic action, as env.step takes it: {policy.action}",
             "largest difference": f"{difference:.3g} (allowed {export.TOLERANCE:g})",
         },

@@ -61,6 +61,7 @@ class EnvConfig:
         `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
     action_mask: "info" where `info["action_mask"]` says which actions are allowed, or the key of the
         observations that does; None where all actions always are.
+    critic_only: keys of the observations that only the critics see. The policy acts without them.
     allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
         sac_lightning.
     """
@@ -76,12 +77,13 @@ class EnvConfig:
     imports: Sequence[str] = ()
     action: Mapping[str, Any] | None = None
     action_mask: str | None = None
+    critic_only: Sequence[str] = ()
     allowed_prefixes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         # Config containers become plain ones: envs test their arguments with isinstance, and workers
         # receive this object pickled.
-        for name in ("kwargs", "wrappers", "imports", "action", "allowed_prefixes"):
+        for name in ("kwargs", "wrappers", "imports", "action", "critic_only", "allowed_prefixes"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
 
     def check(self) -> None:
@@ -150,9 +152,11 @@ class EnvConfig:
         own = "is for use as a library: a function that makes an env"
         require(self.make is None or callable(self.make), "env.make", self.make, own)
         require(isinstance(self.kwargs, dict), "env.kwargs", self.kwargs, "must be a mapping")
-        for key in ("wrappers", "imports", "allowed_prefixes"):
+        for key in ("wrappers", "imports", "critic_only", "allowed_prefixes"):
             value = getattr(self, key)
             require(isinstance(value, list), f"env.{key}", value, "must be a list")
+        ok = all(isinstance(each, str) for each in self.critic_only)
+        require(ok, "env.critic_only", self.critic_only, "must be a list of keys of the observations")
 
     @property
     def _registered_id(self) -> str:
@@ -184,7 +188,7 @@ class EnvConfig:
         env = CopyObservation(env)
         for wrapper in self.wrappers:
             env = CopyObservation(wrap(env, wrapper, self.allowed_prefixes))
-        env = flatten_observations(flatten_actions(env), self.action_mask)
+        env = flatten_observations(flatten_actions(env), self.action_mask, self.critic_only)
         env = ShowRawReward(env, meter) if rewards_change else env
         check_declared(self.action, env.action_space)
         # Spaces seed themselves from the system's entropy; nothing of ours samples them, but a run that

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -74,11 +75,26 @@ class ObsRow(spaces.Box):
         space: the env's own.
         mask: the key of an action mask; None for none.
         choices: sizes of the action's choices, which the mask is for.
+        critic_only: keys that the actor does not see; they come last in the row.
     """
 
-    def __init__(self, space: gym.Space[Any], mask: str | None = None, choices: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        space: gym.Space[Any],
+        mask: str | None = None,
+        choices: tuple[int, ...] = (),
+        critic_only: Sequence[str] = (),
+    ) -> None:
         self.nested = space
-        self.parts = tuple(_obs_part(name, leaf) for name, leaf in _named_leaves(space))
+        parts = [_obs_part(name, leaf) for name, leaf in _named_leaves(space)]
+        for key in critic_only:
+            found = ", ".join(part.name for part in parts if part.name)
+            allowed = f"must be keys of the observations that leave the actor one: {found or space}"
+            require(any(part.name == key for part in parts), "env.critic_only", key, allowed)
+        hidden = [part.name in critic_only for part in parts]
+        require(not all(hidden), "env.critic_only", list(critic_only), "must leave the actor a key")
+        self._order = sorted(range(len(parts)), key=hidden.__getitem__)
+        self.parts = tuple(replace(parts[i], critic_only=hidden[i]) for i in self._order)
         if mask is not None:
             self.parts = tuple(
                 _mask_part(each, choices) if each.name == mask else each for each in self.parts
@@ -95,9 +111,8 @@ class ObsRow(spaces.Box):
     def row(self, observation: Any) -> Array:
         """Returns the row of an observation of the env's own space."""
         leaves, values = _leaves(self.nested), _values(self.nested, observation)
-        return np.concatenate(
-            [_numbers(*pair) for pair in zip(leaves, values, strict=True)], dtype=self.dtype, casting="unsafe"
-        )
+        numbers = [_numbers(*pair) for pair in zip(leaves, values, strict=True)]
+        return np.concatenate([numbers[i] for i in self._order], dtype=self.dtype, casting="unsafe")
 
 
 def _obs_part(name: str, space: Any) -> ObsPart:
@@ -115,6 +130,7 @@ def _mask_part(part: ObsPart, choices: tuple[int, ...]) -> ObsPart:
     size = sum(choices)
     allowed = f"needs {size} bits, one for each action; this key has {part.size} numbers of {part.dtype}"
     require(part.size == size and not part.choices, "env.action_mask", part.name, allowed)
+    require(not part.critic_only, "env.critic_only", part.name, "the actor needs the action mask")
     return ObsPart(part.name, (size,), "bool", mask_of=choices)
 
 

@@ -121,9 +121,15 @@ class CopyObservation(gym.ObservationWrapper[Any, Any, Any]):
 class FlatObservations(gym.ObservationWrapper[Any, Any, Any]):
     """Returns the rows of an ObsRow: the observations that a policy reads where the env has no Box."""
 
-    def __init__(self, env: Env, mask: str | None = None, choices: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        env: Env,
+        mask: str | None = None,
+        choices: tuple[int, ...] = (),
+        critic_only: Sequence[str] = (),
+    ) -> None:
         super().__init__(env)
-        self._row = self.observation_space = ObsRow(env.observation_space, mask, choices)
+        self._row = self.observation_space = ObsRow(env.observation_space, mask, choices, critic_only)
 
     def observation(self, observation: Any) -> Array:
         return self._row.row(observation)
@@ -162,18 +168,20 @@ class MaskInObservation(gym.Wrapper[Any, Any, Any, Any]):
         return {**(obs if self._is_dict else {"obs": obs}), ACTION_MASK: mask}
 
 
-def flatten_observations(env: Env, mask: str | None = None) -> Env:
+def flatten_observations(env: Env, mask: str | None = None, critic_only: Sequence[str] = ()) -> Env:
     """Returns `env` with Box observations, which contain the action mask that `env.action_mask` names.
 
-    Its actions must be flat. Raises ConfigError for a space that is not supported.
+    Its actions must be flat. The keys `critic_only` come last. Raises ConfigError for a space that is not
+    supported.
     """
     if mask is None:
-        return env if isinstance(env.observation_space, spaces.Box) else FlatObservations(env)
+        is_row = isinstance(env.observation_space, spaces.Box) and not critic_only
+        return env if is_row else FlatObservations(env, critic_only=critic_only)
     choices = action_spec(env.action_space).choices
     require(len(choices) > 0, "env.action_mask", mask, f"is for choices; the env has {env.action_space}")
     if mask == "info":
         env, mask = MaskInObservation(env, choices), ACTION_MASK
-    return FlatObservations(env, mask, choices)
+    return FlatObservations(env, mask, choices, critic_only)
 
 
 class FlatActions(gym.ActionWrapper[Any, Any, Any]):

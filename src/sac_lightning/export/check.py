@@ -29,7 +29,7 @@ def largest_difference(policy: Policy, run: Run, seed: int = 0) -> float:
     exact than that. For a choice it is the gap between the chosen action's logit and the best one, so that
     a tie is no difference. Infinite when shape, dtype or bounds are wrong.
     """
-    batches = probes(policy.obs, np.random.default_rng(seed))
+    batches = probes(policy.reads, np.random.default_rng(seed))
     return max(_difference(policy, obs, run(obs)) for obs in batches)
 
 

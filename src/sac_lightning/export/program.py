@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ from sac_lightning.algorithm.policy import Policy
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.export.actions import exported_action
 from sac_lightning.export.check import Run
-from sac_lightning.heads import ActionHead
 from sac_lightning.spaces import Array
 
 FORMAT = 1  # of the description
@@ -90,7 +90,7 @@ def run_onnx(content: bytes) -> Run:
 
 def _traced(policy: Policy, format_: str) -> ExportedProgram:
     batch = {0: Dim("batch", min=1)}
-    example = torch.zeros(2, *policy.obs.shape, dtype=getattr(torch, policy.obs.dtype))
+    example = torch.zeros(2, *policy.reads.shape, dtype=getattr(torch, policy.reads.dtype))
     try:
         return torch.export.export(PolicyGraph(policy), (example,), dynamic_shapes=(batch,))
     except ConfigError:
@@ -125,22 +125,21 @@ class PolicyGraph(nn.Module):
         super().__init__()
         self.actor = copy.deepcopy(policy.actor).cpu().requires_grad_(False)
         self.normalize_obs = copy.deepcopy(policy.normalize_obs)
-        self.head: ActionHead = policy.head
+        self._policy = replace(policy, actor=self.actor, normalize_obs=self.normalize_obs)
         self.to_env = exported_action(policy.action)
         self.eval()
 
     def forward(self, obs: Tensor) -> Tensor:
-        if self.normalize_obs is not None:
-            obs = self.normalize_obs(obs)
-        actions: Tensor = self.to_env(self.head.mode(self.actor(obs)))
+        actions: Tensor = self.to_env(self._policy.head.mode(self._policy.features(obs)))
         return actions
 
 
 def describe(policy: Policy, **about: Any) -> dict[str, Any]:
     """Returns what a reader of the file needs to know of its input and output, as JSON values."""
-    obs: dict[str, Any] = {"obs_shape": list(policy.obs.shape), "obs_dtype": policy.obs.dtype}
-    if policy.obs.parts:
-        obs["obs_parts"] = policy.obs.to_spec()["parts"]
+    seen = policy.reads
+    obs: dict[str, Any] = {"obs_shape": list(seen.shape), "obs_dtype": seen.dtype}
+    if seen.parts:
+        obs["obs_parts"] = seen.to_spec()["parts"]
     return {
         "format": FORMAT,
         **obs,

@@ -112,7 +112,9 @@ class Actor(nn.Module):
         self, obs: ObsSpec, head: ActionHead, config: ActorConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        encoder: Any = config.encoder.build(obs, generator)
+        seen = obs.of_actor
+        self._numbers_seen = None if seen == obs else seen.size
+        encoder: Any = config.encoder.build(seen, generator)
         self.encoder = encoder
         self.torso = config.torso.build(1, encoder.size_out, config.hidden_sizes, generator)
         self.output = config.torso.build_output(1, config.hidden_sizes[-1], head.feature_size, generator)
@@ -125,6 +127,8 @@ class Actor(nn.Module):
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B F"]:
         """Returns the features, always float32: densities are not computed in half precision."""
+        if self._numbers_seen is not None:  # what critics see alone comes last
+            obs = obs[..., : self._numbers_seen]
         hidden = self.torso(self.encoder(obs)[None]).squeeze(0)  # [B, H]
         weight, bias = self.output.weight.squeeze(0), self.output.bias
         assert bias is not None
