@@ -92,6 +92,16 @@ def test_page_loads_nothing_and_is_well_formed(sweep: Path) -> None:
     assert text.count("<figure>") == text.count("</figure>") == len(FIGURES)
 
 
+def test_every_table_scrolls_by_itself_and_every_figure_has_a_title(sweep: Path) -> None:
+    text = (sweep / "report.html").read_text()
+    assert text.count("<table") == text.count('<div class="scroll"><table') > 2
+    assert re.search(r"\.scroll \{[^}]*overflow-x: auto", text)
+    titles = ("Learning curves", "Final score", "Area under the curve", "How often the first scores higher")
+    titles += ("Temperature α", "Entropy and its target")
+    shown = Reader(text).texts
+    assert [title for title in titles if f"{title}, Pendulum-v1" not in shown] == []
+
+
 def test_page_has_both_colour_schemes_and_its_figures_follow_them(sweep: Path) -> None:
     text = (sweep / "report.html").read_text()
     assert "prefers-color-scheme: dark" in text

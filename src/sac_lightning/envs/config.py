@@ -44,26 +44,28 @@ ACTION_REPEATS = {"MaxAndSkipObservation": "skip", "AtariPreprocessing": "frame_
 class EnvConfig:
     """Says which env to make, with which arguments and wrappers, and how envs step together.
 
-    id: a Gymnasium id such as "Pendulum-v1", or "my_package:MyEnv-v0", whose module is imported first (with
-        `make`, only the name that messages show).
-    kwargs: arguments of the env's constructor (of `make`, where given).
-    wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
-        gymnasium.wrappers, a dotted path must lie under an allowed prefix. Returns that are shown are
-        those of the env's own rewards, below these wrappers and below every RewardWrapper.
-    vectorization: "sync" steps the envs in this process, "async" in a worker process each.
-    autoreset: "same_step" answers an episode's end with the next episode's first observation (the
-        last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
-    max_episode_steps: the time limit in steps; None keeps the registered one.
-    render_mode: Gymnasium's, such as "rgb_array", for wrappers and envs that need pictures; null for none.
-    make: your own factory, for use as a library.
-    imports: modules imported first, so that they register their ids.
-    action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
-        `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
-    action_mask: "info" where `info["action_mask"]` says which actions are allowed, or the key of the
-        observations that does; None where all actions always are.
-    critic_only: keys of the observations that only the critics see. The policy acts without them.
-    allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
-        sac_lightning.
+    Args:
+        id: a Gymnasium id such as "Pendulum-v1", or "my_package:MyEnv-v0", whose module is imported first
+            (with `make`, only the name that messages show).
+        kwargs: arguments of the env's constructor (of `make`, where given).
+        wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
+            gymnasium.wrappers, a dotted path must lie under an allowed prefix. Returns that are shown are
+            those of the env's own rewards, below these wrappers and below every RewardWrapper.
+        vectorization: "sync" steps the envs in this process, "async" in a worker process each.
+        autoreset: "same_step" answers an episode's end with the next episode's first observation (the
+            last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
+        max_episode_steps: the time limit in steps; None keeps the registered one.
+        render_mode: Gymnasium's, such as "rgb_array", for wrappers and envs that need pictures; None for
+            none.
+        make: your own factory, for use as a library.
+        imports: modules imported first, so that they register their ids.
+        action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
+            `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
+        action_mask: "info" where `info["action_mask"]` says which actions are allowed, or the key of the
+            observations that does; None where all actions always are.
+        critic_only: keys of the observations that only the critics see. The policy acts without them.
+        allowed_prefixes: packages that `id`, `imports` and `wrappers` may name besides gymnasium and
+            sac_lightning.
     """
 
     id: str
