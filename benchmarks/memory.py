@@ -114,7 +114,9 @@ def peak(compiled: bool) -> float:
     options = [
         "env=gym",
         "env.id=Pendulum-v1",
-        "total_env_steps=1200",
+        "learning_starts=100",
+        "total_env_steps=300",
+        "eval_episodes=1",
         f"compile={compiled}".lower(),
         "logger=csv",
     ]

@@ -7,10 +7,10 @@ message of an error that commands report in one line, and "CRASH …" for anythi
 import json
 import logging
 import math
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -59,12 +59,13 @@ def answer(config: DictConfig, key: str) -> str | None:
 
 def walk(composed: DictConfig, prefixes: str) -> list[list[str | None]]:
     """Of the keys under `prefixes`, a list with commas; "" is all."""
-    refused = answer(deepcopy(composed), "trainer")
+    saved = pickle.dumps(composed)  # read again for each value: a sixth of the time of a deepcopy
+    refused = answer(pickle.loads(saved), "trainer")
     assert refused is None, refused
     found = []
     for key in keys(composed):
         for value in ODD if key.startswith(tuple(prefixes.split(","))) else ():
-            config = deepcopy(composed)
+            config = pickle.loads(saved)
             OmegaConf.update(config, key, value, merge=False)
             found.append([key, repr(value), answer(config, key)])
     return found
