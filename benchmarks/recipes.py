@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+from gate import versions
 from tables import Row, Table
 
 from sac_lightning.training.loggers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = ("recipe", "env", "seed", "env_steps", "minutes", "return_mean", "command")
+COLUMNS = ("recipe", "env", "seed", "env_steps", "minutes", "return_mean", "versions", "commit", "command")
+PACKAGES = ("sac-lightning", "torch", "gymnasium")
 POLL_SECONDS = 2.0
 DONE, INTERRUPTED = 0, 130
 
@@ -95,18 +97,30 @@ class Runs:
             Point(int(row["env_steps"]), float(row["minutes"]), float(row["return_mean"])) for row in rows
         ]
 
-    def _arguments(self, run: Run) -> list[str]:
+    def command(self, run: Run) -> str:
+        """Returns what a user types for `run`."""
+        return " ".join(["python train.py", *self.arguments(run)])
+
+    def versions_of(self, run: Run) -> str:
+        """Returns the versions of what trains."""
+        return versions(PACKAGES)
+
+    def arguments(self, run: Run) -> list[str]:
+        """Returns the arguments of train.py."""
         return [*run.arguments, f"env={run.env}", f"seed={run.seed}", *self.how]
 
     def _train(self, run: Run, enough: Callable[[Point], bool]) -> None:
         """Trains until an evaluation is `enough`. Raises RuntimeError with the end of what was printed."""
         folder = self.folder / run.name
         begun = (folder / "config.yaml").is_file()
-        arguments = [f"resume={folder}"] if begun else [*self._arguments(run), f"hydra.run.dir={folder}"]
+        arguments = [f"resume={folder}"] if begun else [*self.arguments(run), f"hydra.run.dir={folder}"]
+        self._run([sys.executable, str(ROOT / "train.py"), *arguments], run, enough)
+
+    def _run(self, line: list[str], run: Run, enough: Callable[[Point], bool]) -> None:
+        folder = self.folder / run.name
         self.folder.mkdir(parents=True, exist_ok=True)
         printed = self.folder / f"{run.name}.txt"
         with printed.open("w", encoding="utf-8") as out:
-            line = [sys.executable, str(ROOT / "train.py"), *arguments]
             process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT)
             while process.poll() is None:
                 if any(map(enough, evaluations(folder))):
@@ -120,13 +134,19 @@ class Runs:
     def _record(self, run: Run) -> None:
         points = evaluations(self.folder / run.name)
         what = {"recipe": run.recipe, "env": run.env, "seed": run.seed}
-        command = " ".join(["python train.py", *self._arguments(run)])
-        rows = ({**what, **point._asdict(), "command": command} for point in points)
+        how = {"versions": self.versions_of(run), "commit": commit(), "command": self.command(run)}
+        rows = ({**what, **point._asdict(), **how} for point in points)
         self.table.add(rows, replacing=run.is_of)
         if points:
             last = points[-1]
             shown = f"{last.return_mean:.1f} at {last.env_steps:,} env steps, {last.minutes:.1f} min"
             print(f"{run.name}: {shown}", flush=True)
+
+
+def commit() -> str:
+    """Returns the commit that is checked out, shortened."""
+    line = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def evaluations(folder: Path) -> list[Point]:

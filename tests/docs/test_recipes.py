@@ -16,10 +16,10 @@ METRICS = """env_steps,eval/return_mean,time/env_steps_per_s
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch):
-    """The scripts of benchmarks, which import their neighbours."""
+    """The scripts of benchmarks import their neighbours."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield
-    for name in ("family", "minutes", "recipes", "tables"):
+    for name in ("campaign", "campaign_page", "family", "gate", "minutes", "recipes", "tables"):
         sys.modules.pop(name, None)
 
 
@@ -58,3 +58,32 @@ def test_the_table_of_minutes_interpolates_and_leaves_out_runs_that_have_not_com
     (line,) = summarise({("hopper", "sac"): curves}, [10.0], tmp_path / "summary.csv")
     assert "50 [nan, nan] after 10 min" in line
     assert (tmp_path / "summary.csv").read_text().splitlines()[1] == "hopper,sac,10,1,50,,"
+
+
+def test_returns_are_read_at_the_evaluation_itself_and_runs_on_their_way_are_left_out() -> None:
+    from campaign_page import at, shown
+    from numpy import array
+
+    from sac_lightning_report.runs import Curve
+    from sac_lightning_report.statistics import interquartile_mean
+
+    minutes = Curve(array([1.0, 2.0]), array([5.0, 7.0]))
+    two = [
+        (Curve(array([10.0, 20.0]), array([5.0, 7.0])), minutes),
+        (Curve(array([10.0]), array([6.0])), minutes),
+    ]
+    assert (at(two, 10), at(two, 20), at(two, 15)) == ([5.0, 6.0], [7.0], [])
+    assert shown(interquartile_mean([7.0]), 1) == "7 (1)"
+    assert shown(interquartile_mean([]), 0) == ""
+
+
+@pytest.mark.parametrize("env", ["cartpole", "ant"])
+def test_every_run_of_the_campaign_is_a_command_that_its_parser_takes(env: str) -> None:
+    from campaign import CampaignRuns, Run, total_steps
+    from campaign_page import table_of
+
+    runs = CampaignRuns(table_of(env), Path("runs"), ("logger=csv",))
+    ours = runs.command(Run("fast", ("experiment=fast",), env, 3))
+    assert ours.startswith(f"python train.py experiment=fast env={env} seed=3 logger=csv steps_per_epoch=")
+    theirs = runs.command(Run("sb3_sac", (), env, 3))
+    assert f"--seed=3 --steps={total_steps(env)} --every=" in theirs
