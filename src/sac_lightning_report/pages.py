@@ -94,4 +94,5 @@ def _code(text: str) -> str:
 
 
 def _html_code(text: str) -> Markup:
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+    # Of a Markup, `re.sub` would escape the tags: it joins the parts by the method of the text that it got.
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -87,6 +87,7 @@ def test_page_loads_nothing_and_is_well_formed(sweep: Path) -> None:
     assert page.loads == []
     assert not {"script", "link", "iframe", "img"} & set(page.tags)
     assert "url(http" not in text
+    assert "<code>scipy.stats.bootstrap</code>" in text and "&lt;code&gt;" not in text
     assert "@import" not in text
     assert page.tags.count("svg") == len(FIGURES)
     assert text.count("<figure>") == text.count("</figure>") == len(FIGURES)
