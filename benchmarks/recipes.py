@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("recipe", "env", "seed", "env_steps", "minutes", "return_mean", "versions", "commit", "command")
 PACKAGES = ("sac-lightning", "torch", "gymnasium")
 POLL_SECONDS = 2.0
-DONE, INTERRUPTED = 0, 130
+# The last: a signal found it on its way out, after its last checkpoint.
+ENDED = (0, 130, -signal.SIGTERM)
 
 
 class Point(NamedTuple):
@@ -127,7 +129,7 @@ class Runs:
                     process.terminate()  # it saves a checkpoint
                     process.wait()
                 time.sleep(POLL_SECONDS)
-        if process.returncode not in (DONE, INTERRUPTED):
+        if process.returncode not in ENDED:
             last = printed.read_text(encoding="utf-8").splitlines()[-15:]
             raise RuntimeError("\n".join([f"exit status {process.returncode}", *last]))
 
