@@ -58,6 +58,7 @@ class EnvConfig:
         render_mode: Gymnasium's, such as "rgb_array", for wrappers and envs that need pictures; None for
             none.
         make: your own factory, for use as a library.
+        game: a name that a config puts into `id`, as env=atari does; nothing else reads it.
         imports: modules imported first, so that they register their ids.
         action: the declared action space, `{box: A}`, `{discrete: n}`, `{multi_discrete: [n, …]}` or
             `{hybrid: [n, A]}`, checked when the env is made. MultiBinary(D) is `{multi_discrete: [2, …]}`.
@@ -76,6 +77,7 @@ class EnvConfig:
     max_episode_steps: Annotated[int | None, Whole("[1, inf)")] = None
     render_mode: str | None = None
     make: Callable[..., Env] | None = None
+    game: str | None = None
     imports: Sequence[str] = ()
     action: Mapping[str, Any] | None = None
     action_mask: str | None = None

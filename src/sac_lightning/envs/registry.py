@@ -23,7 +23,16 @@ from sac_lightning.core.errors import ConfigError, did_you_mean, install, number
 # What a config may always import.
 ALWAYS_ALLOWED = ("gymnasium", "sac_lightning")
 # Where an env lives -> the extra of this package that installs what it needs.
-EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+EXTRAS = {
+    "gymnasium.envs.mujoco": "mujoco",
+    "gymnasium.envs.box2d": "box2d",
+    "minigrid": "minigrid",
+    "ale_py": "atari",
+    "sac_lightning.envs.minatar": "minatar",
+    "gymnasium_robotics": "robotics",
+}
+# Other packages of envs that the configs of this package name.
+KNOWN = ("minigrid", "ale_py", "gymnasium_robotics")
 OWN_KEYS = ("render_mode", "max_episode_steps", "id")  # of EnvConfig, beside `kwargs`
 
 
@@ -36,7 +45,7 @@ def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) 
     prefixes = (*ALWAYS_ALLOWED, *allowed_prefixes)
     if not isinstance(module, str):
         raise ConfigError(key, module, "each must be a module's name")
-    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes):
+    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in (*prefixes, *KNOWN)):
         root = module.partition(".")[0]
         raise ConfigError(
             key,
@@ -47,7 +56,8 @@ def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) 
     try:
         return import_module(module)
     except (ImportError, ValueError) as error:
-        raise ConfigError(key, module, f"it cannot be imported ({error})") from error
+        advice = f": {install(EXTRAS[module])}" if module in EXTRAS else ""
+        raise ConfigError(key, module, f"it cannot be imported ({error}){advice}") from error
 
 
 def split_id(env_id: str) -> tuple[str | None, str]:
