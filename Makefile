@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,video,tensorboard,report,export,optuna,ray,slurm,docs,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,minigrid,video,tensorboard,report,export,optuna,ray,slurm,docs,dev]'
 	touch $@
 
 train: install ## the main job: SAC on Pendulum, under a minute

@@ -1,5 +1,6 @@
 """Envs as they come out of a configuration."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,47 @@ def composed(*overrides: str) -> DictConfig:
         return compose("train", overrides=["paths.run_dir=unused", *overrides])
 
 
+# Envs of other packages, and the package. Of the last two each game has actions of its own.
+PACKAGES = {
+    "minigrid": "minigrid",
+    "fetch_reach": "gymnasium_robotics",
+    "minatar": "minatar",
+    "atari": "ale_py",
+}
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_catalogued_env_builds_and_is_what_its_file_declares(name: str) -> None:
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name])
     config = composed(f"env={name}")
     assert config.total_env_steps >= 5000
     env_config = instantiate(config.env)
     env_config.check()
     env = env_config.build()
     declared, real = declared_action(env_config.action), action_spec(env.action_space)
-    assert declared is not None and type(declared) is type(real)
+    assert type(declared) is type(real) or (declared is None and name in ("minatar", "atari"))
     if isinstance(real, BoxAction):
         assert isinstance(declared, BoxAction) and declared.size == real.size and real.bounded
     obs, _ = env.reset(seed=0)
     env.action_space.seed(0)
     assert obs.shape == obs_spec(env.observation_space).shape
-    for _ in range(5):
-        obs, reward, *_ = env.step(env.action_space.sample())
+    for _ in range(30):
+        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
         assert np.isfinite(obs).all() and np.isfinite(reward)
+        if terminated or truncated:
+            env.reset()
     env.close()
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_missing_package_is_named_with_the_command_that_helps(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    monkeypatch.delitem(sys.modules, "minatar.gym", raising=False)
+    with pytest.raises(ConfigError, match=r"env\.(imports|id)=.*(cannot be imported|needs) .*: pip install"):
+        instantiate(composed(f"env={name}").env).check()
 
 
 def test_general_env_file_needs_an_id() -> None:

@@ -28,7 +28,7 @@ EXTRAS = {
     "gymnasium.envs.box2d": "box2d",
     "minigrid": "minigrid",
     "ale_py": "atari",
-    "sac_lightning.envs.minatar": "minatar",
+    "minatar": "minatar",
     "gymnasium_robotics": "robotics",
 }
 # Other packages of envs that the configs of this package name.
