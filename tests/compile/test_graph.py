@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,12 @@ LAYER = """
 """
 
 
-def ran(code: str, *arguments: str, cache: Path) -> str:
+# One process for all, since each would wait for PyTorch's compiler to load; the last one breaks it.
+ONE_BY_ONE = "import json, sys\nfor code in json.loads(sys.argv[1]): exec(code, {'__name__': '__main__'})"
+SCRIPTS = {"several_calls": SEVERAL_CALLS, "layer": LAYER, "not_new": NOT_NEW, "fails": FAILS}
+
+
+def ran(code: str, *arguments: str, cache: Path) -> list[str]:
     line = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     environment = {
         **os.environ,
@@ -130,12 +136,25 @@ def ran(code: str, *arguments: str, cache: Path) -> str:
     }
     process = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()[-1]
+    return process.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def printed(cache: Path) -> dict[str, Any]:
+    """What each of the scripts prints."""
+    codes = json.dumps([textwrap.dedent(code) for code in SCRIPTS.values()])
+    lines = ran(ONE_BY_ONE, codes, cache=cache)
+    return dict(zip(SCRIPTS, map(json.loads, lines), strict=True))
 
 
 @needs_compiler
-def test_later_calls_see_their_own_tensors_and_what_lasts(tmp_path: Path) -> None:
-    found = json.loads(ran(SEVERAL_CALLS, cache=tmp_path))
+def test_later_calls_see_their_own_tensors_and_what_lasts(printed: dict[str, Any]) -> None:
+    found = printed["several_calls"]
     assert found["gap"] < 1e-5
     assert found["compiled"] == 1
     assert found["wrapped"] == 0  # later calls go to the compiled code itself
@@ -144,25 +163,24 @@ def test_later_calls_see_their_own_tensors_and_what_lasts(tmp_path: Path) -> Non
 
 @needs_compiler
 def test_another_length_of_the_buffer_finds_the_same_code_in_the_cache(tmp_path: Path) -> None:
-    assert json.loads(ran(OTHER_LENGTHS, "8", cache=tmp_path)) == [2.0, 0]
-    assert json.loads(ran(OTHER_LENGTHS, "21", cache=tmp_path)) == [2.0, 1]
+    assert json.loads(ran(OTHER_LENGTHS, "8", cache=tmp_path)[-1]) == [2.0, 0]
+    assert json.loads(ran(OTHER_LENGTHS, "21", cache=tmp_path)[-1]) == [2.0, 1]
 
 
 @needs_compiler
-def test_where_it_fails_its_state_and_the_random_state_are_as_before(tmp_path: Path) -> None:
-    found = json.loads(ran(FAILS, cache=tmp_path))
-    assert found == {"in the trace": [[0.0] * 3, True], "in the run": [[0.0] * 3, True]}
+def test_where_it_fails_its_state_and_the_random_state_are_as_before(printed: dict[str, Any]) -> None:
+    assert printed["fails"] == {"in the trace": [[0.0] * 3, True], "in the run": [[0.0] * 3, True]}
 
 
 @needs_compiler
-def test_a_result_that_is_no_new_tensor_is_the_lasting_one(tmp_path: Path) -> None:
-    assert json.loads(ran(NOT_NEW, cache=tmp_path)) == [[3.0] * 3, [3.0] * 3, True, True]
+def test_a_result_that_is_no_new_tensor_is_the_lasting_one(printed: dict[str, Any]) -> None:
+    assert printed["not_new"] == [[3.0] * 3, [3.0] * 3, True, True]
 
 
 @needs_compiler
-def test_products_are_called_as_the_rewrites_put_them(tmp_path: Path) -> None:
-    assert float(ran(LAYER, cache=tmp_path)) < 1e-5
-    code = "".join(path.read_text() for path in tmp_path.rglob("*.cpp"))
+def test_products_are_called_as_the_rewrites_put_them(printed: dict[str, Any], cache: Path) -> None:
+    assert printed["layer"] < 1e-5
+    code = "".join(path.read_text() for path in cache.rglob("*.cpp"))
     assert "mm_out(" in code and "addmm_out(" not in code
 
 

@@ -37,7 +37,7 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
         began = last.stat().st_mtime_ns if last.exists() else 0
         while process.poll() is None and not (last.exists() and last.stat().st_mtime_ns > began):
             time.sleep(0.01)
-        if kills < 5:
+        if kills < 3:
             time.sleep(rng.uniform(0.0, 0.3))
             process.kill()
             kills += 1
@@ -46,7 +46,7 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
         if process.returncode == 0:
             break
         arguments = ("resume=killed",)
-    assert kills >= 3
+    assert kills == 3
     whole.communicate(timeout=300)
     expected = saved_state(tmp_path / "whole", 50)
     assert differences(saved_state(tmp_path / "killed", 50), expected) == []
