@@ -108,7 +108,7 @@ class Collector:
         self._held = HeldNoise(noise_hold_max, envs.num_envs) if noise_hold_max > 1 else None
         self._env_numbers = np.arange(envs.num_envs, dtype=np.int16)
         self._discounted = np.zeros(envs.num_envs)
-        self.discounted_returns: list[Array] = []  # of the last `collect`
+        self.discounted_returns = np.zeros(0)  # of the last `collect`
         self._overlap = overlap
         self._thread = self._new_thread()
 
@@ -118,10 +118,11 @@ class Collector:
         One env step is one call of one env; the extra one of NEXT_STEP counts too.
         """
         finished: list[Episode] = []
-        self.discounted_returns = []
+        self._recent_returns: list[Array] = []
         for _ in range(steps):
             finished += self._finish(self._pending or self._start(policy))
             self._pending = None if self._thread is None else self._start(policy)
+        self.discounted_returns = np.concatenate(self._recent_returns)
         return finished
 
     def fuse_action(self, policy: Policy, taken: bool = True) -> FusedAction:
@@ -265,7 +266,7 @@ class Collector:
         self.replay.add(*rows)
         # Σ γʲ r of each env's episode so far, for reward normalisation.
         self._discounted = self.replay.gamma * self._discounted + reward
-        self.discounted_returns.append(self._discounted[~self._resetting])
+        self._recent_returns.append(self._discounted[~self._resetting])
         self.env_steps += self.envs.num_envs
         self._obs = obs
         if self._held is not None:

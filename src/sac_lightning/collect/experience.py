@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from sac_lightning.collect.collector import Collector
+from sac_lightning.collect.torch_collector import TorchCollector
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.locking import FolderInUse, FolderLock
 from sac_lightning.core.seeding import Streams
 from sac_lightning.envs import EnvConfig
-from sac_lightning.envs.guard import CheckedVectorEnv
 from sac_lightning.envs.snapshot.state import Guarantee, capture, guarantee, obstacle, restore
+from sac_lightning.envs.torch_vector import TorchVectorEnv
 from sac_lightning.replay import Journal, ReplayBuffer
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
@@ -60,7 +61,7 @@ class Experience:
         self._lock = None if journal_dir is None else _locked(journal_dir)
         self._open = True
         self._closed_at: dict[str, Any] | None = None  # the envs' state when `close` was called
-        self.envs: CheckedVectorEnv = self._build_envs()
+        self.envs: Any = self._build_envs()  # a CheckedVectorEnv or a TorchVectorEnv
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = replay
@@ -68,15 +69,13 @@ class Experience:
         if replay.makes_transitions:
             options["scratch"] = most_drawn
         replay.allocate(capacity, obs, action, **options)
-        self.collector = Collector(
-            self.envs,
-            action,
-            self.replay,
-            env_seed=streams.env,
-            action_seed=streams.action,
-            next_step_autoreset=env.autoreset == "next_step",
-            **collecting,
+        of_tensors = isinstance(self.envs, TorchVectorEnv)
+        collecting |= {"env_seed": streams.env, "action_seed": streams.action}
+        collecting |= (
+            {"device": device} if of_tensors else {"next_step_autoreset": env.autoreset == "next_step"}
         )
+        kind: Any = TorchCollector if of_tensors else Collector
+        self.collector: Collector | TorchCollector = kind(self.envs, action, self.replay, **collecting)
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 
     def state_dict(self) -> dict[str, Any]:

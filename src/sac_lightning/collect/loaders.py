@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from torch import Tensor
+
 from sac_lightning.collect.collector import Episode
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.replay import BatchIndex, ReplayBuffer
@@ -17,7 +19,7 @@ class Iteration(NamedTuple):
     env_steps: int  # of the whole run, after this iteration
     finished: list[Episode]
     stored: int  # transitions that were stored
-    discounted_returns: Array  # after each of these env steps, of the episode so far
+    discounted_returns: Array | Tensor  # after each of these env steps, of the episode so far
     replay: ReplayBuffer
     updates: int  # G
     # [G, B]; None where no update is due.

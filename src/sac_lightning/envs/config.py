@@ -1,5 +1,6 @@
 """`EnvConfig`: which env is made, and how."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from sac_lightning.envs.registry import (
     split_id,
 )
 from sac_lightning.envs.spaces import check_declared, declared_action
+from sac_lightning.envs.torch_vector import SingleTorchEnv, TorchVectorEnv
 from sac_lightning.envs.vector import AUTORESET, VECTORIZATION, vector_env
 from sac_lightning.envs.wrappers import (
     CopyObservation,
@@ -39,6 +41,8 @@ from sac_lightning.envs.wrappers import (
 # Wrappers of Gymnasium that repeat actions, and the argument that says how often; 4 by default.
 ACTION_REPEATS = {"MaxAndSkipObservation": "skip", "AtariPreprocessing": "frame_skip"}
 
+NO_IMAGES = "envs of torch tensors give no images: must be null"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnvConfig:
@@ -51,7 +55,8 @@ class EnvConfig:
         wrappers: applied in order, each `{name: ClassName, **arguments}`; a bare name means a class of
             gymnasium.wrappers, a dotted path must lie under an allowed prefix. Returns that are shown are
             those of the env's own rewards, below these wrappers and below every RewardWrapper.
-        vectorization: "sync" steps the envs in this process, "async" in a worker process each.
+        vectorization: "sync" steps the envs in this process, "async" in a worker process each; with "torch"
+            the id (or `make`) gives one vector env of `num_envs` envs, of torch tensors: see TorchVectorEnv.
         autoreset: "same_step" answers an episode's end with the next episode's first observation (the
             last one is in `info["final_obs"]`); "next_step" spends a step on the reset.
         max_episode_steps: the time limit in steps; None keeps the registered one.
@@ -76,7 +81,7 @@ class EnvConfig:
     autoreset: str = "same_step"
     max_episode_steps: Annotated[int | None, Whole("[1, inf)")] = None
     render_mode: str | None = None
-    make: Callable[..., Env] | None = None
+    make: Callable[..., Any] | None = None
     game: str | None = None
     imports: Sequence[str] = ()
     action: Mapping[str, Any] | None = None
@@ -99,7 +104,7 @@ class EnvConfig:
         self._check_options()
         self._import()
         if self.make is None:
-            creator = check_installed(check_id(self._registered_id))
+            creator = check_installed(check_id(self._registered_id, self._of_tensors), self._of_tensors)
             check_kwargs(self.id, creator, self.kwargs)
             check_render_mode(self.id, creator, self.render_mode)
         for wrapper in self.wrappers:
@@ -137,15 +142,20 @@ class EnvConfig:
         """
         self.check()
         mode = self.render_mode if render_mode is None else render_mode
+        if self._of_tensors:
+            require(mode is None, "env.render_mode", mode, NO_IMAGES)
+            return CheckedEnv(make_named(self._build_single, self.id), self.id)
         return CheckedEnv(make_named(lambda: self._build(mode), self.id), self.id)
 
-    def build_vector(self, num_envs: int) -> CheckedVectorEnv:
+    def build_vector(self, num_envs: int) -> CheckedVectorEnv | TorchVectorEnv:
         """Returns `num_envs` envs as one, which raises EnvError naming the env and the step.
 
         Raises ConfigError as `build` does, and for `num_envs` below 1.
         """
         require(whole(num_envs) >= 1, "num_envs", num_envs, "a whole number of at least 1")
         self.check()
+        if self._of_tensors:
+            return make_named(partial(self._build_tensors, num_envs), self.id)
         return vector_env(self._build_in_worker, self.id, num_envs, self.vectorization, self.autoreset)
 
     def _check_options(self) -> None:
@@ -156,11 +166,27 @@ class EnvConfig:
         own = "is for use as a library: a function that makes an env"
         require(self.make is None or callable(self.make), "env.make", self.make, own)
         require(isinstance(self.kwargs, dict), "env.kwargs", self.kwargs, "must be a mapping")
+        if self._of_tensors:
+            usual: dict[str, Any] = {
+                "wrappers": [],
+                "autoreset": "same_step",
+                "action_mask": None,
+                "render_mode": None,
+            }
+            for key, needed in usual.items():
+                hint = f"with env.vectorization=torch it must be {'null' if needed is None else needed}"
+                require(getattr(self, key) == needed, f"env.{key}", getattr(self, key), hint)
+            own = "set num_envs, which is passed to the env"
+            require("num_envs" not in self.kwargs, "env.kwargs.num_envs", self.kwargs.get("num_envs"), own)
         for key in ("wrappers", "imports", "critic_only", "allowed_prefixes"):
             value = getattr(self, key)
             require(isinstance(value, list), f"env.{key}", value, "must be a list")
         ok = all(isinstance(each, str) for each in self.critic_only)
         require(ok, "env.critic_only", self.critic_only, "must be a list of keys of the observations")
+
+    @property
+    def _of_tensors(self) -> bool:
+        return self.vectorization == "torch"
 
     @property
     def _registered_id(self) -> str:
@@ -200,6 +226,24 @@ class EnvConfig:
         env.action_space.seed(0)
         env.observation_space.seed(0)
         return env
+
+    def _build_single(self) -> Env:
+        """Returns a vector env of one env as an ordinary env, with the time limit as far as it is known."""
+        env: Env = SingleTorchEnv(partial(self._build_tensors, 1))
+        return env if self.time_limit is None else TimeLimit(env, self.time_limit)
+
+    def _build_tensors(self, num_envs: int) -> TorchVectorEnv:
+        limit = {} if self.max_episode_steps is None else {"max_episode_steps": self.max_episode_steps}
+        given: dict[str, Any] = {"num_envs": num_envs, **limit, **self.kwargs}
+        if self.make is not None:
+            env: Any = self.make(**given)
+        else:
+            with warnings.catch_warnings():  # of metadata about resets, which these envs need not have
+                warnings.filterwarnings("ignore", ".*autoreset")
+                env = gym.make_vec(self._registered_id, vectorization_mode="vector_entry_point", **given)
+        made = TorchVectorEnv(env, self.id, num_envs, self.critic_only)
+        check_declared(self.action, made.single_action_space)
+        return made
 
     def _make_registered(self, rendered: Mapping[str, Any]) -> Env:
         env_id = self._registered_id

@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +14,7 @@ from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.finite import first_unusable
 from sac_lightning.private.mujoco import take_warnings
 
+T = TypeVar("T")
 Env = gym.Env[Any, Any]
 Array = npt.NDArray[Any]
 EnvStep = tuple[Any, Any, bool, bool, dict[str, Any]]  # of one env
@@ -42,7 +43,7 @@ class EnvError(RuntimeError):
         return type(self), self.args, {"__notes__": notes}
 
 
-def make_named(make: Callable[[], Env], name: str) -> Env:
+def make_named(make: Callable[[], T], name: str) -> T:
     """Returns `make()`. Raises EnvError that starts with `name` when it fails; a ConfigError passes."""
     try:
         return make()

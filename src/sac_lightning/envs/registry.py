@@ -66,8 +66,11 @@ def split_id(env_id: str) -> tuple[str | None, str]:
     return (module, rest) if colon else (None, env_id)
 
 
-def check_id(env_id: str) -> EnvSpec:
-    """Returns the registered spec of `env_id`. Raises ConfigError on `env.id` with the nearest ids."""
+def check_id(env_id: str, of_tensors: bool = False) -> EnvSpec:
+    """Returns the registered spec of `env_id`. Raises ConfigError on `env.id` with the nearest ids.
+
+    With `of_tensors` it must have a vector env of its own, else a single env.
+    """
     spec = gym.registry.get(env_id)
     if spec is None:
         near = _near_ids(env_id)
@@ -81,8 +84,12 @@ def check_id(env_id: str) -> EnvSpec:
     # Ids that have moved to another package stay registered with a function that only raises.
     if getattr(spec.entry_point, "__module__", "") == "gymnasium.envs":
         raise ConfigError("env.id", env_id, f"has left Gymnasium. Did you mean {_newest(spec)}?")
-    if spec.entry_point is None:
-        raise ConfigError("env.id", env_id, "it exists as a vector env only; single envs are needed")
+    if of_tensors:
+        allowed = "env.vectorization=torch needs an id that is registered with a vector_entry_point"
+        require(spec.vector_entry_point is not None, "env.id", env_id, allowed)
+    elif spec.entry_point is None:
+        allowed = "it exists as a vector env only; of torch tensors? Then set env.vectorization=torch"
+        raise ConfigError("env.id", env_id, allowed)
     return spec
 
 
@@ -118,11 +125,12 @@ def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def check_installed(spec: EnvSpec) -> Any:
+def check_installed(spec: EnvSpec, of_tensors: bool = False) -> Any:
     """Returns the class or function that makes the env. Raises ConfigError when what it needs is missing."""
-    if not isinstance(spec.entry_point, str):
-        return spec.entry_point
-    module, _, name = spec.entry_point.partition(":")
+    entry_point = spec.vector_entry_point if of_tensors else spec.entry_point
+    if not isinstance(entry_point, str):
+        return entry_point
+    module, _, name = entry_point.partition(":")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, DependencyNotInstalled) as error:

@@ -15,7 +15,7 @@ from sac_lightning.envs.snapshot.layers import ResumableEnv
 from sac_lightning.private.gymnasium import sync_vector_env
 
 AUTORESET = {"same_step": AutoresetMode.SAME_STEP, "next_step": AutoresetMode.NEXT_STEP}
-VECTORIZATION = ("sync", "async")
+VECTORIZATION = ("sync", "async", "torch")
 LONGEST_REASON = 1000  # bytes
 
 

@@ -21,6 +21,7 @@ from sac_lightning.types import Batch, SampleInfo
 NO_ROW = -1
 GIB = 1024**3
 LEAVE_FREE = 0.05  # of the machine's memory, for everything else
+Rows = Array | Tensor
 
 
 class BatchIndex(NamedTuple):
@@ -179,9 +180,8 @@ class ReplayBuffer:
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"
         fields: tuple[Any, ...] = self.store
-        self._columns: list[Any] = [
-            None if isinstance(field, FrameRows) else field.numpy() if on_cpu else field for field in fields
-        ]
+        self._tensors = [None if isinstance(field, FrameRows) else field for field in fields]
+        self._columns = [field.numpy() if on_cpu and field is not None else field for field in self._tensors]
         self._breaks: list[int] = []
         self.last_index = torch.zeros(0, 0, dtype=torch.int64)
         self._ones = torch.ones(0, 0)
@@ -201,16 +201,19 @@ class ReplayBuffer:
 
     def add(
         self,
-        obs: Array,
-        action: Array,
-        reward: Array,
-        next_obs: Array,
-        terminated: Array,
-        truncated: Array | None = None,
-        env: Array | None = None,
-        log_prob: Array | None = None,
+        obs: Rows,
+        action: Rows,
+        reward: Rows,
+        next_obs: Rows,
+        terminated: Rows,
+        truncated: Rows | None = None,
+        env: Rows | None = None,
+        log_prob: Rows | None = None,
     ) -> None:
-        """Stores M transitions, each argument `[M, ...]`; the oldest make room."""
+        """Stores M transitions, each argument `[M, ...]`; the oldest make room.
+
+        They are arrays, or tensors, which best lie on the buffer's device.
+        """
         count = len(reward)
         if count > self.capacity:
             allowed = f"must have room for a step of all envs: at least {count}"
@@ -219,13 +222,14 @@ class ReplayBuffer:
         env = np.arange(count, dtype=np.int16) if env is None else env
         log_prob = np.full(count, np.nan, np.float32) if log_prob is None else log_prob
         new: tuple[Any, ...] = (obs, action, reward, next_obs, terminated, truncated, env, log_prob)
-        if self.device.type != "cpu":
-            new = tuple(torch.from_numpy(np.ascontiguousarray(rows)) for rows in new)
+        columns = self._columns
+        if isinstance(reward, Tensor) or self.device.type != "cpu":
+            columns, new = self._tensors, tuple(map(_tensor, new))
         start = self.added % self.capacity
         first = min(count, self.capacity - start)
         if self.frames is not None:
-            self._add_frames(obs, next_obs, env, (start + np.arange(count)) % self.capacity)
-        for column, rows in zip(self._columns, new, strict=True):
+            self._add_frames(_array(obs), _array(next_obs), _array(env), self._rows_from(start, count))
+        for column, rows in zip(columns, new, strict=True):
             if column is None:
                 continue
             if first == count:
@@ -233,8 +237,12 @@ class ReplayBuffer:
             else:
                 column[start:], column[: count - first] = rows[:first], rows[first:]
         if self.n_step > 1:
-            self._link(env, terminated | truncated, (start + np.arange(count)) % self.capacity)
+            over = _array(terminated) | _array(truncated)
+            self._link(_array(env), over, self._rows_from(start, count))
         self.added += count
+
+    def _rows_from(self, start: int, count: int) -> Array:
+        return (start + np.arange(count)) % self.capacity
 
     def _add_frames(self, obs: Array, next_obs: Array, env: Array, rows: Array) -> None:
         """Stores the observations of these rows: those frames that were not there already."""
@@ -366,6 +374,14 @@ class ReplayBuffer:
         self.next_row[torch.from_numpy(rows)] = torch.from_numpy(next_rows(rows, env, over)).to(self.device)
         self._newest[:] = NO_ROW
         self._newest[env] = np.where(over, NO_ROW, rows)  # the last of equal indices counts
+
+
+def _tensor(rows: Rows) -> Tensor:
+    return rows if isinstance(rows, Tensor) else torch.from_numpy(np.ascontiguousarray(rows))
+
+
+def _array(rows: Rows) -> Array:
+    return rows.cpu().numpy() if isinstance(rows, Tensor) else rows
 
 
 # --- episodes ------------------------------------------------------------------------------------------

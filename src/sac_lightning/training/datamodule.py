@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sac_lightning.algorithm.policy import Policy
+from sac_lightning.collect.collector import Collector, Episode
 from sac_lightning.collect.evaluation import (
     EVAL_SEED,
     NO_TIME_LIMIT,
@@ -324,12 +326,16 @@ class ReplayDataModule(LightningDataModule):
         before, stored = collector.env_steps, replay.added
         policy = self._policy
         if offline := self._offline_left > 0:
-            finished, discounted_returns = [], np.zeros(0)
+            finished: list[Episode] = []
+            discounted_returns: Array | Tensor = np.zeros(0)
             updates = self._count_offline()
         else:
             finished = collector.collect(policy, self.collect_steps)
-            discounted_returns = np.concatenate(collector.discounted_returns)
+            discounted_returns = collector.discounted_returns
             updates = self.updates_due(collector.env_steps) - self.updates_due(before)
+        fused_action = None
+        if updates and self._fuses_action and isinstance(collector, Collector):
+            fused_action = collector.fuse_action(policy, taken=not offline)
         return Iteration(
             env_steps=collector.env_steps,
             finished=finished,
@@ -338,9 +344,7 @@ class ReplayDataModule(LightningDataModule):
             replay=replay,
             updates=updates,
             index=replay.draw(updates, self.batch_size) if updates else None,
-            fused_action=(
-                collector.fuse_action(policy, taken=not offline) if updates and self._fuses_action else None
-            ),
+            fused_action=fused_action,
         )
 
     @property

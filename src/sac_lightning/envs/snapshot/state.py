@@ -26,6 +26,7 @@ from sac_lightning.envs.snapshot.serialize import (
     spaces_state,
     to_checkpoint,
 )
+from sac_lightning.envs.torch_vector import TorchVectorEnv
 from sac_lightning.private import PrivateApi
 from sac_lightning.private.gymnasium import (
     FastSyncVectorEnv,
@@ -40,9 +41,10 @@ VERSION = 1
 
 Guarantee = Literal["exact", "episode-restart"]
 State = dict[str, Any]
+AnyVectorEnv = CheckedVectorEnv | TorchVectorEnv
 
 
-def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
+def guarantee(vector_env: AnyVectorEnv) -> Guarantee:
     """Returns what resuming a run with these envs can promise. Warns where an attribute is missing."""
     why = obstacle(vector_env)
     if isinstance(why, PrivateApi):
@@ -50,7 +52,7 @@ def guarantee(vector_env: CheckedVectorEnv) -> Guarantee:
     return "exact" if why is None else "episode-restart"
 
 
-def obstacle(vector_env: CheckedVectorEnv) -> str | PrivateApi | None:
+def obstacle(vector_env: AnyVectorEnv) -> str | PrivateApi | None:
     """Returns what prevents capturing: a class whose state is unknown, or an attribute that is missing.
 
     Returns None when nothing does.
@@ -69,10 +71,14 @@ def obstacle(vector_env: CheckedVectorEnv) -> str | PrivateApi | None:
         if _next_step(envs) and not shares_memory(envs):
             return "AsyncVectorEnv(shared_memory=False) with next_step autoreset"
         return next(filter(None, _call(vector_env, "resume_obstacle")), None)
-    return f"{type(envs).__module__}.{type(envs).__qualname__}"
+    if isinstance(vector_env, TorchVectorEnv):
+        why = vector_env.obstacle()
+    else:
+        why = f"{type(envs).__module__}.{type(envs).__qualname__}"
+    return why
 
 
-def capture(vector_env: CheckedVectorEnv) -> State | None:
+def capture(vector_env: AnyVectorEnv) -> State | None:
     """Returns the state of the envs, for a checkpoint; None when they cannot be captured.
 
     It is made of tensors, numbers, strings, lists, tuples and dicts. Does not disturb the envs. Raises
@@ -80,6 +86,8 @@ def capture(vector_env: CheckedVectorEnv) -> State | None:
     """
     if obstacle(vector_env) is not None:
         return None
+    if isinstance(vector_env, TorchVectorEnv):
+        return vector_env.capture()
     envs: Any = vector_env.env
     if isinstance(envs, SyncVectorEnv):
         states = [layers.capture_env(env) for env in envs.envs]
@@ -102,12 +110,15 @@ def capture(vector_env: CheckedVectorEnv) -> State | None:
     return result
 
 
-def restore(vector_env: CheckedVectorEnv, state: State) -> None:
+def restore(vector_env: AnyVectorEnv, state: State) -> None:
     """Makes fresh envs of the same configuration continue where `capture` was called; no reset is needed.
 
     A state may move between sync and async. Raises EnvError when the envs are not the ones that were
     captured; they must then be reset.
     """
+    if isinstance(vector_env, TorchVectorEnv):
+        vector_env.restore(state)
+        return
     found: State = from_checkpoint(state)
     _check_same(vector_env, found)
     envs: Any = vector_env.env
@@ -161,7 +172,7 @@ def _next_step(envs: Any) -> bool:
     return bool(envs.autoreset_mode is AutoresetMode.NEXT_STEP)
 
 
-def _call(vector_env: CheckedVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
+def _call(vector_env: AnyVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
     envs: Any = vector_env.env
     try:
         answers: tuple[Any, ...] = envs.call(name, *arguments)
