@@ -15,7 +15,7 @@ from sac_lightning.algorithm.losses import LossForm
 from sac_lightning.core.seeding import Streams, torch_generator
 from sac_lightning.entropy import Anneal, Constant, Fixed, LearnedTemperature, MaxEntropy
 from sac_lightning.heads import Normal
-from sac_lightning.networks import Polyak
+from sac_lightning.networks import Polyak, ReturnVariance, RunningObs
 from sac_lightning.optim import Adam
 from sac_lightning.replay import ReplayBuffer
 from tasks import Clock, env_config, fit, trainer_for
@@ -301,3 +301,12 @@ def test_bad_numbers_are_refused_by_name(make: Callable[[Any], object], message:
     with pytest.raises(ConfigError) as caught:
         make(specs)
     assert str(caught.value).startswith(message)
+
+
+def test_a_step_that_only_resets_the_env_leaves_the_statistics_as_they_are() -> None:
+    # With one env and autoreset=next_step such a step stores nothing.
+    config = env_config(Clock, kwargs={"length": 4}, autoreset="next_step")
+    data = ReplayDataModule(config, total_env_steps=20, steps_per_epoch=10, learning_starts=10, batch_size=8)
+    learner = fit(data, obs_normalization=RunningObs(), reward_normalization=ReturnVariance(), **nets())
+    for each in (learner.sac.normalize_obs, learner.sac.normalize_reward):
+        assert each is not None and each.statistics.count == 16 and each.statistics.mean.isfinite().all()
