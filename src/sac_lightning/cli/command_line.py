@@ -5,11 +5,14 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
+
+from sac_lightning.core.errors import install, require
 
 # Exit statuses.
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -154,6 +157,18 @@ def command_of(name: str, *arguments: str) -> str:
     is_script = started.name in SCRIPTS
     words = ["python", str(started.with_name(f"{name}.py"))] if is_script else [f"sac-{name}"]
     return shlex.join([*words, *arguments])
+
+
+def check_installed(key: str, value: str, package: str, extra: str) -> None:
+    """Raise ConfigError unless `package`, which `key=value` needs, is installed; `extra` installs it."""
+    reason = f"needs {package}, which is not installed: {install(extra)}"
+    require(is_installed(package), key, value, reason)
+
+
+def is_installed(package: str) -> bool:
+    """Whether `package` can be imported."""
+    # None in sys.modules is a package that import refuses.
+    return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
 
 
 def full_error() -> bool:

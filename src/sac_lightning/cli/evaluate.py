@@ -90,17 +90,17 @@ def _job(cfg: "DictConfig") -> tuple[int, float]:
         "versions": versions(),
     }
     written = []
-    place = run.path / "eval.json"
+    place = run.results / "eval.json"
     try:
         write_json(place, summary)
         written.append(place)
         if cfg.video:
-            place = run.path / "videos" / "eval.mp4"
+            place = run.results / "videos" / "eval.mp4"
             film(env, place, _policy(module, cfg), seeds[0], max_steps)
             written.append(place)
         return 0, result.return_mean
     except OSError as error:  # such as somebody else's folder: the numbers are shown all the same
-        reason = f"{place.relative_to(run.path)} cannot be written ({error.strerror or error})"
+        reason = f"{place.relative_to(run.results)} cannot be written ({error.strerror or error})"
         raise ConfigError("run", cfg.run, reason) from None
     finally:
         _print(summary, written)

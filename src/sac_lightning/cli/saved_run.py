@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from sac_lightning.cli import hub
 from sac_lightning.cli.command_line import typed_path
 from sac_lightning.cli.rundir import replaced
 from sac_lightning.cli.targets import check_wrappers, read_saved
@@ -21,27 +22,37 @@ from sac_lightning.training.module import SACModule
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory to read: its config is data about the env, and nothing in it is instantiated."""
+    """A run directory to read: its config is data about the env, and nothing in it is instantiated.
+
+    `results` is where commands write: the run directory itself, or a folder under runs/ for a policy that has
+    a name.
+    """
 
     path: Path
     config: dict[str, Any]
+    results: Path
 
     @classmethod
     def at(cls, path: str) -> "Run":
-        """The run in the folder `path`. Raises ConfigError that says what is missing there."""
-        folder = typed_path(path)
+        """The run in the folder `path`, or the policy that it names: `hf:USER/NAME`, `zoo:pendulum`.
+
+        Raises ConfigError that says what is missing there.
+        """
+        named = hub.has_name(path)
+        folder = hub.folder_of(path) if named else typed_path(path)
         require(folder.is_dir(), "run", path, "is no run: there is no such folder")
         file = folder / "config.yaml"
         require(file.is_file(), "run", path, "is no run: it has no config.yaml")
         try:
-            check_no_links(folder)
+            if not named:  # the Hub's cache consists of links, and nothing is written there
+                check_no_links(folder)
             config: Any = OmegaConf.to_container(read_saved(file), resolve=False)
         except OSError as error:
             raise ConfigError("run", path, f"cannot be read: {error}") from None
         env = config.get("env")
         known = isinstance(env, dict) and isinstance(env.get("id"), str)
         require(known, "run", path, "is no run: its config.yaml names no env.id")
-        return cls(folder, config)
+        return cls(folder, config, hub.results_of(path) if named else folder)
 
     def env(self, allowed_prefixes: list[str]) -> EnvConfig:
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
@@ -65,10 +76,11 @@ class Run:
         return check_max_steps("max_steps", self.config.get("eval_max_steps"))
 
     def checkpoint(self, which: str) -> Path:
-        """The file of `best`, `last` or a path; a run without a best one has its last."""
+        """The file of `best`, `last` or a path; a run without a best one has its last, or a policy alone."""
         folder = self.path / "checkpoints"
-        names = {"best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}
-        places = [folder / name for name in names[which]] if which in names else [typed_path(which)]
+        best, last, policy = folder / "best.ckpt", folder / "last.ckpt", self.path / hub.POLICY
+        names = {"best": [policy] if self.path != self.results else [best, last, policy], "last": [last]}
+        places = names[which] if which in names else [typed_path(which)]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             raise ConfigError("checkpoint", which, f"there is no {' and no '.join(map(str, places))}")

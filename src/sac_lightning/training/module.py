@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -52,6 +53,7 @@ from sac_lightning.types import PackedMetrics, SampleInfo
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Described)
 CHECKPOINT_KEY = "sac_lightning"
+CRITICS = ("sac.critic.", "sac.target_critic.")
 
 
 class SACModule(LightningModule):
@@ -298,9 +300,28 @@ class SACModule(LightningModule):
             "run_id": next((each.run_id for each in self.loggers if hasattr(each, "run_id")), None),
         }
 
+    def policy_checkpoint(self) -> dict[str, Any]:
+        """Return a small checkpoint for `torch.save`: without critics and optimizers, to play or export.
+
+        `load_from_checkpoint` loads it; the critics are new ones then. No fit resumes from it.
+        """
+        state = {key: value for key, value in self.state_dict().items() if not key.startswith(CRITICS)}
+        return {
+            "pytorch-lightning_version": version("pytorch-lightning"),
+            "epoch": 0,
+            "global_step": int(self.grad_steps),
+            "state_dict": state,
+            "hyper_parameters": dict(self.hparams),
+            CHECKPOINT_KEY: {"format": FORMAT, "policy_only": True},
+        }
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `on_save_checkpoint` wrote for a fit that resumes; loading the weights calls this too."""
         self._resumed = checkpoint.get(CHECKPOINT_KEY)
+        if self._resumed is not None and self._resumed.get("policy_only", False):
+            critics = {key: value for key, value in self.state_dict().items() if key.startswith(CRITICS)}
+            checkpoint["state_dict"] = {**critics, **checkpoint["state_dict"]}
+            self._resumed = None
 
     def _start_new_run(self) -> None:
         """Reset everything but the weights: this fit starts a new run."""

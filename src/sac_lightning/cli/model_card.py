@@ -1,0 +1,187 @@
+"""The files of a policy for others, and the model card that describes them."""
+
+import io
+import math
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from sac_lightning.cli import hub
+from sac_lightning.cli.rundir import versions
+from sac_lightning.cli.saved_run import Run
+from sac_lightning.core.files import DamagedFile, read_json
+from sac_lightning.core.plots import learning_curve
+from sac_lightning.training.loggers import read_metrics
+from sac_lightning.training.module import SACModule
+
+# Keys of a config that the card shows; config.yaml has them all.
+SETTINGS = (
+    *("seed", "total_env_steps", "num_envs", "utd_ratio", "batch_size", "learning_starts"),
+    *("gamma", "tau", "lr", "replay.n_step", "actor.hidden_sizes", "critic.hidden_sizes"),
+    *("critic.num_critics", "precision"),
+)
+PARTS = ("alpha", "target_entropy", "torso", "value_head", "pessimism", "target_network")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns of deterministic episodes: mean and standard deviation, and what was played."""
+
+    mean: float
+    std: float
+    text: str
+
+
+def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
+    """The evaluation of this policy by eval.py, else the one of training at its env step, else None."""
+    steps, played = int(module.env_steps), read_json(run.results / "eval.json") or {}
+    try:
+        if (played["env_steps"], played["env_id"], played["deterministic"]) == (steps, _env_id(run), True):
+            mean, std = float(played["return_mean"]), float(played["return_std"])
+            seeds = f"reset seeds {min(played['seeds'])} to {max(played['seeds'])}"
+            return Evaluation(
+                mean, std, f"{mean:.2f} ± {std:.2f} over {played['episodes']} episodes ({seeds})"
+            )
+    except (KeyError, TypeError, ValueError):  # a file of something else
+        pass
+    metrics = _metrics(run)
+    at = [] if metrics is None else [row for row, step in enumerate(metrics["env_steps"]) if step == steps]
+    if metrics is None or not at or "eval/return_mean" not in metrics:
+        return None
+    mean, std = (float(metrics[f"eval/return_{each}"][at[0]]) for each in ("mean", "std"))
+    if not math.isfinite(mean):
+        return None
+    during = "in the evaluation of training that also chose this checkpoint"
+    return Evaluation(mean, std, f"{mean:.2f} ± {std:.2f} {during}")
+
+
+def policy_files(run: Run, module: SACModule) -> dict[str, bytes]:
+    """The files of `hub.FILES` by name, without card and ONNX model; a run without metrics has fewer."""
+    checkpoint = io.BytesIO()
+    torch.save(module.policy_checkpoint(), checkpoint)
+    files = {
+        hub.CONFIG: (run.path / hub.CONFIG).read_bytes(),
+        hub.POLICY: checkpoint.getvalue(),
+    }
+    metrics = _metrics(run)
+    if metrics is not None:
+        files[hub.METRICS] = (run.path / hub.METRICS).read_bytes()
+        with TemporaryDirectory() as folder:
+            picture = Path(folder) / "curve.png"
+            learning_curve(metrics, picture, _env_id(run))
+            files[hub.CURVE] = picture.read_bytes()
+    return files
+
+
+def card(run: Run, module: SACModule, name: str, files: Collection[str]) -> str:
+    """README.md of the policy that others load as `name`, with the header that the Hub reads.
+
+    `name` is what `run=` takes: hf:USER/NAME, zoo:pendulum, or a folder.
+    """
+    env_id, evaluation = _env_id(run), evaluation_of(run, module)
+    summary = read_json(run.path / "summary.json") or {}
+    allowed = [str(each).partition(".")[0] for each in run.config["env"].get("imports") or []]
+    permission = [f"allowed_prefixes=[{','.join(allowed)}]"] if allowed else []
+    play = shlex.join(["python", "eval.py", f"run={name}", "episodes=20", *permission])
+    after = f"{int(module.env_steps):,} env steps ({int(module.grad_steps):,} gradient updates)"
+    onnx = " `policy.onnx` takes `obs` `[batch, *obs]` and gives `action`." if hub.ONNX in files else ""
+    parts = [
+        _header(env_id, evaluation),
+        f"# SAC on {env_id}",
+        "A policy trained with Soft Actor-Critic by `sac_lightning`: the deterministic action is the mode of "
+        f"the policy after {after}.",
+        f"**Return: {evaluation.text}.**" if evaluation is not None else "It has not been evaluated.",
+        f"![learning curve]({hub.CURVE})" if hub.CURVE in files else "",
+        "## Use it",
+        _block(play),
+        _block(_load(name), "python"),
+        "`policy.ckpt` has the actor and the normalization of observations. It has no critics, no optimizers "
+        f"and no replay buffer, so no training goes on from it.{onnx}",
+        "## How it was trained",
+        _block(_command(summary)) if "overrides" in summary else "",
+        _table("setting", _settings(run.config)),
+        "All settings are in `config.yaml`.",
+        _table("version", summary.get("versions") or versions()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _header(env_id: str, evaluation: Evaluation | None) -> str:
+    header: dict[str, Any] = {
+        "library_name": "sac_lightning",
+        "pipeline_tag": "reinforcement-learning",
+        "tags": ["reinforcement-learning", "deep-reinforcement-learning", "soft-actor-critic", env_id],
+    }
+    if evaluation is not None:
+        metric = {
+            "type": "mean_reward",
+            "name": "mean_reward",
+            "value": f"{evaluation.mean:.2f} +/- {evaluation.std:.2f}",
+            "verified": False,
+        }
+        result = {
+            "task": {"type": "reinforcement-learning", "name": "reinforcement-learning"},
+            "dataset": {"name": env_id, "type": env_id},
+            "metrics": [metric],
+        }
+        header["model-index"] = [{"name": "SAC", "results": [result]}]
+    return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---"
+
+
+def _load(name: str) -> str:
+    file = f'"{name.replace(":", "/")}/{hub.POLICY}"'
+    lines = ["from sac_lightning import SACModule", ""]
+    if name.startswith(hub.HUB):
+        lines.insert(0, "from huggingface_hub import hf_hub_download")
+        file = f'hf_hub_download("{name.removeprefix(hub.HUB)}", "{hub.POLICY}")'
+    lines.append(f"module = SACModule.load_from_checkpoint({file})")
+    return "\n".join([*lines, "action = module.act(obs, deterministic=True)"])
+
+
+def _command(summary: dict[str, Any]) -> str:
+    """The command of the run, without the folders of the machine where it ran."""
+    typed = [str(each) for each in summary["overrides"] if not str(each).startswith("hydra.")]
+    return shlex.join(["python", "train.py", *typed])
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    found = {key: _at(config, key) for key in SETTINGS}
+    classes = {part: _at(config, f"{part}._target_") for part in PARTS}
+    found |= {part: str(name).rpartition(".")[2] for part, name in classes.items() if name is not None}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _at(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def _table(title: str, rows: dict[str, Any]) -> str:
+    return "\n".join(
+        [f"| {title} | |", "|---|---|", *(f"| `{key}` | {value} |" for key, value in rows.items())]
+    )
+
+
+def _block(text: str, language: str = "") -> str:
+    return f"```{language}\n{text}\n```"
+
+
+def _metrics(run: Run) -> Any:
+    """The run's metrics; None for a run that has no metrics.csv with a row."""
+    file = run.path / hub.METRICS
+    try:
+        metrics = read_metrics(file) if file.is_file() else None
+    except ValueError as error:
+        raise DamagedFile(file, str(error)) from None
+    return metrics if metrics is not None and len(metrics["env_steps"]) else None
+
+
+def _env_id(run: Run) -> str:
+    return str(run.config["env"]["id"])
