@@ -1,11 +1,12 @@
 """Real runs of every kind of policy, made once, and the export command."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import IMPORTABLE, ROOT, TINY, Command, Server, server  # noqa: F401 - fixtures are used by name
+from tests.export.hub_stand_in import TOKEN, Hub
 
 OWN = Path(__file__).parent / "importable"
 _ALLOW = ("env.imports=[export_envs]", "env.allowed_prefixes=[export_envs]")
@@ -28,12 +29,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def process_env(home: Path) -> dict[str, str]:
+def hub() -> Iterator[Hub]:
+    """What stands in for huggingface.co."""
+    hub = Hub()
+    hub.start()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture(scope="session")
+def process_env(home: Path, hub: Hub) -> dict[str, str]:
     """The environment of the commands."""
     hidden = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR", "MINARI_DATASETS_PATH")
     env = {key: value for key, value in os.environ.items() if key not in hidden}
     path = os.pathsep.join(map(str, (IMPORTABLE, OWN, ROOT / "src")))
-    return {**env, "NETRC": os.devnull, "PYTHONPATH": path, "COLUMNS": "250", "HOME": str(home)}
+    to_hub = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "HF_TOKEN": TOKEN}
+    return {**env, **to_hub, "NETRC": os.devnull, "PYTHONPATH": path, "COLUMNS": "250", "HOME": str(home)}
 
 
 @pytest.fixture(scope="session")

@@ -39,10 +39,10 @@ def folder_of(run: str) -> Path:
     return _pulled(run) if run.startswith(HUB) else _of_zoo(run)
 
 
-def results_of(run: str) -> Path:
-    """Where commands write what they find out about a named policy: `runs/zoo/pendulum`."""
+def results_of(run: str, folder: Path) -> Path:
+    """Where commands write about the policy that `run` names, in `folder`: `runs/zoo/pendulum`."""
     kind, _, name = run.partition(":")
-    return start_folder() / "runs" / kind / name
+    return start_folder() / "runs" / kind / (name if run.startswith(HUB) else folder.name)
 
 
 def name_of(folder: Path) -> str:
@@ -81,7 +81,7 @@ def push(files: Mapping[str, bytes], repo: str, private: bool) -> str:
 
         write_files(files, Path(folder))
         api = HfApi(library_name="sac_lightning")
-        api.create_repo(repo, private=private, exist_ok=True)
+        api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.repo_info(repo).private:
             raise ConfigError(
                 "private", True, f"{repo} exists and is public: make it private in its settings"
@@ -113,6 +113,7 @@ def _hub_errors(key: str, value: str) -> Iterator[None]:
     logging.getLogger(PACKAGE).setLevel(logging.ERROR)
     try:
         yield
+        return
     except ConfigError:
         raise
     except errors.RepositoryNotFoundError:
@@ -125,7 +126,9 @@ def _hub_errors(key: str, value: str) -> Iterator[None]:
         cause = "" if error.__cause__ is None else f" ({error.__cause__})"
         reason = f"the Hub cannot be reached{cause}, and this is not in its cache"
     except Exception as error:  # those of its HTTP library, which differs between its versions
-        reason = f"the Hub cannot be used ({type(error).__name__}: {error})"
+        kind = type(error).__name__
+        done = "reached" if re.search("Connect|Timeout|Proxy|Offline", kind) else "used"
+        reason = f"the Hub cannot be {done} ({kind}: {error})"
     raise ConfigError(key, value, one_line(reason)[:300])
 
 

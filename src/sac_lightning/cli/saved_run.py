@@ -52,7 +52,7 @@ class Run:
         env = config.get("env")
         known = isinstance(env, dict) and isinstance(env.get("id"), str)
         require(known, "run", path, "is no run: its config.yaml names no env.id")
-        return cls(folder, config, hub.results_of(path) if named else folder)
+        return cls(folder, config, hub.results_of(path, folder) if named else folder)
 
     def env(self, allowed_prefixes: list[str]) -> EnvConfig:
         """The run's env. What its file allows does not count: only `allowed_prefixes` does."""
