@@ -48,7 +48,10 @@ def one_after_another(tmp_path_factory: pytest.TempPathFactory, server: Server) 
 def test_two_jobs_side_by_side_end_as_one_after_another(
     launcher: str, one_after_another: Path, tmp_path: Path, process_env: dict[str, str]
 ) -> None:
-    process = start("train.py", *SWEEP, f"launcher={launcher}", cwd=tmp_path, env=process_env)
+    # Under submitit one job is preempted, after its first batch.
+    preempt = {"PREEMPT": "1"} if launcher == "submitit_local" else {}
+    env = {**process_env, **preempt}
+    process = start("train.py", *SWEEP, f"launcher={launcher}", cwd=tmp_path, env=env)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     sweep = tmp_path / "sweep"
@@ -59,6 +62,8 @@ def test_two_jobs_side_by_side_end_as_one_after_another(
         assert f"seed={job}" in table
         config = yaml.safe_load((sweep / job / "config.yaml").read_text())
         assert config["threads"] == max(1, CPUS // 2)  # two jobs share the CPUs
+        resumed = "resuming at 30 env steps" in (sweep / job / "train.log").read_text()
+        assert resumed == (preempt.get("PREEMPT") == job)
         assert (sweep / job / "threads").read_text() == str(max(1, CPUS // 2))
     assert layout(sweep) == layout(one_after_another)
     left = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path)]

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sac_lightning.cli.command_line import typed_path
 from sac_lightning.cli.instantiate import build, naming_errors
+from sac_lightning.cli.slurm import stop_signals
 from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
 from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
@@ -117,7 +118,7 @@ class Plan:
             devices=1 if on_cpu else [self.device.index or 0],
             precision=self.config.precision,
             logger=loggers,
-            callbacks=[*callbacks, EvaluationVideo(), GracefulStop(self.max_seconds)],
+            callbacks=[*callbacks, EvaluationVideo(), GracefulStop(self.max_seconds, stop_signals())],
             plugins=[AtomicCheckpointIO()],
             max_time=None,  # GracefulStop ends the run at trainer.max_time
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter

@@ -1,6 +1,7 @@
 """One Hydra job, from its composed config to an exit status: a new run, a resumed one, one of a sweep."""
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
 from sac_lightning.cli.rundir import RunDirectory, portable
+from sac_lightning.cli.slurm import earlier_run
 from sac_lightning.cli.sweep.jobs import defining
 from sac_lightning.cli.sweep.multirun import POOLS
 from sac_lightning.cli.sweep.pool import stopping_with
@@ -75,6 +77,12 @@ def _name_wandb_run(
 
 
 def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outcome:
+    if (earlier := earlier_run(directory.path, overrides)) is not None:
+        directory.remove_if_empty()
+        cfg.resume = str(earlier)
+        return _resumed(
+            cfg, [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in FREE]
+        )
     with directory.locked():
         directory.check_new()
         _name_wandb_run(cfg, overrides)

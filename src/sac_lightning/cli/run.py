@@ -31,12 +31,14 @@ from sac_lightning.cli.command_line import (
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
+from sac_lightning.cli.slurm import note_job, requeue
 from sac_lightning.core.errors import one_line
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
+from sac_lightning.training.callbacks.stop import SIGNALS
 from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.training.module import SACModule
 
@@ -70,6 +72,8 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     seed_global_rng(Streams.of(plan.config.seed).process)
     module = plan.module()
     directory.prepare(plan.config)
+    if resumption is None:
+        note_job(directory.path, overrides)
     if plan.config.get("print_config", False):
         print_config(plan.config)
     with logging_to(directory.log):
@@ -105,6 +109,7 @@ class _Run:
                 if isinstance(logger, EnvStepWandbLogger):
                     logger.finish(exit_code=code)
         self._print(summary)
+        self._requeue()
         return Outcome(code, summary)
 
     def _fit_or_fail(self) -> tuple[int, str]:
@@ -143,6 +148,13 @@ class _Run:
                 logger.truncate_after(self.resumption.env_steps)
         log.info("resuming at %d env steps from %s", self.resumption.env_steps, self.resumption.checkpoint)
         self.trainer.fit(self.module, self.plan.datamodule, ckpt_path=self.resumption.checkpoint)
+
+    def _requeue(self) -> None:
+        """Queue the job again where a signal has asked for that."""
+        stops = [each for each in _callbacks_of(self.trainer) if isinstance(each, GracefulStop)]
+        asked = [number for stop in stops for number in stop.received if number not in SIGNALS]
+        if asked:
+            requeue(asked[0])
 
     def _how_it_ended(self) -> tuple[int, str]:
         callbacks = _callbacks_of(self.trainer)

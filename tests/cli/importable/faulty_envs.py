@@ -1,6 +1,6 @@
 """Envs that a command imports by name: one leaves a mark when it is made, others fail in mid-run.
 
-Importing this registers Marker-v0, Faulty-v0, Picky-v0, Deadly-v0 and Steady-v0.
+Importing this registers Marker-v0, Faulty-v0, Picky-v0, Deadly-v0, Steady-v0 and Preempted-v0.
 """
 
 import os
@@ -81,7 +81,29 @@ class Steady(Walk):
         return obs, self.reward, terminated, truncated, info
 
 
-ENVS = {"Marker-v0": Marker, "Faulty-v0": Walk, "Picky-v0": Picky, "Deadly-v0": Deadly, "Steady-v0": Steady}
+class Preempted(Walk):
+    """Sends `signals` to its own process at step 25, as SLURM does, unless the file `sent` is there."""
+
+    def __init__(self, signals: list[int], sent: str) -> None:
+        super().__init__()
+        self.signals, self.sent = signals, Path(sent)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.steps == 24 and not self.sent.exists():
+            self.sent.touch()
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+        return super().step(action)
+
+
+ENVS = {
+    "Preempted-v0": Preempted,
+    "Marker-v0": Marker,
+    "Faulty-v0": Walk,
+    "Picky-v0": Picky,
+    "Deadly-v0": Deadly,
+    "Steady-v0": Steady,
+}
 for name, made in ENVS.items():
     if name not in gym.registry:
         gym.register(name, made)

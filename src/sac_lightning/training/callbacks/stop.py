@@ -4,6 +4,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -19,28 +20,36 @@ MONITOR = "eval/return_mean"
 
 
 class GracefulStop(Callback):
-    """Ends the epoch early on SIGINT, SIGTERM or a time limit, and lets a checkpoint be written as usual.
+    """Ends the epoch early on a signal or a time limit, and lets a checkpoint be written as usual.
 
     The epoch ends after the present iteration, an evaluation after its present step. A resumed run completes
     the epoch and runs its evaluation from the first episode on, so it is bit-identical to one that was never
-    stopped. A second signal ends the process at once; the last checkpoint stays whole. `reason` says
-    afterwards what stopped the run.
+    stopped. A second SIGINT or SIGTERM ends the process at once; the last checkpoint stays whole. `reason`
+    says afterwards what stopped the run, `received` which signals came.
 
     Args:
         max_seconds: the time limit of a fit; None for none.
+        signals: those that end it. Once another one than SIGINT and SIGTERM has come, no further signal ends
+            the process: a scheduler sends several.
     """
 
-    def __init__(self, max_seconds: float | None = None) -> None:
+    def __init__(self, max_seconds: float | None = None, signals: Sequence[int] = SIGNALS) -> None:
         self.reason: Literal["interrupted", "paused"] | None = None
+        self.received: list[int] = []
+        self._signals = tuple(signals)
         self._max_seconds = math.inf if max_seconds is None else max_seconds
         self._ends_at = math.inf
         self._before: dict[int, Any] = {}
+        self._installed = False
         self._trainer: Trainer | None = None
         self._between_epochs = False
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.reason, self._between_epochs = None, False
+        self.reason, self._between_epochs, self.received = None, False, []
+        # Those of before: Lightning has put its own away again when `teardown` comes.
+        self._before = {each: signal.getsignal(each) for each in self._signals}
+        self._installed = False
         self._ends_at = time.monotonic() + self._max_seconds
 
     @override
@@ -48,8 +57,9 @@ class GracefulStop(Callback):
         # Not earlier: Lightning then puts its own SIGTERM handler over ours, and ends the epoch unsaved.
         self._trainer = trainer
         data_of(trainer).stop_requested = self._requested
-        for each in SIGNALS:
-            self._before[each] = signal.signal(each, self._signalled)
+        for each in self._signals:
+            signal.signal(each, self._signalled)
+        self._installed = True
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,9 +82,9 @@ class GracefulStop(Callback):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-        self._before.clear()
+        for each, handler in self._before.items() if self._installed else ():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        self._installed = False
 
     def _requested(self) -> bool:
         """Whether the run is to stop: a signal came, or its time is over."""
@@ -84,8 +94,11 @@ class GracefulStop(Callback):
         return self.reason is not None
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
         if self.reason is not None:
-            raise KeyboardInterrupt
+            if set(self.received) <= set(SIGNALS):
+                raise KeyboardInterrupt
+            return
         log.warning("%s: saving a checkpoint, then stopping (again: at once)", signal.Signals(number).name)
         self._end("interrupted")
 
