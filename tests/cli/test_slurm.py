@@ -18,13 +18,8 @@ SCONTROL = '#!/bin/sh\necho "$@" >>"$ASKED"\nexit ${REFUSED:-0}\n'
 
 # SLURM sends several signals, one after the other.
 RUN = (
-    *(
-        *TINY,
-        "env=gym",
-        "env.id=Preempted-v0",
-        "env.imports=[faulty_envs]",
-        "env.allowed_prefixes=[faulty_envs]",
-    ),
+    *(*TINY, "env=gym", "env.id=Preempted-v0"),
+    *("env.imports=[faulty_envs]", "env.allowed_prefixes=[faulty_envs]"),
     *(f"+env.kwargs.signals=[{int(SIGUSR1)},{int(SIGTERM)}]", "+env.kwargs.sent=${oc.env:SENT}"),
 )
 
