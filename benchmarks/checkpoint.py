@@ -24,8 +24,7 @@ import torch
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
 from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
 from sac_lightning.core.hardware import keep_freed_memory
-from sac_lightning.replay import Journal, ReplayBuffer
-from sac_lightning.replay.buffer import planned_bytes
+from sac_lightning.replay import Journal, ReplayBuffer, planned_bytes
 from sac_lightning.training.callbacks import AtomicCheckpointIO, LastCheckpoint
 
 STEPS = 1000

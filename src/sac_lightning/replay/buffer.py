@@ -1,12 +1,10 @@
-"""A ring of transitions in preallocated tensors, sampled uniformly; and how much memory one needs."""
+"""A ring of transitions in preallocated tensors, sampled uniformly."""
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,13 +12,11 @@ from torch import Tensor
 from sac_lightning.core.errors import ConfigError, number, require
 from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.core.seeding import continue_generator
+from sac_lightning.replay.episodes import NO_ROW, broken_off, next_rows
 from sac_lightning.replay.frames import NO_SLOT, FrameRows, Frames
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 
-NO_ROW = -1
-GIB = 1024**3
-LEAVE_FREE = 0.05  # of the machine's memory, for everything else
 Rows = Array | Tensor
 
 
@@ -382,74 +378,3 @@ def _tensor(rows: Rows) -> Tensor:
 
 def _array(rows: Rows) -> Array:
     return rows.cpu().numpy() if isinstance(rows, Tensor) else rows
-
-
-# --- episodes ------------------------------------------------------------------------------------------
-
-
-def next_rows(rows: Array, env: Array, over: Array) -> Array:
-    """Returns the row of each transition's next one in its episode, NO_ROW where there is none, [M].
-
-    Args:
-        rows: of the transitions, in the order of collection, [M].
-        env: of each, [M].
-        over: whether it is the last of its episode, [M].
-    """
-    following = np.full(len(rows), NO_ROW)
-    order = np.argsort(env, kind="stable")
-    before, after = order[:-1], order[1:]
-    goes_on = (env[before] == env[after]) & ~over[before]
-    following[before[goes_on]] = rows[after[goes_on]]
-    return following
-
-
-def broken_off(numbers: Array, env: Array, breaks: Sequence[int]) -> Array:
-    """Returns which transitions are the last of their env before one of `breaks`, [M].
-
-    Args:
-        numbers: of the transitions, rising, [M].
-        env: of each, [M].
-        breaks: numbers before which the episodes of all envs were broken off.
-    """
-    found = np.zeros(len(numbers), np.bool_)
-    for which in np.unique(env):
-        own = np.flatnonzero(env == which)
-        last = np.searchsorted(numbers[own], breaks) - 1
-        found[own[last[last >= 0]]] = True
-    return found
-
-
-# --- memory that a buffer needs ----------------------------------------------------------------------
-
-
-def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec, frames: int = 0) -> int:
-    """Returns the bytes of `capacity` transitions: obs, next_obs, action and 12 bytes for the rest.
-
-    With `frames` in an observation one of them for each transition, and the numbers of all: an episode's end
-    needs one more, and its beginning up to `frames`.
-    """
-    shape, kind = action.row
-    of_obs, of_action = (getattr(torch, dtype).itemsize for dtype in (obs.dtype, kind))
-    of_obs *= obs.size
-    seen: int = of_obs // frames + 8 + 2 * 8 * frames if frames else 2 * of_obs
-    row_bytes: int = seen + math.prod(shape) * of_action + 4 + 1 + 1 + 2 + 4
-    return capacity * row_bytes
-
-
-def check_fits(
-    capacity: int,
-    obs: ObsSpec,
-    action: ActionSpec,
-    device: torch.device,
-    prior_rows: int = 0,
-    frames: int = 0,
-) -> int:
-    """Returns the planned bytes, or raises a ConfigError that names a capacity that would fit."""
-    planned = planned_bytes(capacity + prior_rows, obs, action, frames)
-    on_gpu = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
-    room = free - LEAVE_FREE * free
-    fits = max(0, math.floor(room / planned * (capacity + prior_rows)) - prior_rows)
-    allowed = f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free: use at most {fits}"
-    require(planned <= room, "replay.capacity", capacity, allowed)
-    return planned

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import Number, check_arguments
-from sac_lightning.replay.buffer import NO_ROW, BatchIndex, ReplayBuffer
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
+from sac_lightning.replay.episodes import NO_ROW
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
 KEYS = ("achieved_goal", "desired_goal")

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, Rule, Whole, check_arguments
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring, next_rows
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring
+from sac_lightning.replay.episodes import next_rows
 from sac_lightning.replay.prior import prior_data
 from sac_lightning.spaces import ActionSpec, ObsSpec
 from sac_lightning.types import SampleInfo

@@ -16,9 +16,10 @@ from sac_lightning.core.checkpoint import read_checkpoint, replay_state
 from sac_lightning.core.errors import install, one_line, require
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.spec import from_spec
-from sac_lightning.replay.buffer import Ring, broken_off
+from sac_lightning.replay.buffer import Ring
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.replay.disk.segment import existing
+from sac_lightning.replay.episodes import broken_off
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
 MINARI = "minari:"

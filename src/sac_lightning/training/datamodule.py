@@ -31,7 +31,7 @@ from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
 from sac_lightning.envs.guard import Env
 from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
-from sac_lightning.replay.buffer import GIB
+from sac_lightning.replay.memory import GIB
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training.lightning_package import LightningDataModule, Trainer
 from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run

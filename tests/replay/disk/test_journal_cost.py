@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sac_lightning.replay.buffer import ReplayBuffer, planned_bytes
+from sac_lightning.replay import ReplayBuffer, planned_bytes
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.spaces import BoxAction, ObsSpec
 
