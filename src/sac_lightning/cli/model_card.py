@@ -13,7 +13,6 @@ import torch
 import yaml
 
 from sac_lightning.cli import hub
-from sac_lightning.cli.rundir import versions
 from sac_lightning.cli.saved_run import Run
 from sac_lightning.core.files import DamagedFile, read_json
 from sac_lightning.core.plots import learning_curve
@@ -107,7 +106,7 @@ def card(run: Run, module: SACModule, name: str, files: Collection[str]) -> str:
         _block(_command(summary)) if "overrides" in summary else "",
         _table("setting", _settings(run.config)),
         "All settings are in `config.yaml`.",
-        _table("version", summary.get("versions") or versions()),
+        _table("version", summary["versions"]) if "versions" in summary else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
