@@ -1,4 +1,4 @@
-"""The runs behind docs/results.md: each is made from where it was stopped, and none twice.
+"""The runs behind docs/results.md: ours go on where they were stopped, and none is made twice.
 
     python benchmarks/campaign.py --jobs 2
     python benchmarks/campaign.py --envs halfcheetah --methods sac fast --seeds 0 1 2 --steps 100000
@@ -8,14 +8,16 @@ of docs/results.md and docs/figures/results.png come from them. Whoever stops ea
 on some seeds. Stable-Baselines3 runs in .venv-bench, which `make bench` sets up.
 """
 
+import argparse
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from campaign_page import DISCRETE, EVERY, MUJOCO, PAGE, draw, page, table_of
-from recipes import ROOT, Point, Run, Runs, parser_of
+from recipes import ROOT, Point, Run, Runs
 
 OURS: dict[str, tuple[str, ...]] = {
     "sac": (),
@@ -95,10 +97,14 @@ class CampaignRuns(Runs):
 
 def main() -> int:
     """Make the missing runs, then page and picture; 1 where a run failed."""
-    parser = parser_of(__doc__, "campaign", threads="1")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--envs", nargs="+", default=[*DISCRETE, *MUJOCO], help="files of conf/env")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(FIVE))
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
+    parser.add_argument("--table-only", action="store_true", help="make no run, write page and picture")
+    parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs" / "benchmarks" / "campaign")
     parser.add_argument("--methods", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS])
     parser.add_argument("--steps", type=int, help="env steps of each run; left out: those of its stage")
-    parser.set_defaults(envs=[*DISCRETE, *MUJOCO], seeds=list(FIVE))
     arguments = parser.parse_args()
     failed = 0
     for stage in () if arguments.table_only else STAGES:
@@ -108,7 +114,7 @@ def main() -> int:
             def enough(point: Point, steps: int = steps) -> bool:
                 return point.env_steps >= steps
 
-            how = ("logger=csv", f"threads={arguments.threads}", "compile=true")
+            how = ("logger=csv", "threads=1", "compile=true")
             runs = CampaignRuns(table_of(env), arguments.runs_dir, how)
             made = [
                 Run(method, OURS.get(method, ()), env, seed)

@@ -95,16 +95,26 @@ def mujoco_rows(env: str) -> list[list[str]]:
 
 
 def discrete_rows(env: str) -> list[list[str]]:
-    """Returns a line for each method: return at the end, mean return of all evaluations, and minutes."""
+    """Returns a line for each method: of the runs that have come to the end of the longest one.
+
+    The return there, the mean return of all evaluations, and minutes of training.
+    """
     rows, by_method = [], curves_of(env)
-    for method, curves in by_method.items():
-        last = max(curve.steps[-1] for curve, _ in curves)
-        ends = at(curves, int(last))
+    last = max((curve.steps[-1] for curves in by_method.values() for curve, _ in curves), default=0.0)
+    whole = {
+        method: [each for each in curves if each[0].steps[-1] == last] for method, curves in by_method.items()
+    }
+    for method, curves in whole.items():
+        if not curves:
+            continue
+        ends, theirs = at(curves, int(last)), at(whole.get("sb3_dqn", []), int(last))
         area = float(np.mean([area_under(curve) for curve, _ in curves]))
         minutes = float(np.mean([by_minutes.steps[-1] for _, by_minutes in curves]))
         better = ""
-        if method != "sb3_dqn" and "sb3_dqn" in by_method:
-            better = f"{probability_of_improvement(ends, at(by_method['sb3_dqn'], int(last))).value:.2f}"
+        if method != "sb3_dqn" and theirs:
+            chance = probability_of_improvement(ends, theirs)
+            interval = f" [{chance.low:.2f}, {chance.high:.2f}]" if np.isfinite(chance.low) else ""
+            better = f"{chance.value:.2f}{interval}"
         cells = [f"{last:,.0f}", shown(interquartile_mean(ends), len(ends)), f"{area:.0f}", f"{minutes:.1f}"]
         rows.append([env, method, *cells, better])
     return rows

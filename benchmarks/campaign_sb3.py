@@ -1,7 +1,7 @@
 """Stable-Baselines3's SAC or DQN, evaluated as campaign.py does: metrics.csv and versions.txt in a folder.
 
 Runs in .venv-bench, which knows nothing of sac_lightning. DQN's settings are those of rl-zoo3's
-hyperparams/dqn.yml.
+hyperparams/dqn.yml; exploration ends after as many env steps as there.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 PACKAGES = ("stable-baselines3", "torch", "gymnasium")
 INTERRUPTED = 130
+EVALUATION_SEED = 1_000_000
+# exploration_steps = exploration_fraction · n_timesteps of rl-zoo3.
 _SLOW_DQN = {
     "learning_rate": 6.3e-4,
     "batch_size": 128,
@@ -29,7 +31,7 @@ _SLOW_DQN = {
     "target_update_interval": 250,
     "train_freq": 4,
     "gradient_steps": -1,
-    "exploration_fraction": 0.12,
+    "exploration_steps": 12_000,
     "exploration_final_eps": 0.1,
     "policy_kwargs": {"net_arch": [256, 256]},
 }
@@ -42,7 +44,7 @@ ZOO_DQN: dict[str, dict[str, Any]] = {
         "target_update_interval": 10,
         "train_freq": 256,
         "gradient_steps": 128,
-        "exploration_fraction": 0.16,
+        "exploration_steps": 8_000,
         "exploration_final_eps": 0.04,
         "policy_kwargs": {"net_arch": [256, 256]},
     },
@@ -64,11 +66,14 @@ class Evaluations(BaseCallback):
         if self.num_timesteps % self._every:
             return True
         speed = self._every / (time.perf_counter() - self._since)
+        self._envs.seed(EVALUATION_SEED)  # the same starts in every evaluation, as in campaign.py
         mean, _ = evaluate_policy(self.model, self._envs, self._episodes, deterministic=True)
         self._rows.append([self.num_timesteps, mean, speed])
-        with self._out.open("w", newline="", encoding="utf-8") as file:
+        temporary = self._out.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([["env_steps", "eval/return_mean", "time/env_steps_per_s"], *self._rows])
+        temporary.replace(self._out)  # whoever reads finds whole rows
         self._since = time.perf_counter()
         return True
 
@@ -86,7 +91,9 @@ def main() -> None:
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "versions.txt").write_text(versions(PACKAGES), encoding="utf-8")
-    settings = ZOO_DQN[arguments.env] if arguments.algorithm == "dqn" else {}
+    settings = dict(ZOO_DQN[arguments.env]) if arguments.algorithm == "dqn" else {}
+    if settings:
+        settings["exploration_fraction"] = settings.pop("exploration_steps") / arguments.steps
     algorithm: Any = DQN if arguments.algorithm == "dqn" else SAC
     model = algorithm("MlpPolicy", arguments.env, seed=arguments.seed, device="cpu", **settings)
 
@@ -96,7 +103,6 @@ def main() -> None:
         return gymnasium.make(arguments.env)
 
     envs = VecMonitor(DummyVecEnv([env] * arguments.episodes))
-    envs.seed(1_000_000 + arguments.seed)
     metrics = arguments.out / "metrics.csv"
     evaluations = Evaluations(envs, arguments.every, arguments.episodes, metrics)
     model.learn(total_timesteps=arguments.steps, callback=evaluations)

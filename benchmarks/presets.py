@@ -2,8 +2,9 @@
 
     python benchmarks/presets.py
 
-The products are those that the eager update calls, with their shapes, on buffers made once: no implementation
-on the same kernels can be faster. Both take turns; results/presets.csv has the medians and their ratio.
+The products are those that the eager update calls, with their shapes, on buffers made once. Both take turns;
+results/presets.csv has the medians and their ratio. An update is the mean over those with and without the
+actor's step, as often as actor_delay has each.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +80,15 @@ def measure(preset: str, threads: int) -> dict[str, object]:
     index, weight = replay.draw(1, size)
     batch = BatchIndex(index[0], weight[0])
     noise = torch.randn(2, size, module.sac.head.noise_size)
-    update, products = update_of(module, replay), Products()
-    with products:
-        module.sac.update(replay.gather(batch), noise)
-    update(batch, noise)
-    found = median_ms([lambda: update(batch, noise), products.run])
+    update, timed, delay = update_of(module, replay), [], module.sac.actor_delay
+    for with_actor in (True, False)[:delay]:
+        with Products() as products:
+            module.sac.update(replay.gather(batch), noise, with_actor)
+        update(batch, noise, with_actor=with_actor)
+        timed += [partial(update, batch, noise, with_actor=with_actor), products.run]
+    found = median_ms(timed)
+    if delay > 1:
+        found = [a / delay + b * (1.0 - 1.0 / delay) for a, b in zip(found[:2], found[2:], strict=True)]
     row = {"preset": preset, "updates_per_step": float(config.utd_ratio), "threads": threads}
     return {**row, "update_ms": found[0], "products_ms": found[1], "ratio": found[1] / found[0]}
 

@@ -124,21 +124,23 @@ class Runs:
         printed = self.folder / f"{run.name}.txt"
         with printed.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT)
-            while process.poll() is None:
-                if any(map(enough, evaluations(folder))):
-                    process.terminate()  # it saves a checkpoint
-                    process.wait()
-                time.sleep(POLL_SECONDS)
+            try:
+                while process.poll() is None and not any(map(enough, evaluations(folder))):
+                    time.sleep(POLL_SECONDS)
+            finally:
+                process.terminate()  # it saves a checkpoint
+                process.wait()
         if process.returncode not in ENDED:
             last = printed.read_text(encoding="utf-8").splitlines()[-15:]
             raise RuntimeError("\n".join([f"exit status {process.returncode}", *last]))
 
     def _record(self, run: Run) -> None:
+        known = {point.env_steps for point in self.points(run)}
         points = evaluations(self.folder / run.name)
         what = {"recipe": run.recipe, "env": run.env, "seed": run.seed}
         how = {"versions": self.versions_of(run), "commit": commit(), "command": self.command(run)}
-        rows = ({**what, **point._asdict(), **how} for point in points)
-        self.table.add(rows, replacing=run.is_of)
+        # Rows that are there keep the commit that made them.
+        self.table.add({**what, **point._asdict(), **how} for point in points if point.env_steps not in known)
         if points:
             last = points[-1]
             shown = f"{last.return_mean:.1f} at {last.env_steps:,} env steps, {last.minutes:.1f} min"

@@ -137,7 +137,7 @@ def _check_hub(cfg: "DictConfig") -> None:
 def _hub(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
     from sac_lightning import export
     from sac_lightning.cli import hub
-    from sac_lightning.cli.model_card import card, evaluation_of, policy_files
+    from sac_lightning.cli.model_card import card, evaluation_of, permission, policy_files
     from sac_lightning.cli.saved_run import load
 
     module = load(checkpoint, str(cfg.checkpoint), "cpu")
@@ -167,7 +167,11 @@ def _hub(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
             hub.ONNX: note,
             "files": f"{len(files)}, {sum(map(len, files.values())):,} bytes",
         },
-        {"checkpoint": str(checkpoint), "written": place, "play it": command_of("eval", f"run={name}")},
+        {
+            "checkpoint": str(checkpoint),
+            "written": place,
+            "play it": command_of("eval", f"run={name}", *permission(run)),
+        },
     )
     return difference
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -133,15 +134,20 @@ def _hub_errors(key: str, value: str) -> Iterator[None]:
 
 
 def zoo_folder() -> Path:
-    """The folder `zoo` of the repository; an installed package has none."""
-    return Path(config_dir()).with_name("zoo")
+    """The folder `zoo` of the repository: beside conf/, or, with an installed package, beside its eval.py."""
+    places = Path(config_dir()).with_name("zoo"), Path(sys.argv[0]).resolve().with_name("zoo")
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _of_zoo(run: str) -> Path:
     name, zoo = run.removeprefix(ZOO), zoo_folder()
     advice = "the zoo is no part of the installed package: clone the repository, and use its eval.py"
     require(zoo.is_dir(), "run", run, advice)
-    ids = {folder.name: _env_id(folder / CONFIG) for folder in sorted(zoo.iterdir()) if folder.is_dir()}
+    ids = {
+        folder.name: _env_id(folder / CONFIG)
+        for folder in sorted(zoo.iterdir())
+        if (folder / CONFIG).is_file()
+    }
     found = next((each for each, env_id in ids.items() if name in (each, env_id)), None)
     if found is None:
         hint = did_you_mean(name, [*ids, *ids.values()])

@@ -41,7 +41,8 @@ def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
     """The evaluation of this policy by eval.py, else the one of training at its env step, else None."""
     steps, played = int(module.env_steps), read_json(run.results / "eval.json") or {}
     try:
-        if (played["env_steps"], played["env_id"], played["deterministic"]) == (steps, _env_id(run), True):
+        found = [played[key] for key in ("env_steps", "env_id", "deterministic", "max_steps")]
+        if found == [steps, _env_id(run), True, run.max_steps]:
             mean, std = float(played["return_mean"]), float(played["return_std"])
             seeds = f"reset seeds {min(played['seeds'])} to {max(played['seeds'])}"
             return Evaluation(
@@ -53,10 +54,11 @@ def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
     at = [] if metrics is None else [row for row, step in enumerate(metrics["env_steps"]) if step == steps]
     if metrics is None or not at or "eval/return_mean" not in metrics:
         return None
-    mean, std = (float(metrics[f"eval/return_{each}"][at[0]]) for each in ("mean", "std"))
+    mean = float(metrics["eval/return_mean"][at[0]])
+    std = float(metrics["eval/return_std"][at[0]]) if "eval/return_std" in metrics else math.nan
     if not math.isfinite(mean):
         return None
-    during = "in the evaluation of training that also chose this checkpoint"
+    during = "in an evaluation of training, by which this checkpoint may have been chosen"
     return Evaluation(mean, std, f"{mean:.2f} ± {std:.2f} {during}")
 
 
@@ -85,9 +87,7 @@ def card(run: Run, module: SACModule, name: str, files: Collection[str]) -> str:
     """
     env_id, evaluation = _env_id(run), evaluation_of(run, module)
     summary = read_json(run.path / "summary.json") or {}
-    allowed = [str(each).partition(".")[0] for each in run.config["env"].get("imports") or []]
-    permission = [f"allowed_prefixes=[{','.join(allowed)}]"] if allowed else []
-    play = shlex.join(["python", "eval.py", f"run={name}", "episodes=20", *permission])
+    play = shlex.join(["python", "eval.py", f"run={name}", "episodes=20", *permission(run)])
     after = f"{int(module.env_steps):,} env steps ({int(module.grad_steps):,} gradient updates)"
     onnx = " `policy.onnx` takes `obs` `[batch, *obs]` and gives `action`." if hub.ONNX in files else ""
     parts = [
@@ -103,12 +103,18 @@ def card(run: Run, module: SACModule, name: str, files: Collection[str]) -> str:
         "`policy.ckpt` has the actor and the normalization of observations. It has no critics, no optimizers "
         f"and no replay buffer, so no training goes on from it.{onnx}",
         "## How it was trained",
-        _block(_command(summary)) if "overrides" in summary else "",
+        _command(summary),
         _table("setting", _settings(run.config)),
         "All settings are in `config.yaml`.",
         _table("version", summary["versions"]) if "versions" in summary else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def permission(run: Run) -> list[str]:
+    """What a command must allow to play a policy whose run imported other packages: no folder can."""
+    allowed = run.config["env"].get("allowed_prefixes") or []
+    return [f"allowed_prefixes=[{','.join(map(str, allowed))}]"] if allowed else []
 
 
 def _header(env_id: str, evaluation: Evaluation | None) -> str:
@@ -144,9 +150,12 @@ def _load(name: str) -> str:
 
 
 def _command(summary: dict[str, Any]) -> str:
-    """The command of the run, without the folders of the machine where it ran."""
-    typed = [str(each) for each in summary["overrides"] if not str(each).startswith("hydra.")]
-    return shlex.join(["python", "train.py", *typed])
+    """The command of the run; nothing where it names a folder of its machine, as that of a resume does."""
+    typed = [str(each) for each in summary.get("overrides", ())]
+    if "overrides" not in summary or any(each.startswith(("resume=", "replay.data=")) for each in typed):
+        return ""
+    typed = [each for each in typed if not each.startswith("hydra.")]
+    return _block(shlex.join(["python", "train.py", *typed]))
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

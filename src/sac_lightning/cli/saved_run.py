@@ -59,7 +59,7 @@ class Run:
         left_out = ("_target_", "allowed_prefixes", "make")
         said = {key: value for key, value in self.config["env"].items() if key not in left_out}
         check_wrappers(said.get("wrappers"), self.path, allowed_prefixes)
-        placed = replaced(said, "${paths.run_dir}", str(self.path.resolve()))
+        placed = replaced(said, "${paths.run_dir}", str(self.results.absolute()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
             env.check()

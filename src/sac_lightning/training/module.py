@@ -176,11 +176,15 @@ class SACModule(LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
-        """Load the module of a checkpoint, ready to act, without an env; a pickled program is refused."""
+        """Load the module of a checkpoint, ready to act, without an env; a pickled program is refused.
+
+        What the checkpoint names as `_instantiator` is not called: LightningCLI's checkpoints have one, and
+        so may those of anybody.
+        """
         options = {"map_location": "cpu", "weights_only": True, **options}
         if isinstance(checkpoint_path, str | PathLike) and Path(checkpoint_path).is_file():
             check_format(Path(checkpoint_path))
-        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
+        module: Self = super().load_from_checkpoint(checkpoint_path, *args, _instantiator=None, **options)
         check_weights(module.sac)
         return module.eval()
 
