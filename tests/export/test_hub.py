@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,9 +89,10 @@ def test_card_says_return_settings_and_command_as_the_hub_reads_them(
     content = torch.load(tmp_path / "folder" / "policy.ckpt", weights_only=True)
     assert not [key for key in content["state_dict"] if "critic" in key]
     assert {"optimizer_states", "ReplayDataModule"}.isdisjoint(content)
+    resumed = shutil.copytree(run, tmp_path / "resumed")
     summary = json.loads((run / "summary.json").read_text())
-    (run / "summary.json").write_text(json.dumps({**summary, "overrides": ["resume='/home/me/run'"]}))
-    assert export(f"run={run}", "format=hub", "out=folder", "checkpoint=last", hides=["onnx"]).code == 0
+    (resumed / "summary.json").write_text(json.dumps({**summary, "overrides": ["resume='/home/me/run'"]}))
+    assert export(f"run={resumed}", "format=hub", "out=folder", "checkpoint=last", hides=["onnx"]).code == 0
     assert "/home/me" not in (tmp_path / "folder" / "README.md").read_text()
 
 
