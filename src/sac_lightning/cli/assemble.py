@@ -163,6 +163,8 @@ def plan(cfg: DictConfig) -> Plan:
     )
     make_module.keywords["critic"].check_replay(datamodule.replay.needs_huber_loss)
     make_module.keywords["critic"].check_actor(make_module.keywords["actor"])
+    normalizations = [make_module.keywords[f"{what}_normalization"] for what in ("obs", "reward")]
+    datamodule.replay.check_normalization(is_raw=all(each.is_raw for each in normalizations))
     declared = declared_action(datamodule.env.action)
     if declared is None:
         _check_head(cfg, make_module)

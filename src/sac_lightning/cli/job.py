@@ -80,9 +80,8 @@ def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outc
     if (earlier := earlier_run(directory.path, overrides)) is not None:
         directory.remove_if_empty()
         cfg.resume = str(earlier)
-        return _resumed(
-            cfg, [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in FREE]
-        )
+        free = [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in FREE]
+        return _resumed(cfg, [f"resume={earlier}", *free])
     with directory.locked():
         directory.check_new()
         _name_wandb_run(cfg, overrides)

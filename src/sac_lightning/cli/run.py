@@ -32,8 +32,8 @@ from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.resume import Resumption, with_way_out
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
 from sac_lightning.cli.slurm import note_job, requeue
-from sac_lightning.core.errors import one_line
-from sac_lightning.core.files import DamagedFile
+from sac_lightning.core.errors import ConfigError, one_line
+from sac_lightning.core.files import DamagedFile, read_json
 from sac_lightning.core.hardware import keep_freed_memory
 from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
@@ -109,7 +109,8 @@ class _Run:
                 if isinstance(logger, EnvStepWandbLogger):
                     logger.finish(exit_code=code)
         self._print(summary)
-        self._requeue()
+        if code == INTERRUPTED:
+            self._requeue()
         return Outcome(code, summary)
 
     def _fit_or_fail(self) -> tuple[int, str]:
@@ -118,8 +119,11 @@ class _Run:
             return self._how_it_ended()
         except DamagedFile as error:
             tried = None if self.resumption is None else self.resumption.checkpoint
-            damage = error if tried is None else with_way_out(error, self.directory, tried)
+            ours = error.path.resolve().is_relative_to(self.directory.path.resolve())  # not prior data
+            damage = with_way_out(error, self.directory, tried) if tried and ours else error
             raise damage from error.__cause__
+        except ConfigError:  # of an env or of data that only the fit has opened
+            raise
         except (KeyboardInterrupt, SystemExit):  # SystemExit is Lightning's answer to a second Ctrl-C
             return INTERRUPTED, "interrupted"
         except Exception as error:
@@ -182,7 +186,7 @@ class _Run:
             "status": status,
             "exit_status": code,
             "error": self.error,
-            "overrides": self.overrides,
+            "overrides": self._all_overrides(),
             "resume": None if plan.datamodule.experience is None else plan.datamodule.experience.guarantee,
             "env_id": plan.datamodule.env.id,
             "seed": plan.config.seed,
@@ -198,6 +202,14 @@ class _Run:
             "env_steps_per_s": made / wall if made > 0 else None,
             "wall_time_s": wall,
         }
+
+    def _all_overrides(self) -> list[str]:
+        """What was typed for this run; of a resumed one before too, if the summary of then is there."""
+        summary = read_json(self.directory.summary) if self.resumption is not None else None
+        if not (summary and isinstance(earlier := summary.get("overrides"), list)):
+            return self.overrides
+        typed = (each for each in (*map(str, earlier), *self.overrides) if not each.startswith("resume="))
+        return list({each.partition("=")[0]: each for each in typed}.values())
 
     def _best(self) -> float | None:
         for callback in _callbacks_of(self.trainer):

@@ -184,6 +184,10 @@ def check_saved(
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     _Check(folder, allowed, given).all(plain, "")
+    replay = plain.get("replay")
+    if isinstance(replay, dict) and replay.get("data") and not {"replay", "replay.data"} & set(given):
+        known = isinstance(replay.get("sha256"), list)
+        require(known, "replay.sha256", replay.get("sha256"), "a saved config has it for all of replay.data")
     env = plain.get("env")
     if isinstance(env, dict) and not {"env", "env.wrappers"} & set(given):
         check_wrappers(env.get("wrappers"), folder, allowed)

@@ -22,7 +22,8 @@ from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction
 class TorchCollector:
     """Acts in `envs` and writes transitions to `replay`, as Collector does, with tensors on `device`.
 
-    Only which episodes have ended goes to the CPU, in each step of all envs.
+    A few bits go to the CPU in each step of all envs: which episodes have ended, and whether all numbers are
+    finite.
 
     Args:
         envs: the vector env.
@@ -51,9 +52,8 @@ class TorchCollector:
         noise_hold_max: int = 1,
     ) -> None:
         check_noise_hold(noise_hold_max)
-        require(not overlap, "collector.overlap", overlap, "must be false with env.vectorization=torch")
+        check_torch(envs.num_envs, overlap)
         count = envs.num_envs
-        require(count <= MOST_ENVS, "num_envs", count, f"must be at most {MOST_ENVS}")
         self.envs, self.action, self.replay = envs, action, replay
         self.learning_starts = learning_starts
         self.env_steps = 0
@@ -171,6 +171,12 @@ class TorchCollector:
             each.zero_()
         if self._held is not None:
             self._held.end_all()
+
+
+def check_torch(num_envs: int, overlap: bool) -> None:
+    """Raises ConfigError for what has no meaning, or no room, with env.vectorization=torch."""
+    require(not overlap, "collector.overlap", overlap, "must be false with env.vectorization=torch")
+    require(num_envs <= MOST_ENVS, "num_envs", num_envs, f"must be at most {MOST_ENVS}")
 
 
 KEPT = ("obs", "returns", "lengths", "discounted")

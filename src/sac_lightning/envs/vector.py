@@ -70,7 +70,10 @@ class EnvFactory:
 def prepare_worker() -> None:
     """Makes this process a quiet worker: one thread, and signals that its parent decides about."""
     # Ctrl-C reaches the whole process group; the parent still needs its envs to write a checkpoint.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So do the signals of SLURM: see cli/slurm.py.
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # A fork inherits the parent's handlers, and one that only takes note would keep the worker alive.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # OpenMP's threads do not survive a fork (a parallel region would hang), and the cores are the parent's.

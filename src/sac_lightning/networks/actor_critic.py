@@ -114,7 +114,8 @@ class Actor(nn.Module):
         super().__init__()
         seen = obs.of_actor
         self._numbers_seen = None if seen == obs else seen.size
-        encoder: Any = config.encoder.build(seen, generator)
+        hidden = [part.name for part in obs.parts if part.critic_only]
+        encoder: Any = config.encoder.without(hidden).build(seen, generator)
         self.encoder = encoder
         self.torso = config.torso.build(1, encoder.size_out, config.hidden_sizes, generator)
         self.output = config.torso.build_output(1, config.hidden_sizes[-1], head.feature_size, generator)

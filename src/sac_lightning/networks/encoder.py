@@ -1,8 +1,8 @@
 """Encoders: how an observation becomes a flat row of features."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -38,6 +38,10 @@ class Encoder(Described):
             obs: shape and dtype of one observation.
             generator: source of the initial weights.
         """
+
+    def without(self, names: Collection[str]) -> "Encoder":
+        """Returns this encoder for observations without these parts, which the actor does not see."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,9 @@ class Multi(Encoder):
         for name in self.encoders:
             require(name in names, "encoder.encoders", name, f"must be one of {', '.join(names)}")
         return Parts(obs.parts, BySpace(), self.encoders, generator)
+
+    def without(self, names: Collection[str]) -> "Multi":
+        return replace(self, encoders={key: each for key, each in self.encoders.items() if key not in names})
 
 
 @dataclass(frozen=True)

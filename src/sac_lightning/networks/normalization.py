@@ -63,6 +63,8 @@ class ObsNormalization(Described):
     """Says how observations are normalised. Frozen dataclass; `build` returns the module with statistics."""
 
     config_key: ClassVar[str] = "normalization.obs"
+    # Whether nothing is normalised, so that there are no statistics.
+    is_raw: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, obs: ObsSpec) -> "NormalizedObs | None":
@@ -72,6 +74,8 @@ class ObsNormalization(Described):
 @dataclass(frozen=True)
 class RawObs(ObsNormalization):
     """Leaves observations as they are."""
+
+    is_raw: ClassVar[bool] = True
 
     def build(self, obs: ObsSpec) -> None:
         return None
@@ -119,6 +123,7 @@ class RewardNormalization(Described):
     """Says how rewards are normalised. Frozen dataclass; `build` returns the module with statistics."""
 
     config_key: ClassVar[str] = "normalization.reward"
+    is_raw: ClassVar[bool] = False
 
     @abstractmethod
     def build(self) -> "ScaledReward | None":
@@ -128,6 +133,8 @@ class RewardNormalization(Described):
 @dataclass(frozen=True)
 class RawReward(RewardNormalization):
     """Leaves rewards as they are."""
+
+    is_raw: ClassVar[bool] = True
 
     def build(self) -> None:
         return None

@@ -110,6 +110,11 @@ class ReplayBuffer:
         allowed = f"must divide the first size of the observations, whose shape is {obs.shape}"
         require((*obs.shape, 1)[0] % self.frame_stack == 0, "replay.frame_stack", self.frame_stack, allowed)
 
+    def check_normalization(self, is_raw: bool) -> None:
+        """Raises ConfigError for updates before the first env step, with which running statistics begin."""
+        allowed = "must be 0 with normalization, whose statistics begin with the first env step"
+        require(is_raw or not self.offline_steps, "replay.offline_steps", self.offline_steps, allowed)
+
     # --- memory --------------------------------------------------------------------------------------
 
     def frames_of(self, obs: ObsSpec, device: torch.device) -> int:
@@ -249,6 +254,9 @@ class ReplayBuffer:
         for row in rows:
             self.frames.drop(now[row])
             self.frames.drop(then[row])
+        # In the frames' dtype, or none would be found equal.
+        kind = self.frames.dtype
+        obs, next_obs = obs.astype(kind, copy=False), next_obs.astype(kind, copy=False)
         nothing = [NO_SLOT] * stacks[0]
         for row, which, seen, following in zip(rows, env.tolist(), obs, next_obs, strict=True):
             slots = self.frames.put(seen.reshape(stacks), self._last_seen.get(which, nothing))

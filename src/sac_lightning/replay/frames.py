@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from sac_lightning.core.errors import ConfigError
+from sac_lightning.replay.memory import GIB
 from sac_lightning.spaces import Array
 
 NO_SLOT = -1
@@ -32,6 +34,7 @@ class Frames:
     def __init__(self, slots: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self.tensor = _untouched((slots, *shape), dtype)
         self._array = self.tensor.numpy()
+        self.dtype = self._array.dtype
         self._shown = np.zeros(slots, np.int64)  # in how many observations
         self._free: list[int] = []
         self._written = 0
@@ -83,11 +86,13 @@ class FrameRows:
 
     def index_select(self, dim: int, index: Int[Tensor, " B"]) -> Tensor:
         """Returns the observations of the rows `index`, [B, *obs]."""
-        slots = self.slots.index_select(dim, index).reshape(-1)
-        return self.frames.tensor.index_select(0, slots).reshape(-1, *self.shape[1:])
+        return self._of(self.slots.index_select(dim, index))
+
+    def _of(self, slots: Int[Tensor, "B k"]) -> Tensor:
+        return self.frames.tensor.index_select(0, slots.reshape(-1)).reshape(-1, *self.shape[1:])
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
-        return self.index_select(0, torch.arange(len(self))[rows])
+        return self._of(self.slots[rows])
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -106,5 +111,12 @@ def _untouched(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix("torch.")))
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
-    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, flags=flags)
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        memory = mmap.mmap(-1, size, flags=flags)
+    except OSError as error:
+        allowed = f"needs {size / GIB:.1f} GiB of addresses, of which few are used: {error.strerror}"
+        raise ConfigError(
+            "replay.capacity", None, f"{allowed}; use a smaller one, or raise ulimit -v"
+        ) from None
     return torch.frombuffer(memory, dtype=dtype).view(shape)

@@ -36,7 +36,8 @@ class MixedReplay(ReplayBuffer):
         offline_steps: gradient updates before the first env step.
         sha256: of each of `data`, which must then be the same; None for any. A run writes them into its
             config.yaml.
-        capacity, n_step, gamma: as for ReplayBuffer; `capacity` counts the run's own transitions.
+        capacity, n_step, gamma, frame_stack: as for ReplayBuffer; `capacity` counts the run's own
+            transitions.
     """
 
     @check_arguments("replay")
@@ -46,12 +47,13 @@ class MixedReplay(ReplayBuffer):
         n_step: int = 1,
         gamma: float | str = 0.99,
         *,
+        frame_stack: Annotated[int, Whole("[1, 100]")] = 1,
         data: Annotated[Sequence[str], Rule(_texts, "a list of runs, .npz files and minari:ID")],
         share: Annotated[float, Number("(0, 1]")] = 0.5,
         offline_steps: Annotated[int, Whole("[0, inf)")] = 0,
         sha256: Annotated[Sequence[str] | None, Rule(_texts, "a list with one text for each of data")] = None,
     ) -> None:
-        super().__init__(capacity, n_step, gamma)
+        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack)
         require(len(data) > 0, "replay.data", data, "must name at least one run, .npz file or minari:ID")
         require(
             sha256 is None or len(sha256) == len(data),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -120,9 +121,10 @@ class FileData(PriorData):
 
     def _put(self, column: Tensor, rows: slice, values: Array, name: str) -> None:
         """Writes `values` into `rows` of `column`. Raises DamagedFile for a number that is not finite."""
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DamagedFile(Path(self.source), f"{name} has numbers that are not finite")
-        column[rows] = torch.from_numpy(np.ascontiguousarray(values)).to(column.dtype)
+        cast = torch.from_numpy(np.ascontiguousarray(values)).to(column.dtype)
+        if cast.is_floating_point() and not cast.isfinite().all():
+            raise DamagedFile(Path(self.source), f"{name} has numbers that are not finite in {column.dtype}")
+        column[rows] = cast
 
     def _put_actions(self, column: Tensor, rows: slice, values: Array, action: ActionSpec) -> None:
         try:
@@ -176,11 +178,14 @@ class NpzData(FileData):
 
     def read(self, store: Ring, action: ActionSpec) -> Array:
         every = slice(None)
-        with np.load(self.source, allow_pickle=False) as arrays:
-            for name in ("obs", "next_obs", "reward", "terminated", "truncated"):
-                if name in arrays:
-                    self._put(getattr(store, name), every, arrays[name], name)
-            self._put_actions(store.action, every, arrays["action"], action)
+        try:
+            with np.load(self.source, allow_pickle=False) as arrays:
+                for name in ("obs", "next_obs", "reward", "terminated", "truncated"):
+                    if name in arrays:
+                        self._put(getattr(store, name), every, arrays[name], name)
+                self._put_actions(store.action, every, arrays["action"], action)
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise DamagedFile(Path(self.source), f"cannot be read ({one_line(error)})") from None
         self._end_episodes(store)
         return np.arange(self.rows)
 

@@ -25,6 +25,7 @@ from sac_lightning.collect.evaluation import (
 from sac_lightning.collect.experience import Experience
 from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.collect.loaders import Iteration, SizedLoader
+from sac_lightning.collect.torch_collector import check_torch
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
@@ -150,6 +151,8 @@ class ReplayDataModule(LightningDataModule):
         )
         require(ok, "collect_steps", self.collect_steps, allowed)
         check_noise_hold(self.noise_hold_max)
+        if self.env.vectorization == "torch":
+            check_torch(self.num_envs, self.overlap)
 
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
@@ -346,6 +349,11 @@ class ReplayDataModule(LightningDataModule):
             index=replay.draw(updates, self.batch_size) if updates else None,
             fused_action=fused_action,
         )
+
+    @property
+    def offline_done(self) -> int:
+        """Updates on prior data so far, before the first env step."""
+        return self._offline_done
 
     @property
     def _offline_left(self) -> int:

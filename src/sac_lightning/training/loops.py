@@ -56,7 +56,8 @@ def env_steps(trainer: Trainer) -> int:
 
 def continues(trainer: Trainer, module_env_steps: int) -> bool:
     """Whether a fit continues with the data of the module's last one, not with new or earlier data."""
-    return 0 < env_steps(trainer) >= module_env_steps
+    begun = env_steps(trainer) > 0 or getattr(datamodule(trainer), "offline_done", 0) > 0
+    return begun and env_steps(trainer) >= module_env_steps
 
 
 def total_updates(trainer: Trainer) -> int:

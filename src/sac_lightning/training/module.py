@@ -261,6 +261,8 @@ class SACModule(LightningModule):
         self._schedules = schedulers if isinstance(schedulers, list) else [schedulers]
         replay = loops.replay(self.trainer)
         self.critic_config.check_replay(replay.needs_huber_loss)
+        raw = self.sac.normalize_obs is None and self.sac.normalize_reward is None
+        replay.check_normalization(is_raw=raw)
         self._compiled = CompiledUpdate(self.sac, replay) if self.compile_update else None
         # Counted here: reading the tensor in each update would wait for a GPU.
         self._update = int(self.grad_steps)
