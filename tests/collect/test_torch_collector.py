@@ -232,6 +232,18 @@ def test_overlap_is_refused() -> None:
         collector_for(env, policy_for(env), 2, overlap=True)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"overlap": True}, r"collector\.overlap=True: must be false"),
+        ({"num_envs": 40_000}, "num_envs=40000: must be at most 32767"),
+    ],
+)
+def test_a_mistake_is_told_before_an_env_is_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ReplayDataModule(config(), total_env_steps=10**6, steps_per_epoch=10**5, **options)
+
+
 def test_a_registered_id_is_one_env_for_evaluations() -> None:
     env = EnvConfig(id="TorchPendulum-v0", vectorization="torch")
     single = env.build()

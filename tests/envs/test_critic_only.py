@@ -1,5 +1,6 @@
 """Parts of an observation that only the critics see: the policy neither reads nor needs them."""
 
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -9,9 +10,9 @@ import torch
 from gymnasium import spaces
 
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.envs import obs_spec
+from sac_lightning.envs import action_spec, obs_spec
 from sac_lightning.export import run_torch, torch_bytes
-from sac_lightning.networks import BySpace, RunningObs
+from sac_lightning.networks import BySpace, Flat, Multi, RunningObs
 from sac_lightning.spaces import ObsPart
 from tasks import trainer_for
 
@@ -68,6 +69,15 @@ def test_the_policy_acts_without_them_and_the_critics_read_them() -> None:
     obs = torch.from_numpy(rows).requires_grad_()
     module.sac.critic.features(obs, torch.zeros(5, 1)).sum().backward()
     assert obs.grad is not None and bool((obs.grad[:, 2] != 0).any())
+
+
+def test_the_critics_may_have_an_encoder_of_their_own_for_them() -> None:
+    encoder = Multi({"a": Flat()})
+    with closing(config("a").build()) as env:
+        specs = obs_spec(env.observation_space), action_spec(env.action_space)
+    SACModule(*specs, actor=ActorConfig(encoder=encoder), critic=CriticConfig(encoder=encoder))
+    with pytest.raises(ConfigError, match=r"encoder\.encoders=c: must be one of b"):
+        SACModule(*specs, actor=ActorConfig(encoder=Multi({"c": Flat()})))
 
 
 @pytest.mark.parametrize(

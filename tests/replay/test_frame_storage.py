@@ -123,6 +123,18 @@ def test_memory_is_that_of_the_plan() -> None:
     assert used < 1.2 * planned + 4e6
 
 
+def test_frames_are_shared_whatever_dtype_the_env_gives() -> None:
+    replay = ReplayBuffer(4, frame_stack=2)
+    replay.allocate(4, ObsSpec((2, 3), "float32"), ACTION)
+    frames = np.random.default_rng(0).random((5, 3))  # float64
+    for number in range(3):
+        now, then = frames[None, number : number + 2], frames[None, number + 1 : number + 3]
+        replay.add(now, np.zeros(1, np.int64), np.zeros(1), then, np.zeros(1, bool))
+    assert replay.frames is not None
+    assert replay.frames._written == 5  # not 3 · 2 · 2
+    assert torch.equal(replay.store.next_obs[2:3], torch.tensor(frames[None, 3:5], dtype=torch.float32))
+
+
 def test_a_stack_must_divide_the_observation() -> None:
     with pytest.raises(
         ConfigError, match=r"replay\.frame_stack=3: must divide the first size .* \(4, 8, 8\)"

@@ -132,9 +132,33 @@ def test_other_spaces_are_refused_before_anything_is_read(
         MixedReplay(data=[npz(**changed)]).follow_env(None, OBS, BOX)
 
 
-def test_numbers_that_cannot_be_used_are_refused(npz: Callable[..., str]) -> None:
-    with pytest.raises(DamagedFile, match=r"prior\.npz: reward has numbers that are not finite"):
-        mixed(npz(reward=np.full(7, np.nan)))
+@pytest.mark.parametrize("value", [np.nan, 1e39])  # float32 ends at 3.4e38
+def test_numbers_that_cannot_be_used_are_refused(npz: Callable[..., str], value: float) -> None:
+    with pytest.raises(DamagedFile, match=r"prior\.npz: reward has numbers that are not finite in torch\.f"):
+        mixed(npz(reward=np.full(7, value)))
+
+
+def test_a_damaged_array_is_told(npz: Callable[..., str]) -> None:
+    file = Path(npz())
+    content = bytearray(file.read_bytes())
+    start = content.index(arrays()["reward"].tobytes())
+    content[start + 1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"prior\.npz: cannot be read \(.*CRC"):
+        mixed(str(file))
+
+
+def test_frame_stacks_are_stored_whole(npz: Callable[..., str]) -> None:
+    replay = MixedReplay(data=[npz()], frame_stack=4)  # as env files with images ask for
+    assert replay.frames_of(ObsSpec((4, 8, 8), "uint8"), torch.device("cpu")) == 0
+
+
+def test_updates_before_the_first_env_step_need_raw_numbers(npz: Callable[..., str]) -> None:
+    replay = MixedReplay(data=[npz()], offline_steps=5)
+    replay.check_normalization(is_raw=True)
+    with pytest.raises(ConfigError, match=r"replay\.offline_steps=5: must be 0 with normalization"):
+        replay.check_normalization(is_raw=False)
+    MixedReplay(data=[npz()]).check_normalization(is_raw=False)
 
 
 def test_changed_data_are_refused(npz: Callable[..., str]) -> None:
