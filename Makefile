@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check lint format docs versions versions-lowest versions-newest bench clean
+.PHONY: help install train test slow check lint format docs versions versions-lowest versions-newest bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ train: install ## the main job: SAC on Pendulum, under a minute
 
 test: install ## the tests, learning tests included
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+slow: install ## the few tests that take long to see what hardly ever changes
+	$(BIN)/python -m pytest -q -m slow
 
 check: lint test ## lint, types, import contracts and the tests
 

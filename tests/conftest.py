@@ -41,10 +41,8 @@ torch.set_num_threads(1)
 # Files of few long tests come first, so that both workers end at the same time (`--dist loadfile`).
 LONG = (
     "cli/test_odd_values",
-    "resume/test_cost",
     "resume/test_kill",
     "compile/test_update",
-    "compile/test_peak_memory",
     "learning/",
     "test_extending",
     "resume/test_bit_exact",

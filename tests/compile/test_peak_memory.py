@@ -28,6 +28,7 @@ def test_memory_stays_flat_after_warm_up() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 def test_a_compiled_run_holds_hardly_more_than_an_eager_one() -> None:
     line = [sys.executable, str(SCRIPT), "--peak"]

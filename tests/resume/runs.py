@@ -48,6 +48,7 @@ class Run:
     env_options: dict[str, Any] = field(default_factory=dict)
     overlap: bool = False
     eval_episodes: int = 1
+    eval_max_steps: int | None = None
     prior: tuple[str, ...] = ()
     offline_steps: int = 0
     frame_stack: int = 1
@@ -64,6 +65,7 @@ class Run:
             overlap=self.overlap,
             iterations_per_batch=1,  # stops are counted in batches
             eval_episodes=self.eval_episodes,
+            eval_max_steps=self.eval_max_steps,
             seed=3,
             journal_dir=directory / "replay",
         )

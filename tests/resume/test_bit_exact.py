@@ -20,7 +20,7 @@ CASES = list(product(ENVS, ("sync", "async"), (1, 4), ("32-true", "bf16-mixed"))
 def test_stopped_in_the_middle_of_an_epoch_and_continued(
     fit: Fit, tmp_path: Path, env: str, vectorization: str, num_envs: int, precision: str
 ) -> None:
-    run = Run(env, vectorization, num_envs, precision)
+    run = Run(env, vectorization, num_envs, precision, eval_max_steps=60)
     fit(run, tmp_path / "whole")
     fit(run, tmp_path / "parts", StopAt(97))  # of epochs of 60 steps: the second is cut short
     assert int(metric_rows(tmp_path / "parts")[-1]["env_steps"]) in (80, 100)

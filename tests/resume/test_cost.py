@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_checkpoints_and_resume_of_a_large_buffer_are_cheap(tmp_path: Path) -> None:
     # The benchmark itself, copied so that its own results stay.
     script = tmp_path / "checkpoint.py"

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from commands import TINY, start, train
 from runs import differences, saved_state
 
@@ -26,6 +27,7 @@ def test_killed_at_every_kind_of_write_sync_rename_and_removal(tmp_path: Path) -
         assert {f"write {file}", f"fsync {file}", f"replace {file}"} <= set(instants)
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
     # A checkpoint every 20 steps, each some 30 ms apart; the ring of 50 is overwritten again and again.
     options = (*TINY, "env=cartpole", "steps_per_epoch=20", "replay.capacity=50", "total_env_steps=600")
