@@ -89,6 +89,7 @@ def ray_cluster(process_env: dict[str, str]) -> Iterator[tuple[str, dict[str, st
             cluster.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_running_ray_cluster_is_joined_and_left_alive(
     ray_cluster: tuple[str, dict[str, str]], one_after_another: Path, tmp_path: Path
 ) -> None:

@@ -165,7 +165,7 @@ def test_help_shows_the_groups_and_three_examples(train: Command) -> None:
     for group in (
         "torso: batch_norm, batch_renorm, flash",
         "optimizer: adam, adamw",
-        "replay: her, lap, prioritized, ",
+        "replay: her, lap, mixed, prioritized, ",
     ):
         assert group in ended.out
     for group in ("normalization/obs: none, running", "normalization/reward: none, return_variance"):

@@ -164,6 +164,7 @@ def test_a_compiler_that_does_not_work_costs_no_run(tmp_path: Path) -> None:
     assert_like_the_eager_run(found_by(COMPARE, **broken)["run"], "Error: ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="writes to a folder that only Linux has")
 def test_a_cache_that_cannot_be_written_costs_no_run() -> None:
     assert_like_the_eager_run(found_by(COMPARE, TORCHINDUCTOR_CACHE_DIR="/proc")["run"], "Error: ")

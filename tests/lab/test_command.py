@@ -12,6 +12,7 @@ from entropy_lab.command import Options, command
 __all__ = ["process_env"]  # a fixture
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_write_the_same_files(tmp_path: Path, process_env: dict[str, str]) -> None:
     for out, jobs in (("two", 2), ("one", 1)):
         arguments = ("only=a,d,e", "budget=0.02", "seed=3", f"out={out}", f"jobs={jobs}")
