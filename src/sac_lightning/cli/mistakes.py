@@ -1,4 +1,4 @@
-"""Mistakes in what people type, each told in one line: ours, Hydra's and OmegaConf's."""
+"""Mistakes in what people type, each reported in one line: ours, Hydra's and OmegaConf's."""
 
 import re
 import sys
