@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.cli.importable.torch_pendulum import Resumable, TorchPendulum
 
-from sac_lightning import ActorConfig, EnvConfig, Policy
+from sac_lightning import ActorConfig, EnvConfig, Policy, ReplayDataModule
 from sac_lightning.collect.collector import Collector
 from sac_lightning.collect.experience import Experience
 from sac_lightning.collect.torch_collector import TorchCollector

@@ -1,6 +1,7 @@
 """The policies in `zoo`: each plays, and its ONNX model acts as it does."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,5 +57,6 @@ def test_installed_package_says_where_the_zoo_is(monkeypatch: pytest.MonkeyPatch
     from sac_lightning.core.errors import ConfigError
 
     monkeypatch.setattr(hub, "config_dir", lambda: str(tmp_path / "conf"))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "sac-eval")])
     with pytest.raises(ConfigError, match="no part of the installed package: clone the repository"):
         hub.folder_of("zoo:pendulum")

@@ -139,10 +139,11 @@ def test_numbers_that_cannot_be_used_are_refused(npz: Callable[..., str], value:
 
 
 def test_a_damaged_array_is_told(npz: Callable[..., str]) -> None:
-    file = Path(npz())
+    rows = np.random.default_rng(0).random((4000, 1))  # more than is read to know their shape
+    many = {"obs": rows, "action": rows, "next_obs": rows, "terminated": np.zeros(4000, bool)}
+    file = Path(npz(**many, reward=rows[:, 0] + 1))
     content = bytearray(file.read_bytes())
-    start = content.index(arrays()["reward"].tobytes())
-    content[start + 1] ^= 1
+    content[content.index((rows[3000:3010, 0] + 1).tobytes())] ^= 1
     file.write_bytes(content)
     with pytest.raises(DamagedFile, match=r"prior\.npz: cannot be read \(.*CRC"):
         mixed(str(file))
