@@ -126,7 +126,7 @@ def main() -> int:
             failed += runs.make(made, enough, arguments.jobs)
     if any(table_of(env).rows for env in (*MUJOCO, *DISCRETE)):
         draw()
-    PAGE.write_text(page(), encoding="utf-8")
+        PAGE.write_text(page(), encoding="utf-8")
     return min(failed, 1)
 
 

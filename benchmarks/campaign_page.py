@@ -21,6 +21,7 @@ from sac_lightning_report.statistics import (
 )
 
 PAGE, PICTURE = ROOT / "docs" / "results.md", ROOT / "docs" / "figures" / "results.png"
+TEMPLATE = ROOT / "benchmarks" / "results_page.txt"  # with places for the tables
 MUJOCO = ("halfcheetah", "hopper", "walker2d", "ant", "humanoid")
 DISCRETE = ("cartpole", "acrobot", "lunar_lander")
 # Env steps between two evaluations.
@@ -127,7 +128,7 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def page() -> str:
-    """Returns the text that docs/results.md must have."""
+    """Returns the text of docs/results.md."""
     heads = [f"{steps:,} env steps" for steps in POINTS]
     tables = {
         "mujoco": markdown(
@@ -139,11 +140,9 @@ def page() -> str:
             [row for env in DISCRETE for row in discrete_rows(env)],
         ),
     }
-    text = PAGE.read_text(encoding="utf-8")
+    text = TEMPLATE.read_text(encoding="utf-8")
     for name, table in tables.items():
-        first, last = f"<!-- {name}: written by benchmarks/campaign.py -->\n", "\n<!-- end -->"
-        before, _, rest = text.partition(first)
-        text = f"{before}{first}{table}{last}{rest.partition(last)[2]}"
+        text = text.replace(f"<!-- {name} -->", table)
     return text
 
 

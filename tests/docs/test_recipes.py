@@ -60,6 +60,14 @@ def test_the_table_of_minutes_interpolates_and_leaves_out_runs_that_have_not_com
     assert (tmp_path / "summary.csv").read_text().splitlines()[1] == "hopper,sac,10,1,50,,"
 
 
+def test_results_page_has_the_tables_of_what_was_run() -> None:
+    from campaign_page import PAGE, page
+
+    text = page()
+    assert "<!--" not in text and "| env | method |" in text
+    assert not PAGE.exists() or PAGE.read_text(encoding="utf-8") == text
+
+
 def test_returns_are_read_at_the_evaluation_itself_and_runs_on_their_way_are_left_out() -> None:
     from campaign_page import at, shown
     from numpy import array
