@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,37 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_format(path: Path) -> None:
-    """Raise DamagedFile for a checkpoint of another format; a file that is no checkpoint passes."""
+def check_format(source: Any) -> None:
+    """Raise DamagedFile for a checkpoint of another format, or whose arguments name more than data.
+
+    A file that is no checkpoint passes: whoever loads it says what is wrong. An address is refused, for it
+    could give something else when it is read again.
+
+    Args:
+        source: a path, or an open file, which is then where it was.
+    """
+    is_path = isinstance(source, str | PathLike)
+    path = Path(source if is_path else str(getattr(source, "name", "checkpoint")))
+    if "://" in str(source if is_path else ""):
+        raise DamagedFile(path, "is no file: download it first")
+    start = 0 if is_path else source.tell()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # whoever loads the file says what is wrong with it
+        content = torch.load(source, map_location="cpu", weights_only=True, mmap=is_path)
+    except Exception:
         return
+    finally:
+        if not is_path:
+            source.seek(start)
     if isinstance(content, dict):
         _require_format(path, content)
 
 
 def _require_format(path: Path, content: dict[str, Any]) -> None:
+    # Lightning reads older names of the arguments too, and calls what `_instantiator` among them names.
+    arguments = content.get("hyper_parameters", {})
+    plain = isinstance(arguments, dict) and not any(str(name).startswith("_") for name in arguments)
+    if not plain or {"hparams", "module_arguments"} & content.keys():
+        raise DamagedFile(path, "its hyper_parameters are more than the module's arguments: it is not loaded")
     own = content.get("sac_lightning", {})
     written = own.get("format", FORMAT) if isinstance(own, dict) else None
     if not isinstance(written, int):

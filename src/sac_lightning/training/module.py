@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
-from os import PathLike
-from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import torch
@@ -176,15 +174,14 @@ class SACModule(LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
-        """Load the module of a checkpoint, ready to act, without an env; a pickled program is refused.
+        """Load the module of a checkpoint, ready to act, without an env.
 
-        What the checkpoint names as `_instantiator` is not called: LightningCLI's checkpoints have one, and
-        so may those of anybody.
+        A checkpoint is data: a pickled program is refused, and so is one that names a function to be called.
+        `checkpoint_path` is a path or an open file.
         """
         options = {"map_location": "cpu", "weights_only": True, **options}
-        if isinstance(checkpoint_path, str | PathLike) and Path(checkpoint_path).is_file():
-            check_format(Path(checkpoint_path))
-        module: Self = super().load_from_checkpoint(checkpoint_path, *args, _instantiator=None, **options)
+        check_format(checkpoint_path)
+        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)
         check_weights(module.sac)
         return module.eval()
 
