@@ -143,15 +143,17 @@ class ReplayBuffer:
             num_envs: envs that are stepped at once.
             seed: of the sampler.
             device: where the rows lie.
-            scratch: rows beyond the ring, for a `draw` that makes transitions of its own.
+            scratch: rows beyond the ring, for a `draw` that makes transitions of its own; there are also
+                `prior_rows`.
         """
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
+        self.scratch, beyond = scratch, scratch + self.prior_rows
         self.frames: Frames | None = None
         shape, kind = action.row
 
         def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(capacity + scratch, *row, dtype=dtype, device=self.device)
+            return torch.zeros(capacity + beyond, *row, dtype=dtype, device=self.device)
 
         dtype = getattr(torch, obs.dtype)
         of_obs: list[Any]
@@ -161,7 +163,7 @@ class ReplayBuffer:
             self._last_seen: dict[int, list[int]] = {}  # of each env, the slots of its last next_obs
         else:
             of_obs = [zeros(*obs.shape, dtype=dtype) for _ in range(2)]
-        # What `gather` reads, and the ring without the scratch.
+        # What `gather` reads, and the ring without the rows beyond it.
         self.gathered = Ring(
             obs=of_obs[0],
             action=zeros(*shape, dtype=getattr(torch, kind)),
@@ -172,11 +174,10 @@ class ReplayBuffer:
             env=zeros(dtype=torch.int16),
             log_prob=zeros(),
         )
-        self.store = Ring(*(each[:capacity] for each in self.gathered)) if scratch else self.gathered
+        self.store = Ring(*(each[:capacity] for each in self.gathered)) if beyond else self.gathered
         # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
-        self.next_row = torch.full(
-            (capacity + scratch if self.n_step > 1 else 0,), NO_ROW, device=self.device
-        )
+        linked = capacity + beyond if self.n_step > 1 else 0
+        self.next_row = torch.full((linked,), NO_ROW, device=self.device)
         self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
         on_cpu = self.device.type == "cpu"

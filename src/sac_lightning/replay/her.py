@@ -78,21 +78,10 @@ class HerReplay(ReplayBuffer):
         require(ok, "replay", "her", f"{NEEDED}; this env has {found}")
         (self._part, self._achieved), (_, self._desired) = places[KEYS[0]], places[KEYS[1]]
 
-    def allocate(
-        self,
-        capacity: int,
-        obs: ObsSpec,
-        action: ActionSpec,
-        *,
-        num_envs: int = 1,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        scratch: int = 0,
-    ) -> None:
+    def allocate(self, capacity: int, obs: ObsSpec, action: ActionSpec, **options: Any) -> None:
         self._find_goals(obs)
-        super().allocate(capacity, obs, action, num_envs=num_envs, seed=seed, device=device, scratch=scratch)
-        self._scratch = scratch
-        self._forget_episodes(num_envs)
+        super().allocate(capacity, obs, action, **options)
+        self._forget_episodes(len(self._newest))
 
     def _forget_episodes(self, num_envs: int) -> None:
         # The steps of each env are counted by themselves. Of each row: its env, its step there, and the first
@@ -149,8 +138,8 @@ class HerReplay(ReplayBuffer):
     def draw(self, batches: int, batch_size: int) -> BatchIndex:
         drawn = super().draw(batches, batch_size)
         count = batches * batch_size
-        if count > self._scratch:
-            raise RuntimeError(f"{count} transitions at once: `allocate` made {self._scratch} scratch rows")
+        if count > self.scratch:
+            raise RuntimeError(f"{count} transitions at once: `allocate` made {self.scratch} scratch rows")
         uniform = torch.rand((2, count), generator=self.generator, device=self.device, dtype=torch.float64)
         relabelled, place = uniform.cpu().numpy()
         index = drawn.index.reshape(-1).cpu().numpy().copy()  # `last_index` keeps the rows of the ring

@@ -75,20 +75,9 @@ class MixedReplay(ReplayBuffer):
         for each in self._prior:
             each.check(obs, action)
 
-    def allocate(
-        self,
-        capacity: int,
-        obs: ObsSpec,
-        action: ActionSpec,
-        *,
-        num_envs: int = 1,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        scratch: int = 0,
-    ) -> None:
+    def allocate(self, capacity: int, obs: ObsSpec, action: ActionSpec, **options: Any) -> None:
         """Makes an empty buffer with the prior data behind it. Raises DamagedFile."""
-        rows = self.prior_rows
-        super().allocate(capacity, obs, action, num_envs=num_envs, seed=seed, device=device, scratch=rows)
+        super().allocate(capacity, obs, action, **options)
         first = capacity
         for each in self._prior:
             store = Ring(*(field[first : first + each.rows] for field in self.gathered))

@@ -3,11 +3,9 @@
 A spec can be written into a checkpoint as numbers and read back without making an env.
 """
 
-from sac_lightning.spaces.actions import (
+from sac_lightning.spaces.actions import ActionSpec, Array, BoxAction
+from sac_lightning.spaces.choices import (
     ENUMERABLE,
-    ActionSpec,
-    Array,
-    BoxAction,
     DiscreteAction,
     HybridAction,
     MultiDiscreteAction,

@@ -1,7 +1,7 @@
 """Gymnasium's Pendulum, many at a time, in torch; importing this registers the vector env."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +15,7 @@ MAX_SPEED = 8.0
 class TorchPendulum:
     """Swings `num_envs` poles; an episode ends after `max_episode_steps`, or above the speed `fall`."""
 
-    metadata: dict[str, Any] = {}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,

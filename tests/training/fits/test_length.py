@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from small import RaiseAt, SaveAt, data_module, module_for, trainer
 
 from sac_lightning import EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.replay import ReplayBuffer
+from sac_lightning.replay import MixedReplay, ReplayBuffer
 from sac_lightning.training.callbacks import GracefulStop
 
 
@@ -58,6 +59,33 @@ def test_a_stop_in_good_order_then_fit_again_completes_the_run(tmp_path: Path, s
     assert (data.env_steps, int(module.grad_steps)) == (300, 260)
     # The envs, the optimizers and the random streams went on: this is the run without a stop.
     assert same_weights(module, whole_run(tmp_path))
+
+
+def test_a_stop_among_updates_on_prior_data_then_fit_again_completes_the_run(tmp_path: Path) -> None:
+    class Signal(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+            if not int(module.env_steps) and int(module.grad_steps) == 32:  # of the first batch
+                signal.raise_signal(signal.SIGINT)
+
+    rng = np.random.default_rng(0)
+    rows = {"obs": rng.random((30, 3)), "action": rng.random((30, 1)), "next_obs": rng.random((30, 3))}
+    np.savez(tmp_path / "prior.npz", **rows, reward=rng.random(30), terminated=np.zeros(30, bool))
+
+    def new_data() -> ReplayDataModule:
+        replay = MixedReplay(data=[str(tmp_path / "prior.npz")], offline_steps=70)
+        return data_module(total_env_steps=60, steps_per_epoch=60, replay=replay)
+
+    data = new_data()
+    module = module_for(data, lr_schedule="linear")
+    fits = trainer(tmp_path, callbacks=[Signal(), GracefulStop()])
+    fits.fit(module, data)
+    assert (data.env_steps, int(module.grad_steps)) == (0, 32)
+    fits.fit(module, data)
+    assert (data.env_steps, int(module.grad_steps)) == (60, 70 + 20)
+    whole_data = new_data()
+    whole = module_for(whole_data, lr_schedule="linear")
+    trainer(tmp_path).fit(whole, whole_data)
+    assert same_weights(module, whole)
 
 
 @pytest.mark.parametrize("saved", [50, 170])
