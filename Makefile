@@ -10,14 +10,13 @@ INSTALLED := $(VENV)/.installed
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# --no-compile: Python compiles what is imported, a fraction of all, when it is.
 install: $(INSTALLED) ## set up .venv with every extra and the tools
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[mujoco,box2d,minigrid,video,tensorboard,report,export,hub,optuna,ray,slurm,docs,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,minigrid,video,tensorboard,report,export,hub,optuna,ray,slurm,docs,dev]'
 	touch $@
 
 train: install ## the main job: SAC on Pendulum, under a minute
@@ -26,7 +25,7 @@ train: install ## the main job: SAC on Pendulum, under a minute
 test: install ## the tests, learning tests included
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-slow: install ## the tests that take longest, which `make test` leaves out
+slow: install ## five tests that take long to see what hardly ever changes
 	$(BIN)/python -m pytest -q -m slow
 
 check: lint test ## lint, types, import contracts and the tests

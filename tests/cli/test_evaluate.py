@@ -189,7 +189,8 @@ def test_an_episode_that_its_env_does_not_end_is_limited(endless_run: Path, eval
     assert "time limit" not in ended.err
 
 
-@pytest.mark.parametrize(("number", "video"), [(SIGTERM, "false"), (SIGINT, "true")])
+@pytest.mark.parametrize("video", ["false", "true"])
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_an_evaluation_without_end_warns_and_hears_a_signal(
     endless_run: Path, process_env: dict[str, str], number: int, video: str
 ) -> None:

@@ -44,9 +44,7 @@ def one_after_another(tmp_path_factory: pytest.TempPathFactory, server: Server) 
     return cwd / "sweep"
 
 
-@pytest.mark.parametrize(
-    "launcher", ["joblib", "submitit_local", pytest.param("ray", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_two_jobs_side_by_side_end_as_one_after_another(
     launcher: str, one_after_another: Path, tmp_path: Path, process_env: dict[str, str]
 ) -> None:
@@ -132,7 +130,6 @@ exec "$@"
 """
 
 
-@pytest.mark.slow
 def test_slurm_gets_an_array_with_the_time_the_cpus_and_the_signal(
     one_after_another: Path, tmp_path: Path, process_env: dict[str, str]
 ) -> None:

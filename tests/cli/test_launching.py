@@ -22,7 +22,6 @@ DEADLY = (
 )
 
 
-@pytest.mark.slow
 def test_worker_that_is_killed_takes_no_other_job_with_it(
     tmp_path: Path, process_env: dict[str, str]
 ) -> None:

@@ -161,7 +161,6 @@ def test_later_calls_see_their_own_tensors_and_what_lasts(printed: dict[str, Any
     assert not found["kept"]  # of the first call, no tensor that is not needed again
 
 
-@pytest.mark.slow
 @needs_compiler
 def test_another_length_of_the_buffer_finds_the_same_code_in_the_cache(tmp_path: Path) -> None:
     assert json.loads(ran(OTHER_LENGTHS, "8", cache=tmp_path)[-1]) == [2.0, 0]

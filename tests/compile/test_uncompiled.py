@@ -149,7 +149,6 @@ AFTER_IT_RAN = """
 """
 
 
-@pytest.mark.slow
 def test_what_a_failed_call_had_changed_is_put_back() -> None:
     found = found_by(AFTER_IT_RAN)
     assert_like_the_eager_run(found["name"], "does not have torch.fx.experimental.proxy_tensor.make_fx")

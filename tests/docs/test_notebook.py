@@ -32,7 +32,6 @@ def test_the_notebook_is_kept_executed_and_small() -> None:
     assert FILE.stat().st_size < 400_000
 
 
-@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = nbformat.read(FILE, as_version=4)
     (setup,) = (cell for cell in notebook.cells if cell.id == "setup")

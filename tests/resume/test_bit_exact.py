@@ -153,9 +153,7 @@ def test_a_run_that_had_ended_goes_on_as_if_it_had_not(fit: Fit, tmp_path: Path)
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(
-            ("env=cartpole", "compile=true", "precision=bf16-mixed", "num_envs=4"), marks=pytest.mark.slow
-        ),
+        ("env=cartpole", "compile=true", "precision=bf16-mixed", "num_envs=4"),
         ("env=gym", "env.id=HalfCheetah-v5", "compile=false", "num_envs=4", "env.vectorization=async"),
     ],
     ids=" ".join,

@@ -245,9 +245,7 @@ def test_each_second_choice_goes_on(fit: Fit, tmp_path: Path, case: str) -> None
     stopped_and_continued(fit, tmp_path, Parts(**CASES[case]))
 
 
-@pytest.mark.parametrize(
-    "case", ["choice", *(pytest.param(each, marks=pytest.mark.slow) for each in ("family", "box"))]
-)
+@pytest.mark.parametrize("case", TOGETHER)
 def test_many_second_choices_go_on_compiled(fit: Fit, tmp_path: Path, case: str) -> None:
     stopped_and_continued(fit, tmp_path, Parts(**TOGETHER[case], compile=True))
 

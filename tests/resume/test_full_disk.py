@@ -10,9 +10,7 @@ from sac_lightning.core.checkpoint import read_checkpoint
 
 
 # 20 kB: a segment fits, a checkpoint does not. 500 bytes: nothing fits, train.log and summary.json included.
-@pytest.mark.parametrize(
-    ("size", "named"), [(20_000, "/checkpoints/"), pytest.param(500, "", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("size", "named"), [(20_000, "/checkpoints/"), (500, "")])
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     tmp_path: Path, size: int, named: str
 ) -> None:

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from commands import TINY, start, train
 from runs import differences, saved_state
 
@@ -27,7 +26,6 @@ def test_killed_at_every_kind_of_write_sync_rename_and_removal(tmp_path: Path) -
         assert {f"write {file}", f"fsync {file}", f"replace {file}"} <= set(instants)
 
 
-@pytest.mark.slow
 def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
     # A checkpoint every 20 steps, each some 30 ms apart; the ring of 50 is overwritten again and again.
     options = (*TINY, "env=cartpole", "steps_per_epoch=20", "replay.capacity=50", "total_env_steps=600")
@@ -39,7 +37,7 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
         began = last.stat().st_mtime_ns if last.exists() else 0
         while process.poll() is None and not (last.exists() and last.stat().st_mtime_ns > began):
             time.sleep(0.01)
-        if kills < 3:
+        if kills < 5:
             time.sleep(rng.uniform(0.0, 0.3))
             process.kill()
             kills += 1
@@ -48,7 +46,7 @@ def test_a_process_killed_at_random_instants(tmp_path: Path) -> None:
         if process.returncode == 0:
             break
         arguments = ("resume=killed",)
-    assert kills == 3
+    assert kills >= 3
     whole.communicate(timeout=300)
     expected = saved_state(tmp_path / "whole", 50)
     assert differences(saved_state(tmp_path / "killed", 50), expected) == []
