@@ -90,11 +90,13 @@ def batch_of(head: str, size: int = 8, gamma: float = 0.9) -> Batch:
     return Batch(obs, action, torch.randn(size), next_obs, discount, torch.ones(size), torch.arange(size))
 
 
-def replay_of(head: str, size: int = 24, gamma: float = 0.9, device: str = "cpu") -> ReplayBuffer:
+def replay_of(
+    head: str, size: int = 24, gamma: float = 0.9, device: str = "cpu", storage: Any = "memory"
+) -> ReplayBuffer:
     """A buffer with random transitions of one env."""
     action = SPACES[head][0]
     rng = np.random.default_rng(torch.randint(1000, (1,)).numpy())
-    replay = ReplayBuffer(gamma=gamma)
+    replay = ReplayBuffer(gamma=gamma, storage=storage)
     replay.allocate(size, OBS, action, device=device)
     obs, next_obs = (rng.standard_normal((size, 3)).astype("f") for _ in range(2))
     ends, reward = rng.random(size) < 0.3, rng.standard_normal(size)

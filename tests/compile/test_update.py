@@ -63,7 +63,9 @@ COMPARE = """
         if delay > 1:  # what an update draws itself
             critic = CriticConfig(hidden_sizes=(16,), num_critics=3, pessimism=RandomSubset(2))
         rule = LearnedTemperature(optimizer=clipped, init=0.5, max=0.5)
-        sac, replay = sac_of(head, rule, critic=critic, actor_delay=delay), replay_of(head, gamma=gamma)
+        sac = sac_of(head, rule, critic=critic, actor_delay=delay)
+        storage = "memmap" if compiled else "memory"  # a mapped file has an address as memory has
+        replay = replay_of(head, gamma=gamma, storage=storage)
         update = CompiledUpdate(sac, replay) if compiled else None
         rows = []
         for step in range(4):

@@ -1,5 +1,9 @@
 """The ring, against a plain Python list."""
 
+import errno
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sac_lightning import ConfigError
+from sac_lightning import ConfigError, ReplayDataModule
 from sac_lightning.replay import ReplayBuffer, check_fits, planned_bytes
 from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
 
@@ -178,3 +182,38 @@ def test_a_buffer_larger_than_memory_is_refused_before_it_is_allocated() -> None
     fits = int(str(caught.value).rpartition(" ")[2])
     assert 0 < fits < capacity
     assert check_fits(fits // 2, spec, CHOICE, torch.device("cpu")) == planned_bytes(fits // 2, spec, CHOICE)
+
+
+def test_rows_in_files_are_those_in_memory_and_leave_no_file(tmp_path: Path) -> None:
+    both = [ReplayBuffer(n_step=3, storage="memmap"), ReplayBuffer(n_step=3)]
+    for buffer in both:
+        buffer.allocate(50, OBS, CHOICE, num_envs=4, folder=tmp_path)
+        for start in range(0, 80, 4):
+            buffer.add(*rows(start, 4))
+    files, memory = both
+    for found, expected in zip(files.store, memory.store, strict=True):
+        assert found.dtype == expected.dtype and torch.equal(found.nan_to_num(), expected.nan_to_num())
+        assert found.data_ptr() % 64 == 0  # compiled code reads whole vectors
+    assert torch.equal(files.sample(16).obs, memory.sample(16).obs)
+    assert list(tmp_path.iterdir()) == []
+    if (maps := Path("/proc/self/maps")).exists():
+        assert maps.read_text().count(str(tmp_path)) == len(files.store)
+
+
+def test_files_larger_than_the_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, folder = ObsSpec((84, 84, 4), "uint8"), tmp_path / "not" / "yet"
+    capacity = 2 * shutil.disk_usage(tmp_path).total // planned_bytes(1, spec, CHOICE)
+    with pytest.raises(
+        ConfigError, match=rf"replay\.capacity={capacity}: .* free on the disk of {folder}: use"
+    ):
+        check_fits(capacity, spec, CHOICE, torch.device("cpu"), folder=folder)
+    assert check_fits(1, spec, CHOICE, torch.device("cpu"), folder=folder) == planned_bytes(1, spec, CHOICE)
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(ConfigError, match=rf"GiB in {tmp_path}: No space left on device; use a smaller one"):
+        ReplayBuffer(storage="memmap").allocate(9, OBS, CHOICE, folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"replay\.storage=memmap: must be memory with device=meta"):
+        ReplayDataModule("Pendulum-v1", replay=ReplayBuffer(storage="memmap"), device="meta")

@@ -52,6 +52,7 @@ class Run:
     prior: tuple[str, ...] = ()
     offline_steps: int = 0
     frame_stack: int = 1
+    storage: Any = "memory"
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -83,7 +84,7 @@ class Run:
     def replay(self) -> ReplayBuffer:
         """A fresh buffer, with prior data where there are any."""
         if not self.prior:
-            return ReplayBuffer(self.capacity, frame_stack=self.frame_stack)
+            return ReplayBuffer(self.capacity, frame_stack=self.frame_stack, storage=self.storage)
         return MixedReplay(self.capacity, n_step=2, data=self.prior, offline_steps=self.offline_steps)
 
     def to_the_end(self, directory: Path, extra: Iterable[Callback] = ()) -> None:

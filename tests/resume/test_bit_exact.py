@@ -1,6 +1,7 @@
 """A run that was stopped and continued leaves the same bits as one that never was."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -108,9 +109,10 @@ def test_prior_data_are_read_again(fit: Fit, tmp_path: Path) -> None:
     assert expected["/weights/sac.grad_steps"] == 70 + 120
 
 
-def test_images_that_are_stored_once_go_on(fit: Fit, tmp_path: Path) -> None:
+def test_images_that_are_stored_once_go_on_in_memory_and_in_files(fit: Fit, tmp_path: Path) -> None:
     run = Run("Blink", env_options={"make": Blink}, frame_stack=4, total_env_steps=90)
     fit(run, tmp_path / "whole")
+    run = replace(run, storage="memmap")
     fit(run, tmp_path / "parts", StopAt(67))
     fit(run, tmp_path / "parts")
     expected = saved_state(tmp_path / "whole", run.capacity)

@@ -34,9 +34,9 @@ class Experience:
         most_drawn: the most transitions that one `draw` is asked for.
         seed: of the run.
         device: where the buffer's rows lie.
-        journal_dir: folder of the replay journal. Every `state_dict` first writes the new transitions
-            there. With None a state contains no transitions, and a run continued from it starts with an
-            empty buffer.
+        journal_dir: folder of the replay journal, and of the files of storage=memmap. Every `state_dict`
+            first writes the new transitions there. With None a state contains no transitions, and a run
+            continued from it starts with an empty buffer.
         collecting: learning_starts, overlap and noise_hold_max, as for Collector.
     """
 
@@ -66,6 +66,7 @@ class Experience:
         self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = replay
         options: dict[str, Any] = {"num_envs": num_envs, "seed": streams.replay, "device": device}
+        options["folder"] = journal_dir
         if replay.makes_transitions:
             options["scratch"] = most_drawn
         replay.allocate(capacity, obs, action, **options)

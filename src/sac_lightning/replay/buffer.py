@@ -2,7 +2,9 @@
 
 import itertools
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,10 +16,12 @@ from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.core.seeding import continue_generator
 from sac_lightning.replay.episodes import NO_ROW, broken_off, next_rows
 from sac_lightning.replay.frames import NO_SLOT, FrameRows, Frames
+from sac_lightning.replay.memory import mapped_zeros
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.types import Batch, SampleInfo
 
 Rows = Array | Tensor
+Storage = Literal["memory", "memmap"]
 
 
 class BatchIndex(NamedTuple):
@@ -60,6 +64,7 @@ class ReplayBuffer:
         gamma: discount per step, in [0, 1); or "auto": `follow_time_limit` sets it.
         frame_stack: frames along the first axis of an observation, as FrameStackObservation stacks them. Each
             is then stored once, not once for each observation that shows it.
+        storage: where the rows lie: in `memory`, or in files (`memmap`) for buffers beyond it.
     """
 
     # Whether `draw` makes transitions, for which `allocate` gets scratch rows.
@@ -78,11 +83,12 @@ class ReplayBuffer:
         gamma: float | str = 0.99,
         *,
         frame_stack: Annotated[int, Whole("[1, 100]")] = 1,
+        storage: Storage = "memory",
     ) -> None:
         ok = gamma == "auto" or 0.0 <= number(gamma) < 1.0
         require(ok, "gamma", gamma, "must be a number in [0, 1), or auto")
         self.requested_capacity, self.n_step, self.requested_gamma = capacity, n_step, gamma
-        self.frame_stack = frame_stack
+        self.frame_stack, self.storage = frame_stack, storage
         self.gamma = math.nan if gamma == "auto" else float(gamma)
         self.capacity = self.added = 0  # until `allocate`
 
@@ -123,6 +129,10 @@ class ReplayBuffer:
         may = device.type == "cpu" and not (self.makes_transitions or self.prior_rows)
         return self.frame_stack if may and (is_image or self.frame_stack > 1) else 0
 
+    def files_in(self, folder: Path | None) -> Path | None:
+        """Returns the folder of the files of storage=memmap: None means the system's temporary one."""
+        return (folder or Path(tempfile.gettempdir())) if self.storage == "memmap" else None
+
     def allocate(
         self,
         capacity: int,
@@ -133,6 +143,7 @@ class ReplayBuffer:
         seed: int = 0,
         device: torch.device | str = "cpu",
         scratch: int = 0,
+        folder: Path | None = None,
     ) -> None:
         """Makes an empty buffer.
 
@@ -145,20 +156,26 @@ class ReplayBuffer:
             device: where the rows lie.
             scratch: rows beyond the ring, for a `draw` that makes transitions of its own; there are also
                 `prior_rows`.
+            folder: of the files, with storage=memmap; they have no name, and none is left behind.
         """
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
         self.scratch, beyond = scratch, scratch + self.prior_rows
         self.frames: Frames | None = None
+        folder = self.files_in(folder)
         shape, kind = action.row
 
         def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(capacity + beyond, *row, dtype=dtype, device=self.device)
+            full = (capacity + beyond, *row)
+            if folder is not None:
+                return mapped_zeros(full, dtype, folder)
+            return torch.zeros(full, dtype=dtype, device=self.device)
 
         dtype = getattr(torch, obs.dtype)
         of_obs: list[Any]
         if stack := self.frames_of(obs, self.device):
-            self.frames = Frames(2 * stack * capacity, (obs.shape[0] // stack, *obs.shape[1:]), dtype)
+            frame = (obs.shape[0] // stack, *obs.shape[1:])
+            self.frames = Frames(2 * stack * capacity, frame, dtype, folder, planned=capacity)
             of_obs = [FrameRows(self.frames, capacity, stack, obs.shape) for _ in range(2)]
             self._last_seen: dict[int, list[int]] = {}  # of each env, the slots of its last next_obs
         else:

@@ -1,38 +1,41 @@
 """Images that are stored once, however many observations show them."""
 
-import math
-import mmap
-import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError
-from sac_lightning.replay.memory import GIB
+from sac_lightning.replay.memory import mapped_zeros
 from sac_lightning.spaces import Array
 
 NO_SLOT = -1
-# Linux's, which Python does not name: a mapping may be larger than the memory.
-NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 class Frames:
     """Keeps frames, each in a slot, and counts how many observations show it.
 
-    There are slots for all frames that the transitions could have if no two were equal. Memory is used for
-    those alone that were written, as many as there ever were frames at the same time.
+    There are slots for all frames that the transitions could have if no two were equal. Memory, or disk, is
+    used for those alone that were written, as many as there ever were frames at the same time.
 
     Args:
         slots: how many.
         shape: of a frame.
         dtype: of its numbers.
+        folder, planned: as for `mapped_zeros`.
     """
 
-    def __init__(self, slots: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        self.tensor = _untouched((slots, *shape), dtype)
+    def __init__(
+        self,
+        slots: int,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        folder: Path | None = None,
+        planned: int | None = None,
+    ) -> None:
+        self.tensor = mapped_zeros((slots, *shape), dtype, folder, planned)
         self._array = self.tensor.numpy()
         self.dtype = self._array.dtype
         self._shown = np.zeros(slots, np.int64)  # in how many observations
@@ -104,19 +107,3 @@ class FrameRows:
     def numpy(self) -> Array:
         """Returns a copy of all observations."""
         return self[:].numpy()
-
-
-def _untouched(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Returns zeros, for which memory is taken page by page when they are written."""
-    if not hasattr(mmap, "MAP_ANONYMOUS"):
-        return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix("torch.")))
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        memory = mmap.mmap(-1, size, flags=flags)
-    except OSError as error:
-        allowed = f"needs {size / GIB:.1f} GiB of addresses, of which few are used: {error.strerror}"
-        raise ConfigError(
-            "replay.capacity", None, f"{allowed}; use a smaller one, or raise ulimit -v"
-        ) from None
-    return torch.frombuffer(memory, dtype=dtype).view(shape)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import Number, check_arguments
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Storage
 from sac_lightning.replay.episodes import NO_ROW
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
@@ -34,7 +34,7 @@ class HerReplay(ReplayBuffer):
     Args:
         goal: which goals are taken.
         share: probability of another goal; 0.8 are four for each original one.
-        capacity, gamma: as for ReplayBuffer; there are no n-step returns.
+        capacity, gamma, storage: as for ReplayBuffer; there are no n-step returns.
     """
 
     makes_transitions: ClassVar[bool] = True
@@ -48,8 +48,9 @@ class HerReplay(ReplayBuffer):
         *,
         goal: Literal["future", "final", "episode"] = "future",
         share: Annotated[float, Number("[0, 1]")] = 0.8,
+        storage: Storage = "memory",
     ) -> None:
-        super().__init__(capacity, n_step, gamma)
+        super().__init__(capacity, n_step, gamma, storage=storage)
         require(n_step == 1, "replay.n_step", n_step, "must be 1: the rewards between have other goals")
         self.goal, self.share = goal, share
         self.compute_reward: Callable[..., Any] | None = None

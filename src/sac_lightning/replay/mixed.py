@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, Rule, Whole, check_arguments
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring, Storage
 from sac_lightning.replay.episodes import next_rows
 from sac_lightning.replay.prior import prior_data
 from sac_lightning.spaces import ActionSpec, ObsSpec
@@ -36,7 +36,7 @@ class MixedReplay(ReplayBuffer):
         offline_steps: gradient updates before the first env step.
         sha256: of each of `data`, which must then be the same; None for any. A run writes them into its
             config.yaml.
-        capacity, n_step, gamma, frame_stack: as for ReplayBuffer; `capacity` counts the run's own
+        capacity, n_step, gamma, frame_stack, storage: as for ReplayBuffer; `capacity` counts the run's own
             transitions.
     """
 
@@ -48,12 +48,13 @@ class MixedReplay(ReplayBuffer):
         gamma: float | str = 0.99,
         *,
         frame_stack: Annotated[int, Whole("[1, 100]")] = 1,
+        storage: Storage = "memory",
         data: Annotated[Sequence[str], Rule(_texts, "a list of runs, .npz files and minari:ID")],
         share: Annotated[float, Number("(0, 1]")] = 0.5,
         offline_steps: Annotated[int, Whole("[0, inf)")] = 0,
         sha256: Annotated[Sequence[str] | None, Rule(_texts, "a list with one text for each of data")] = None,
     ) -> None:
-        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack)
+        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack, storage=storage)
         require(len(data) > 0, "replay.data", data, "must name at least one run, .npz file or minari:ID")
         require(
             sha256 is None or len(sha256) == len(data),

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sac_lightning.core.fields import Number, Whole, check_arguments
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Storage
 from sac_lightning.spaces import Array
 
 
@@ -23,7 +23,7 @@ class PrioritizedReplay(ReplayBuffer):
         beta: exponent of the weights at the first env step.
         beta_steps: transitions over which β rises to 1.
         eps: added to each TD error.
-        capacity, n_step, gamma, frame_stack: as for ReplayBuffer.
+        capacity, n_step, gamma, frame_stack, storage: as for ReplayBuffer.
     """
 
     @check_arguments("replay")
@@ -38,8 +38,9 @@ class PrioritizedReplay(ReplayBuffer):
         beta_steps: Annotated[int, Whole("[1, inf)")] = 1_000_000,
         eps: Annotated[float, Number("(0, 1)")] = 1e-6,
         frame_stack: int = 1,
+        storage: Storage = "memory",
     ) -> None:
-        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack)
+        super().__init__(capacity, n_step, gamma, frame_stack=frame_stack, storage=storage)
         self.alpha, self.beta, self.beta_steps, self.eps = alpha, beta, beta_steps, eps
 
     def allocate(self, capacity: int, *args: Any, **options: Any) -> None:
@@ -103,7 +104,7 @@ class LapReplay(PrioritizedReplay):
 
     Args:
         alpha: exponent of the priorities; 0 is uniform.
-        capacity, n_step, gamma, frame_stack: as for ReplayBuffer.
+        capacity, n_step, gamma, frame_stack, storage: as for ReplayBuffer.
     """
 
     needs_huber_loss: ClassVar[bool] = True
@@ -117,8 +118,9 @@ class LapReplay(PrioritizedReplay):
         *,
         alpha: Annotated[float, Number("[0, 1]")] = 0.4,
         frame_stack: int = 1,
+        storage: Storage = "memory",
     ) -> None:
-        super().__init__(capacity, n_step, gamma, alpha=alpha, frame_stack=frame_stack)
+        super().__init__(capacity, n_step, gamma, alpha=alpha, frame_stack=frame_stack, storage=storage)
 
     def _weight(self, probability: Array) -> Array:
         return np.ones_like(probability)

@@ -151,6 +151,9 @@ class ReplayDataModule(LightningDataModule):
         )
         require(ok, "collect_steps", self.collect_steps, allowed)
         check_noise_hold(self.noise_hold_max)
+        allowed = f"must be memory with device={self.device}: files are for device=cpu"
+        ok = self.replay.storage == "memory" or self.device.type == "cpu"
+        require(ok, "replay.storage", self.replay.storage, allowed)
         if self.env.vectorization == "torch":
             check_torch(self.num_envs, self.overlap)
 
@@ -165,10 +168,11 @@ class ReplayDataModule(LightningDataModule):
         return self._specs
 
     def check_memory(self) -> int:
-        """Return the bytes that the replay buffer will need. Raise ConfigError where they are not free."""
+        """Return the bytes that the replay buffer will need. Raise ConfigError if they are not free."""
         obs, action = self.specs
         frames, prior_rows = self.replay.frames_of(obs, self.device), self.replay.prior_rows
-        return check_fits(self.capacity, obs, action, self.device, prior_rows, frames)
+        folder = self.replay.files_in(self.journal_dir)
+        return check_fits(self.capacity, obs, action, self.device, prior_rows, frames, folder)
 
     @property
     def max_epochs(self) -> int:
@@ -215,9 +219,8 @@ class ReplayDataModule(LightningDataModule):
                     "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
                 )
             once = ", images stored once" if self.replay.frames_of(obs, self.device) else ""
-            log.info(
-                "replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, self.device, once
-            )
+            where = self.replay.files_in(self.journal_dir) or self.device
+            log.info("replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, where, once)
             self.experience = Experience(
                 self.env,
                 self.num_envs,
