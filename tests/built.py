@@ -86,8 +86,10 @@ def batch_of(head: str, size: int = 8, gamma: float = 0.9) -> Batch:
     rng = np.random.default_rng(torch.randint(1000, (1,)).numpy())
     action = torch.from_numpy(SPACES[head][0].random(rng, size))
     discount = gamma * (1.0 - (torch.rand(size) < 0.3).float())
-    obs, next_obs = torch.randn(size, 3), torch.randn(size, 3)
-    return Batch(obs, action, torch.randn(size), next_obs, discount, torch.ones(size), torch.arange(size))
+    obs, next_obs, log_prob = torch.randn(size, 3), torch.randn(size, 3), torch.full((size,), torch.nan)
+    return Batch(
+        obs, action, torch.randn(size), next_obs, discount, torch.ones(size), torch.arange(size), log_prob
+    )
 
 
 def replay_of(

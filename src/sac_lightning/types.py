@@ -33,12 +33,6 @@ class Batch(NamedTuple):
     weight: Float[Tensor, " B"]  # of each transition in the critic's loss; 1 unless a sampler says otherwise
     # Rows of the replay buffer.
     index: Int[Tensor, " B"]  # type: ignore[assignment]  # hides the method tuple.index, which nobody calls
-
-
-class SampleInfo(NamedTuple):
-    """Where the transitions of a mini-batch come from; for diagnostics."""
-
-    age: Shaped[Tensor, " B"]  # env steps since the transition was stored; NaN for prior data
     log_prob: Float[Tensor, " B"]  # log π(a|s) of the policy that chose the action; NaN where unknown
 
 

@@ -16,10 +16,10 @@ from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
 from sac_lightning.networks import Actor, Critic
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.spaces import ActionSpec, BoxAction, DiscreteAction, ObsSpec
-from sac_lightning.types import Batch, SampleInfo, WeightedActions
+from sac_lightning.types import Batch, WeightedActions
 from tasks import Clock, env_config, fit
 
-NOTHING = SampleInfo(torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan))
+NOTHING = torch.zeros(4, dtype=torch.int64), torch.full((4,), math.nan)
 SPACES: dict[type[ActionHead], ActionSpec] = {
     Categorical: DiscreteAction(3),
     TanhNormal: BoxAction((-1.0,), (1.0,), (1,)),
@@ -59,11 +59,11 @@ def seen(
     action: Tensor,
     *,
     table: Tensor | None = None,
-    info: SampleInfo = NOTHING,
+    age_and_log_prob: tuple[Tensor, Tensor] = NOTHING,
     temperature: TemperatureRule | None = None,
     noise: Tensor | None = None,
 ) -> dict[str, float]:
-    b = len(features)
+    b, (age, log_prob) = len(features), age_and_log_prob
     batch = Batch(
         obs=torch.zeros(b, 1),
         action=action,
@@ -72,6 +72,7 @@ def seen(
         discount=torch.ones(b),
         weight=torch.ones(b),
         index=torch.arange(b),
+        log_prob=log_prob,
     )
     rule = temperature or Fixed(0.5)
     noise = torch.zeros(b, head.noise_size) if noise is None else noise
@@ -79,19 +80,18 @@ def seen(
     actor, critic = ActorConfig(**small), CriticConfig(**small)
     sac = SAC(obs, SPACES[type(head)], head, rule, actor, critic, generator=torch.Generator())
     sac.actor, sac.critic = Says(features), Values(table)
-    found = Diagnostics(sac).of(batch, noise, info)
+    found = Diagnostics(sac).of(batch, noise, age)
     return {key.removeprefix("diagnostics/"): value.item() for key, value in found.items()}
 
 
 def test_choices_by_hand() -> None:
     prob = torch.tensor([0.5, 0.25, 0.25])
-    info = SampleInfo(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3)))
     metrics = seen(
         Categorical(3),
         prob.log().expand(4, 3),
         torch.tensor([0, 0, 1, 2]),
         table=torch.tensor([1.0, 2.0, 4.0]),
-        info=info,
+        age_and_log_prob=(torch.tensor([0, 10, 20, 50]), torch.full((4,), math.log(1 / 3))),
         temperature=LearnedTemperature(init=0.5, target_entropy=Constant(0.4)),
     )
     entropy = 1.5 * math.log(2)  # ½ log 2 + 2·¼ log 4
@@ -131,8 +131,8 @@ def test_the_gap_of_a_continuous_policy_is_that_of_eight_draws() -> None:
     # Two states, eight draws each: u = 0, ½, 1 … 3½ and ¼, ¾ … 3¾; Q = u²
     draws = (noise[:, 0].view(8, 2)) ** 2
     gap = (draws.amax(0) - draws.mean(0)).mean().item()
-    info = SampleInfo(torch.zeros(16, dtype=torch.int64), torch.zeros(16))
-    metrics = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, info=info)
+    nothing = torch.zeros(16, dtype=torch.int64), torch.zeros(16)
+    metrics = seen(Normal(1), features, torch.zeros(16, 1), noise=noise, age_and_log_prob=nothing)
     assert metrics["q_gap"] == pytest.approx(gap, rel=1e-4) and gap > 5
 
 
@@ -206,16 +206,16 @@ def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discret
     fit(data, actor=still, critic=CriticConfig(hidden_sizes=(8,)))
     assert data.experience is not None
     replay = data.experience.replay
-    batch, info = replay.sample(500), replay.info()
+    batch, age = replay.sample(500), replay.age()[0]
     module = SACModule(*data.specs, actor=still)
-    now, then = module.sac.head.log_prob(module.sac.actor(batch.obs), batch.action), info.log_prob[0]
+    now, then = module.sac.head.log_prob(module.sac.actor(batch.obs), batch.action), batch.log_prob
     known = torch.isfinite(then)  # of every eighth step
     torch.testing.assert_close(now[known], then[known], atol=1e-5, rtol=0.0)
-    assert torch.equal(known, (99 - info.age[0]) % 8 == 0)
-    assert int(info.age.min()) >= 0 and int(info.age.max()) == 39  # the ring holds the last 40
+    assert torch.equal(known, (99 - age) % 8 == 0)
+    assert int(age.min()) >= 0 and int(age.max()) == 39  # the ring holds the last 40
     # A clock's episodes have length 4, so transition i began at step i mod 4 of its episode i // 4.
     number = batch.obs[:, 0] * 4 + batch.obs[:, 1]
-    torch.testing.assert_close(99 - number, info.age[0].float())
+    torch.testing.assert_close(99 - number, age.float())
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -40,6 +40,25 @@ def test_the_clipped_critic_loss_by_hand() -> None:
     assert gradient.flatten().tolist() == pytest.approx([-0.8 / 4, 0.0, -3.0 / 4, 2 * 0.9 / 4])
 
 
+def test_the_entropy_penalty_by_hand_and_its_expectation() -> None:
+    # Changes −log π_old − H: 2 − 0.5, unknown, 0.1 − 0.4. β/2 · (1.5² + 0.3²) / 2; gradient −β · change / 2.
+    log_prob = torch.tensor([-2.0, math.nan, -0.1])
+    entropy = torch.tensor([0.5, 9.0, 0.4], requires_grad=True)
+    penalty = losses.entropy_penalty(log_prob, entropy, 0.8)
+    assert float(penalty.detach()) == pytest.approx(0.4 * (2.25 + 0.09) / 2)
+    (gradient,) = torch.autograd.grad(penalty, [entropy])
+    assert gradient.tolist() == pytest.approx([-0.8 * 1.5 / 2, 0.0, 0.8 * 0.3 / 2])
+    assert losses.entropy_penalty(log_prob[1:2], entropy[1:2], 0.8) == 0.0  # nothing known
+    # Over the actions of π_old, the mean gradient is the one that H_old itself gives.
+    old = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    now = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    drawn = sum(p * losses.entropy_penalty(p.log()[None], now[None], 0.8) for p in old)
+    exact = losses.entropy_penalty((old * old.log()).sum()[None], now[None], 0.8)
+    assert isinstance(drawn, Tensor)
+    (a,), (b,) = torch.autograd.grad(drawn, [now]), torch.autograd.grad(exact, [now])
+    torch.testing.assert_close(a, b)
+
+
 def enumerated(prob: list[float]) -> WeightedActions:
     """K = n, B = 1: what a categorical head gives."""
     weight = torch.tensor(prob)[:, None]

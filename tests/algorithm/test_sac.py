@@ -187,6 +187,22 @@ def test_a_critic_far_from_its_target_critic_gets_the_clipped_loss() -> None:
         sac_of("hybrid", critic=critic)
 
 
+def test_the_entropy_penalty_is_added_to_the_actors_loss_of_choices() -> None:
+    batch, noise = batch_of("categorical"), noise_of("categorical")
+    batch = batch._replace(log_prob=-torch.rand(8))
+    sac = sac_of("categorical", actor=ActorConfig(hidden_sizes=(16, 16), entropy_penalty=0.5))
+    loss, _ = sac.actor_loss(batch, noise, ALPHA)
+    plain, _ = sac.actor_loss(batch._replace(log_prob=torch.full((8,), torch.nan)), noise, ALPHA)
+    prob = sac.actor(batch.obs).softmax(-1)
+    entropy = -(prob * prob.log()).sum(-1)
+    torch.testing.assert_close(loss, plain + 0.25 * (-batch.log_prob - entropy).square().mean())
+    for head in ("hybrid", "sampled"):
+        with pytest.raises(
+            ConfigError, match=r"actor\.entropy_penalty=0\.5: is for discrete actions that are"
+        ):
+            sac_of(head, actor=ActorConfig(entropy_penalty=0.5))
+
+
 @every_head
 def test_bfloat16_products_leave_densities_and_losses_in_float32(head: str) -> None:
     sac, batch, noise = sac_of(head), batch_of(head, 64), noise_of(head, 64)

@@ -78,6 +78,7 @@ MISTAKES = {
     "pessimism=random_subset pessimism.subset=3": (
         "critic.num_critics=2: must be a whole number of at least 3 for pessimism RandomSubset",
     ),
+    "actor.entropy_penalty=0.5": ("actor.entropy_penalty=0.5: is for discrete actions", "TanhNormal"),
     "critic.q_clip=0.5": ("critic.q_clip=0.5: is for discrete actions", "TanhNormal"),
     "env=cartpole critic.q_clip=0.5 value_head=hl_gauss": ("critic.q_clip=0.5: needs value_head=scalar",),
     "target_network=joint_polyak": ("target_network=JointPolyak: needs critics with batch statistics",),

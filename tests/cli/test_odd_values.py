@@ -76,6 +76,7 @@ MEANT = {
     "alpha.max": CLIP,
     "alpha.per_dim": {"True"},
     "alpha.critic_value": NONE,
+    "actor.entropy_penalty": NONE,
     "critic.q_clip": NONE,
     "optimizer.max_grad_norm": CLIP,
     "optimizer.lr_schedule": NONE,

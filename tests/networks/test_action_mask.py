@@ -95,7 +95,7 @@ def masked_sac(name: str, rule: LearnedTemperature) -> SAC:
 
 def test_the_target_entropy_refers_to_the_allowed_actions() -> None:
     half = torch.cat((rows([1, 1, 0, 0], 1), rows([0, 0, 0, 1], 1)))  # log 2 and log 1, of log 4: a quarter
-    batch = Batch(half, *(torch.zeros(2),) * 2, half, *(torch.zeros(2),) * 2, torch.arange(2))
+    batch = Batch(half, *(torch.zeros(2),) * 2, half, *(torch.zeros(2),) * 2, torch.arange(2), torch.zeros(2))
     sac = masked_sac("categorical", LearnedTemperature())
     assert float(sac.target_of_allowed(sac.target_entropy, batch)) == pytest.approx(0.5 * math.log(4) / 4)
     sac = masked_sac("categorical", LearnedTemperature(target_entropy=Constant(1.0)))

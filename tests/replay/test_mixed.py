@@ -76,7 +76,7 @@ def test_half_of_each_mini_batch_is_prior_data_and_these_stay(npz: Callable[...,
     assert replay.gathered.obs[8:, 0].tolist() == list(NUMBERS)
     # An action of −1 … 1.1 in the env's own units, whose bounds are ±2.
     assert replay.gathered.action[8:, 0].tolist() == pytest.approx([(n - 10) / 20 for n in NUMBERS])
-    age = replay.info().age
+    age = replay.age()
     assert bool(age.isnan().eq(prior).all()) and len(replay) == 8
     assert replay.state_dict().keys() == {"added", "generator", "breaks"}  # no prior data in a checkpoint
 

@@ -193,7 +193,11 @@ CASES: dict[str, dict[str, Any]] = {
         "num_envs": 2,
     },
     "prioritized": {"replay": partial(PrioritizedReplay, 100, beta_steps=100), "num_envs": 2},
-    "q_clip": {"critic": {"q_clip": 0.5, "pessimism": Mean()}, "env": "CartPole-v1"},
+    "q_clip": {
+        "actor": {"entropy_penalty": 0.5},
+        "critic": {"q_clip": 0.5, "pessimism": Mean()},
+        "env": "CartPole-v1",
+    },
     "n_step": {"replay": partial(ReplayBuffer, 100, n_step=3), "num_envs": 2},
     "her": {
         "env": "sac_lightning.envs.bit_flipping:BitFlipping-v0",
@@ -227,7 +231,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     },
     "choice": {
         **CASES["multi"],
-        "actor": {**CASES["multi"]["actor"], "torso": BatchNorm()},
+        "actor": {**CASES["multi"]["actor"], "torso": BatchNorm(), "entropy_penalty": 0.5},
         "critic": {
             **CASES["multi"]["critic"],
             **CASES["no_target_network"]["critic"],

@@ -1,12 +1,12 @@
 """How a policy looks on one mini-batch: numbers for people, once a row of the log, outside the update."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
 from sac_lightning.algorithm.sac import SAC
-from sac_lightning.types import Alpha, Batch, SampleInfo, Scalar, WeightedActions
+from sac_lightning.types import Alpha, Batch, Scalar, WeightedActions
 
 PREFIX = "diagnostics/"
 DRAWS = 8  # actions per state from which the best is taken where there are infinitely many
@@ -23,13 +23,15 @@ class Diagnostics:
         self._sac = sac
 
     @torch.no_grad()
-    def of(self, batch: Batch, noise: Float[Tensor, "B noise"], info: SampleInfo) -> dict[str, Scalar]:
+    def of(
+        self, batch: Batch, noise: Float[Tensor, "B noise"], age: Shaped[Tensor, " B"]
+    ) -> dict[str, Scalar]:
         """Returns scalars by their key in the log; docs/entropy.md explains them.
 
         Args:
             batch: raw transitions.
             noise: for the actor's actions.
-            info: age and log-density of the transitions.
+            age: env steps since the transitions were stored; NaN for prior data.
         """
         sac, batch = self._sac, self._sac.normalized(batch)
         alpha = sac.temperature.alpha(sac.log_alpha.detach(), sac.env_steps)
@@ -46,8 +48,8 @@ class Diagnostics:
             "q_spread": expected.std(correction=0),
             "q_disagreement": (actions.weight * (q.amax(dim=0) - q.amin(dim=0))).sum(dim=0).mean(),
             "q_gap": self._gap(batch, features, noise, actions, q),
-            "data_age": info.age.float().nanmean(),
-            "policy_shift": (now - info.log_prob).nanmean(),
+            "data_age": age.float().nanmean(),
+            "policy_shift": (now - batch.log_prob).nanmean(),
             **sac.head.diagnostics(features, actions),
         }
         if sac.temperature.learned:

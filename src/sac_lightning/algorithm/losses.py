@@ -106,6 +106,24 @@ def actor_loss(value: Float[Tensor, " B"]) -> Scalar:
     return -value.mean()
 
 
+def entropy_penalty(log_prob: Float[Tensor, " B"], entropy: Float[Tensor, " B"], scale: float) -> Scalar:
+    """β · ½ E_s[ (H_old(s) − H(s))² ]     (2209.10081)
+
+    It slows the policy's change: H_old(s) is the entropy at s of the policy that collected. Deviation: the
+    paper stores H_old(s). Here −log π_old(a|s) of the stored action stands for it, a draw whose mean it is.
+    The gradient −β (H_old − H) ∇H is linear in it, so that its expectation is the paper's. States whose
+    `log_prob` is unknown (NaN) do not count: a run notes that of every eighth step.
+
+    Args:
+        log_prob: log π_old(a|s), [B].
+        entropy: H(s), exact, [B].
+        scale: β.
+    """
+    known = log_prob.isfinite()
+    change = torch.where(known, -log_prob - entropy, 0.0)
+    return 0.5 * scale * change.square().sum() / known.sum().clamp_min(1)
+
+
 def alpha_loss(
     log_alpha: Alpha, entropy: Alpha, target_entropy: Scalar, form: LossForm = "log_alpha"
 ) -> Scalar:

@@ -77,10 +77,11 @@ class SAC(nn.Module):
     ) -> None:
         super().__init__()
         self.head, self.temperature, self.actor_delay = head, temperature, actor_delay
-        critic.check_head(head)
+        for network in (actor, critic):
+            network.check_head(head)
         critic.check_actor(actor)
         self.value_head, self.pessimism, self.q_clip = critic.value_head, critic.pessimism, critic.q_clip
-        self.target_network = critic.target_network
+        self.entropy_penalty, self.target_network = actor.entropy_penalty, critic.target_network
         self._configured = (
             *(actor.encoder, actor.torso, critic.encoder, critic.torso),
             *(critic.value_head, critic.pessimism, critic.target_network),
@@ -231,6 +232,8 @@ class SAC(nn.Module):
         features = self.critic.features_of_policy(batch.obs, actions)
         q = self.pessimism.value(self.value_head.mean(features))
         loss = losses.actor_loss(losses.soft_value(q, actions, alpha))
+        if self.entropy_penalty is not None:
+            loss = loss + losses.entropy_penalty(batch.log_prob, actions.entropy, self.entropy_penalty)
         return loss, losses.entropy(actions, alpha).detach()
 
     def temperature_loss(self, entropy: Alpha, target: Scalar) -> Scalar:

@@ -171,7 +171,8 @@ def plan(cfg: DictConfig) -> Plan:
     else:
         head = _make_head(cfg, make_module, declared)
         entropy_setting(make_module.keywords["temperature"], head, declared)
-        make_module.keywords["critic"].check_head(head)
+        for network in ("actor", "critic"):
+            make_module.keywords[network].check_head(head)
     return made
 
 

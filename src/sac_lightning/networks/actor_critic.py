@@ -24,16 +24,8 @@ from sac_lightning.types import WeightedActions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorConfig(Described):
-    """Configures the actor.
-
-    Args:
-        hidden_sizes: width of each hidden layer (or block) of the torso.
-        encoder: how an observation becomes features.
-        torso: the hidden layers.
-        lr: learning rate, in (0, 1).
-        optimizer: what takes the steps.
-    """
+class NetworkConfig(Described):
+    """Configures what actor and critics have in common; ActorConfig lists the arguments."""
 
     hidden_sizes: Annotated[Sequence[int], ListOf(Whole("(0, inf)"))] = (256, 256)
     encoder: Encoder = field(default_factory=BySpace)
@@ -44,13 +36,38 @@ class ActorConfig(Described):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.torso.check_sizes(self.hidden_sizes)
-        ok = isinstance(self, CriticConfig) or not self.torso.has_dropout
-        allowed = "drops features, which is for critics alone: set critic.torso (docs/extending.md)"
-        require(ok, "torso", type(self.torso).__name__, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticConfig(ActorConfig):
+class ActorConfig(NetworkConfig):
+    """Configures the actor.
+
+    Args:
+        entropy_penalty: β, above 0, of a penalty on the entropy's change, for discrete actions:
+            `losses.entropy_penalty`. None for no penalty.
+        hidden_sizes: width of each hidden layer (or block) of the torso.
+        encoder: how an observation becomes features.
+        torso: the hidden layers.
+        lr: learning rate, in (0, 1).
+        optimizer: what takes the steps.
+    """
+
+    entropy_penalty: Annotated[float | None, Number("(0, 1e9]")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        allowed = "drops features, which is for critics alone: set critic.torso (docs/extending.md)"
+        require(not self.torso.has_dropout, "torso", type(self.torso).__name__, allowed)
+
+    def check_head(self, head: ActionHead) -> None:
+        """Raises ConfigError for an option that has no meaning for the actions of `head`."""
+        ok = self.entropy_penalty is None or head.num_actions is not None
+        allowed = f"is for discrete actions that are enumerated, not for {type(head).__name__}: must be null"
+        require(ok, "actor.entropy_penalty", self.entropy_penalty, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(NetworkConfig):
     """Configures the critics.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from sac_lightning.core.errors import ConfigError, number, require
@@ -18,7 +18,7 @@ from sac_lightning.replay.episodes import NO_ROW, broken_off, next_rows
 from sac_lightning.replay.frames import NO_SLOT, FrameRows, Frames
 from sac_lightning.replay.memory import mapped_zeros
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
-from sac_lightning.types import Batch, SampleInfo
+from sac_lightning.types import Batch
 
 Rows = Array | Tensor
 Storage = Literal["memory", "memmap"]
@@ -56,7 +56,7 @@ class ReplayBuffer:
 
     `added` counts all transitions ever stored; transition i lies in row i mod capacity until it is
     overwritten. To sample otherwise, subclass this and override `report` and `draw`, which leaves its rows
-    in `last_index` for `info`.
+    in `last_index` for `age`.
 
     Args:
         capacity: rows; None for as many as the run has env steps, at most a million.
@@ -307,7 +307,7 @@ class ReplayBuffer:
         return self._drawn(torch.randint(len(self), shape, generator=self.generator, device=self.device))
 
     def _drawn(self, index: Int[Tensor, "G B"]) -> BatchIndex:
-        """Returns these rows with weights of 1, and keeps them for `info`."""
+        """Returns these rows with weights of 1, and keeps them for `age`."""
         self.last_index = index
         if self._ones.shape != index.shape:
             self._ones = torch.ones(index.shape, device=self.device)
@@ -317,7 +317,14 @@ class ReplayBuffer:
     def rows(self) -> list[Tensor]:
         """Returns the tensors that `gather` reads; `add` changes them in place."""
         store = self.gathered
-        fields: list[Any] = [store.obs, store.action, store.reward, store.next_obs, store.terminated]
+        fields: list[Any] = [
+            store.obs,
+            store.action,
+            store.reward,
+            store.next_obs,
+            store.terminated,
+            store.log_prob,
+        ]
         tensors = [each.tensors if isinstance(each, FrameRows) else [each] for each in fields]
         return [*itertools.chain(*tensors), self.next_row]
 
@@ -346,6 +353,7 @@ class ReplayBuffer:
             discount=discount,
             weight=batch.weight,
             index=index,
+            log_prob=store.log_prob.index_select(0, index),
         )
 
     def newest_obs(self, count: int) -> Tensor:
@@ -361,10 +369,9 @@ class ReplayBuffer:
     def report(self, index: Int[Tensor, " B"], td_error: Float[Tensor, " B"]) -> None:
         """Takes the TD errors of a mini-batch after its update; uniform replay needs none."""
 
-    def info(self) -> SampleInfo:
-        """Returns where the transitions of the last `draw` come from, `[G, B]`. Call it before `add`."""
-        age = (self.added - 1 - self.last_index) % self.capacity
-        return SampleInfo(age, self.store.log_prob[self.last_index])
+    def age(self) -> Shaped[Tensor, "G B"]:
+        """Returns the env steps since each transition of the last `draw` was stored. Call it before `add`."""
+        return (self.added - 1 - self.last_index) % self.capacity
 
     # --- state ---------------------------------------------------------------------------------------
 

@@ -176,6 +176,7 @@ class HerReplay(ReplayBuffer):
         goal = self.store.next_obs[goals][:, self._achieved]
         for column in (self.gathered.obs, self.gathered.next_obs):
             column[scratch, self._desired] = goal
+        self.gathered.log_prob[scratch] = torch.nan  # of the action at another obs
         pair = self._as_goal(self.gathered.next_obs[scratch, self._achieved]), self._as_goal(goal)
         reward = np.asarray(self.compute_reward(*pair, {}), np.float32)
         if reward.shape != (len(rows),):

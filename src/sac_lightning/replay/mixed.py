@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from sac_lightning.core.errors import require
@@ -14,7 +14,6 @@ from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring, Storage
 from sac_lightning.replay.episodes import next_rows
 from sac_lightning.replay.prior import prior_data
 from sac_lightning.spaces import ActionSpec, ObsSpec
-from sac_lightning.types import SampleInfo
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +100,6 @@ class MixedReplay(ReplayBuffer):
     def _uniform(self, first: int, end: int, *shape: int) -> Int[Tensor, "G P"]:
         return torch.randint(first, end, shape, generator=self.generator, device=self.device)
 
-    def info(self) -> SampleInfo:
-        """Returns where the transitions come from; the age of prior data is NaN."""
-        age = ((self.added - 1 - self.last_index) % self.capacity).float()
-        age = torch.where(self.last_index < self.capacity, age, torch.nan)
-        return SampleInfo(age, self.gathered.log_prob[self.last_index])
+    def age(self) -> Shaped[Tensor, "G B"]:
+        """Returns the env steps since each transition was stored; NaN for prior data."""
+        return torch.where(self.last_index < self.capacity, super().age().float(), torch.nan)

@@ -46,7 +46,7 @@ from sac_lightning.training import loops
 from sac_lightning.training.lightning_package import LightningModule
 from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
 from sac_lightning.training.trainer_options import check_count, check_trainer
-from sac_lightning.types import PackedMetrics, SampleInfo
+from sac_lightning.types import PackedMetrics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Described)
@@ -394,9 +394,8 @@ class SACModule(LightningModule):
 
     def _diagnose(self, iteration: Iteration, index: BatchIndex, noise: Tensor) -> None:
         """Add the diagnostics of the iteration's last mini-batch."""
-        info = SampleInfo(*(field[-1] for field in iteration.replay.info()))
-        batch = iteration.replay.gather(index)
-        self._window.add(PackedMetrics.of(self._diagnostics.of(batch, noise, info)))
+        batch, age = iteration.replay.gather(index), iteration.replay.age()[-1]
+        self._window.add(PackedMetrics.of(self._diagnostics.of(batch, noise, age)))
 
     def _log_row(self, iteration: Iteration) -> None:
         self._window.add_episodes(iteration.finished)
