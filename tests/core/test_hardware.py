@@ -1,5 +1,6 @@
 """What a run asks of the machine."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 
 from built import index_of, noise_of, replay_of, sac_of
 from sac_lightning.compile.update import CompiledUpdate
-from sac_lightning.core.hardware import has_compiler
+from sac_lightning.core.hardware import WORTH_COMPILING, has_compiler, resolve_compile
 from sac_lightning.replay import BatchIndex
 
 # In a process of its own, for the allocator's setting lasts as long as its process.
@@ -44,6 +45,16 @@ def test_an_update_takes_no_page_faults() -> None:
     ran = subprocess.run(line, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) < 20  # 900 where freed blocks go back to the system
+
+
+def test_auto_compiles_where_that_pays_off_with_an_empty_cache() -> None:
+    measured = Path(__file__).parents[2] / "benchmarks" / "results" / "compile_cost.csv"
+    with measured.open(encoding="utf-8") as file:
+        pays_after = [int(row["pays_after"]) for row in csv.DictReader(file) if row["pays_after"]]
+    assert 0 < max(pays_after) < WORTH_COMPILING < 2 * max(pays_after)
+    assert resolve_compile("auto", WORTH_COMPILING) is has_compiler()
+    assert resolve_compile("auto", WORTH_COMPILING - 1) is False
+    assert resolve_compile(True, 1) is has_compiler() and resolve_compile(False, 10**9) is False
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

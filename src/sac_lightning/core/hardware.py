@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# A compiled update of the default networks saves 2.7 ms: 232 instead of 142 updates/s on two cores. Compiling
-# takes 25 to 45 s with an empty cache, which 9,000 to 17,000 updates win back.
-WORTH_COMPILING = 20_000
+# With an empty cache, compiling has paid off after 4,400 to 7,800 updates, whatever the width of the networks
+# (benchmarks/compile_cost.py); the rest is for machines that compile more slowly.
+WORTH_COMPILING = 10_000
 
 
 def resolve_device(device: str) -> "torch.device":
