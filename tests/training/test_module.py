@@ -269,14 +269,6 @@ def test_other_precisions_are_refused(precision: Any) -> None:
         fit(data, {"precision": precision})
 
 
-def test_several_devices_are_refused() -> None:
-    data = clocks()
-    learner = SACModule(*data.specs)
-    learner.trainer = trainer_for(data, devices=2, strategy="ddp_spawn")  # made, but never launched
-    with pytest.raises(ConfigError, match="devices=2: must be one device"):
-        learner.setup("fit")
-
-
 def test_lightning_s_own_clipping_is_refused() -> None:
     with pytest.raises(MisconfigurationException, match="gradient clipping is not supported for manual"):
         fit(clocks(), {"gradient_clip_val": 1.0})

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from sac_lightning.algorithm import losses
 from sac_lightning.core.errors import require
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.entropy import EntropySetting, TemperatureRule, entropy_setting
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.networks import Actor, ActorConfig, Critic, CriticConfig
 from sac_lightning.networks.counter_random import CounterRandom
-from sac_lightning.networks.ensemble import batch_statistics, dropout
+from sac_lightning.networks.ensemble import EnsembleBatchNorm, batch_statistics, dropout
 from sac_lightning.networks.normalization import (
     ObsNormalization,
     RawObs,
@@ -115,14 +116,19 @@ class SAC(nn.Module):
         self.register_buffer("env_steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("grad_steps", torch.zeros((), dtype=torch.int64))
 
-    def prepare(self, steps: list[OptimizerStep], *, bfloat16: bool = False) -> None:
+    def prepare(
+        self, steps: list[OptimizerStep], *, bfloat16: bool = False, ranks: Ranks | None = None
+    ) -> None:
         """Gets ready for updates, once weights and optimizer states are where they stay.
 
         Args:
             steps: of the critics, of the actor, and of log_alpha where α is learned, in this order.
             bfloat16: whether matrix products run in bfloat16.
+            ranks: the processes that update alike, each with its share of the mini-batch; None for one.
         """
-        self._steps = steps
+        self._steps, self._ranks = steps, ranks
+        for step in steps:
+            step.ranks = ranks
         self._critic_step, self._actor_step, *rest = steps
         self._alpha_step = rest[0] if rest else None
         self._actor_statistics = batch_statistics(self.actor)
@@ -133,6 +139,8 @@ class SAC(nn.Module):
         self._originals = self.target_network.tensors(self.critic)
         self._copies = [tensor for each in copies for tensor in self.target_network.tensors(each)]
         self._critic_layers, self._actor_layers = map(_projected, (self.critic, self.actor))
+        norms = [layer for layer in self.modules() if isinstance(layer, EnsembleBatchNorm)]
+        self._running_statistics = [tensor for layer in norms for tensor in (layer.mean, layer.var)]
         # No cache: each weight is cast once anyway, and PyTorch 2.6 hands out casts made without gradients.
         self._autocast = torch.autocast(
             self.actor.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False
@@ -280,6 +288,9 @@ class SAC(nn.Module):
             self.temperature.project_(self.log_alpha)
             for layer in [*self._critic_layers, *(self._actor_layers if with_actor else [])]:
                 layer.project_()
+            if self._ranks is not None and self._running_statistics:  # each rank has those of its share
+                means = self._ranks.mean(self._running_statistics)
+                torch._foreach_copy_(self._running_statistics, means)
         self.target_network.update_(self._copies, self._originals)
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)
@@ -332,6 +343,8 @@ class SAC(nn.Module):
             if self.actor.action_mask is not None:  # the rule compares with the H̄ of all actions
                 lost = self.target_entropy - self.target_of_allowed(self.target_entropy, batch)
                 entropy = entropy + lost
+            if self._ranks is not None:  # the rule is not linear in it
+                (entropy,) = self._ranks.mean([entropy])
             target, memory = rule.update(
                 self.head, self.target_entropy, self.target_memory, entropy, self.env_steps
             )

@@ -79,6 +79,12 @@ def journal_manifest(content: dict[str, Any]) -> list[Any]:
     return replay_state(content).get("journal") or []
 
 
+def journal_manifests(content: dict[str, Any]) -> list[list[Any]]:
+    """Return `journal_manifest` of each rank of a run on several devices; of a single one otherwise."""
+    state = replay_state(content)
+    return [each.get("journal") or [] for each in (state, *state.get("ranks", ()))]
+
+
 def _read(path: Path) -> Any:
     try:
         _check_bytes(path)

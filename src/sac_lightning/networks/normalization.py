@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from sac_lightning.core.fields import Number
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ObsSpec
 
@@ -31,12 +32,24 @@ class RunningStatistics(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     @torch.no_grad()
-    def add(self, values: Shaped[Tensor, "M *shape"]) -> None:
-        """Adds M values."""
+    def add(self, values: Shaped[Tensor, "M *shape"], ranks: Ranks | None = None) -> None:
+        """Adds M values, and those of all other `ranks`, in their order."""
         new = values.double()
+        if not len(new):  # of a rank whose envs were all being reset
+            new = new.new_zeros(1, *self.mean.shape)
         var, mean = torch.var_mean(new, dim=0, correction=0)
-        total = self.count + len(new)
-        away, share = mean - self.mean, len(new) / total
+        if ranks is None:
+            self._merge(len(values), mean, var)
+            return
+        size = self.mean.numel()
+        row = torch.cat([torch.full_like(self.count, len(values)).view(1), mean.flatten(), var.flatten()])
+        for each in ranks.rows(row):
+            count, mean, var = torch.split(each, [1, size, size])
+            self._merge(count.squeeze(), mean.view_as(self.mean), var.view_as(self.var))
+
+    def _merge(self, count: int | Tensor, mean: Tensor, var: Tensor) -> None:
+        total = self.count + count
+        away, share = mean - self.mean, count / total
         self.var.copy_(
             (1 - share) * self.var * (self.count > 0) + share * var + away.square() * share * (1 - share)
         )
@@ -54,9 +67,10 @@ class ReturnStatistics(RunningStatistics):
         self.register_buffer("largest", torch.zeros((), dtype=torch.float64))
 
     @torch.no_grad()
-    def add(self, values: Shaped[Tensor, " M"]) -> None:
-        super().add(values)
-        self.largest.copy_(torch.maximum(self.largest, values.double().abs().amax()))
+    def add(self, values: Shaped[Tensor, " M"], ranks: Ranks | None = None) -> None:
+        super().add(values, ranks)
+        largest = torch.cat([values.double().abs(), self.largest.view(1)]).amax()
+        self.largest.copy_(largest if ranks is None else torch.stack(ranks.rows(largest)).amax())
 
 
 class ObsNormalization(Described):

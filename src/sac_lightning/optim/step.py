@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam as fused_adam
 
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.optim.config import Adam
 from sac_lightning.types import Scalar
 
@@ -31,6 +32,7 @@ class OptimizerStep:
         self._lr_now = float(self._group["lr"])
         self._lr = torch.tensor(self._lr_now, device=self._means[0].device)
         self.written_out = False  # Adam as plain operations, for a compiled graph
+        self.ranks: Ranks | None = None  # over which gradients are averaged, before they are clipped
 
     @property
     def state(self) -> list[Tensor]:
@@ -51,7 +53,9 @@ class OptimizerStep:
 
     def step(self, loss: Scalar) -> None:
         """Steps the weights down the gradient of `loss`."""
-        found = torch.autograd.grad(loss, self.weights)
+        found: Sequence[Tensor] = torch.autograd.grad(loss, self.weights)
+        if self.ranks is not None:
+            found = self.ranks.mean(found)
         # Fused Adam reads memory in order, and a convolution's gradient may lie in another than its weight.
         gradients = self._clipped([gradient.contiguous() for gradient in found])
         config, weights = self._config, [weight.detach() for weight in self.weights]

@@ -28,6 +28,7 @@ from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.collect.torch_collector import check_torch
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.core.fields import Whole, check_arguments
+from sac_lightning.core.ranks import Ranks, own_state, seed_of_rank
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
 from sac_lightning.envs.guard import Env
 from sac_lightning.private.lightning import settle_epochs
@@ -36,7 +37,12 @@ from sac_lightning.replay.memory import GIB
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training.lightning_package import LightningDataModule, Trainer
 from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
-from sac_lightning.training.trainer_options import StepOptions, fast_dev_run_sizes
+from sac_lightning.training.trainer_options import (
+    StepOptions,
+    check_share,
+    fast_dev_run_sizes,
+    ranks_of,
+)
 
 log = logging.getLogger(__name__)
 UPDATES_PER_BATCH = 32
@@ -122,6 +128,7 @@ class ReplayDataModule(LightningDataModule):
         self.env.check()
         if self.replay.requested_gamma == "auto":
             self.replay.follow_time_limit(self.env.time_limit)
+        self._ranks: Ranks | None = None
         self._specs: tuple[ObsSpec, ActionSpec] | None = None
         self.experience: Experience | None = None
         self.evaluator: Evaluator | None = None
@@ -157,6 +164,11 @@ class ReplayDataModule(LightningDataModule):
         if self.env.vectorization == "torch":
             check_torch(self.num_envs, self.overlap)
 
+    def check_ranks(self, ranks: int) -> None:
+        """Raise ConfigError unless envs and mini-batches can be shared out over so many processes."""
+        check_share("num_envs", self.num_envs, ranks)
+        check_share("batch_size", self.batch_size, ranks)
+
     @property
     def specs(self) -> tuple[ObsSpec, ActionSpec]:
         """Spaces of obs and actions, read once from an env that is closed again."""
@@ -182,7 +194,7 @@ class ReplayDataModule(LightningDataModule):
     @property
     def env_steps(self) -> int:
         """Env steps taken so far."""
-        return self.experience.collector.env_steps if self.experience else 0
+        return self.experience.collector.env_steps * self._num_ranks if self.experience else 0
 
     def updates_due(self, env_steps: int) -> int:
         """Return the gradient updates due after `env_steps` env steps; the warm-up has none.
@@ -193,6 +205,12 @@ class ReplayDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` and `test` the evaluation envs alone."""
+        self._ranks, ranks = ranks_of(self.trainer), 1
+        if self._ranks is not None:
+            ranks = self._ranks.size
+            self.check_ranks(ranks)
+            if self.device.type == "cuda":
+                self.device = self.trainer.strategy.root_device
         obs, _ = self.specs
         tries = fast_dev_run(self.trainer)
         self.teardown("validate")
@@ -200,8 +218,9 @@ class ReplayDataModule(LightningDataModule):
             episodes = min(tries or self.eval_episodes, self.eval_episodes)
             # Tests have episodes of their own: evaluations may have chosen the best checkpoint.
             first = self.eval_seed + (self.eval_episodes if stage == "test" else 0)
-            seeds = range(first, first + episodes)
-            self.evaluator = Evaluator(self.env.build, seeds, self.eval_envs, self.eval_max_steps)
+            seeds = range(first, first + episodes)[self._rank :: ranks]
+            at_once = math.ceil(self.eval_envs / ranks)
+            self.evaluator = Evaluator(self.env.build, seeds, at_once, self.eval_max_steps) if seeds else None
             if self.eval_max_steps is None and not self._has_time_limit:
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
         if stage != "fit":
@@ -223,15 +242,15 @@ class ReplayDataModule(LightningDataModule):
             log.info("replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, where, once)
             self.experience = Experience(
                 self.env,
-                self.num_envs,
+                self.num_envs // ranks,
                 self.specs,
                 replay=self.replay,
-                capacity=self.capacity,
-                most_drawn=self.batch_size * math.ceil(1 + self.utd_ratio * self._steps_per_iteration),
+                capacity=math.ceil(self.capacity / ranks),
+                most_drawn=self._own_batch_size * math.ceil(1 + self.utd_ratio * self._steps_per_iteration),
                 learning_starts=self.learning_starts,
-                seed=self.seed,
+                seed=seed_of_rank(self.seed, self._rank),
                 device=self.device,
-                journal_dir=self.journal_dir,
+                journal_dir=rank_folder(self.journal_dir, self._rank),
                 overlap=self.overlap,
                 noise_hold_max=self.noise_hold_max,
             )
@@ -240,7 +259,7 @@ class ReplayDataModule(LightningDataModule):
             self.experience.reopen()
         if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
             self.evaluator.prepare()  # fails now, not after a whole epoch
-        self.experience.collector.learning_starts = self._warm_up
+        self.experience.collector.learning_starts = math.ceil(self._warm_up / ranks)
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """Return the rest of the present epoch, or one empty batch where only its evaluation is left."""
@@ -316,11 +335,13 @@ class ReplayDataModule(LightningDataModule):
         if self.experience is None:
             return {}
         counts = {"evaluation_due": self.evaluation_due, "offline_done": self._offline_done}
-        return {**self.experience.state_dict(), **counts}
+        state = {**self.experience.state_dict(), **counts}
+        return state if self._ranks is None else self._ranks.states(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; Lightning calls this after `setup`, for `validate` as well."""
         if self.experience is not None and (self.trainer is None or self.trainer.state.fn == "fit"):
+            state = dict(own_state(state, self._ranks))
             self.experience.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
             self._offline_done = state.get("offline_done", 0)
@@ -329,7 +350,7 @@ class ReplayDataModule(LightningDataModule):
         assert self.experience is not None
         collector = self.experience.collector
         replay = self.experience.replay
-        before, stored = collector.env_steps, replay.added
+        before, stored = self.env_steps, replay.added
         policy = self._policy
         if offline := self._offline_left > 0:
             finished: list[Episode] = []
@@ -338,18 +359,18 @@ class ReplayDataModule(LightningDataModule):
         else:
             finished = collector.collect(policy, self.collect_steps)
             discounted_returns = collector.discounted_returns
-            updates = self.updates_due(collector.env_steps) - self.updates_due(before)
+            updates = self.updates_due(self.env_steps) - self.updates_due(before)
         fused_action = None
         if updates and self._fuses_action and isinstance(collector, Collector):
             fused_action = collector.fuse_action(policy, taken=not offline)
         return Iteration(
-            env_steps=collector.env_steps,
+            env_steps=self.env_steps,
             finished=finished,
             stored=replay.added - stored,
             discounted_returns=discounted_returns,
             replay=replay,
             updates=updates,
-            index=replay.draw(updates, self.batch_size) if updates else None,
+            index=replay.draw(updates, self._own_batch_size) if updates else None,
             fused_action=fused_action,
         )
 
@@ -373,14 +394,25 @@ class ReplayDataModule(LightningDataModule):
 
     def _evaluate(self) -> Evaluation | None:
         """Run an evaluation; return None where a stop interrupted it."""
-        assert self.evaluator is not None
+        evaluation: Evaluation | None = Evaluation((), ())  # of a rank for which there is no episode
         try:
-            evaluation = self.evaluator.run(self._policy, self._stops)
+            if self.evaluator is not None:
+                evaluation = self.evaluator.run(self._policy, self._stops)
         except EvaluationStopped:
-            self.evaluation_due = True
-            return None
-        self.evaluation_due = False
+            evaluation = None
+        if self._ranks is not None:
+            evaluation = self._evaluation_of(self._ranks, evaluation)
+        self.evaluation_due = evaluation is None
         return evaluation
+
+    def _evaluation_of(self, ranks: Ranks, own: Evaluation | None) -> Evaluation | None:
+        """Return the episodes of all ranks, in the order of their seeds; None where one was interrupted."""
+        shares = ranks.gather(None if own is None else [list(own.returns), list(own.lengths)])
+        if None in shares:
+            return None
+        order = [(i % ranks.size, i // ranks.size) for i in range(sum(len(each[0]) for each in shares))]
+        returns, lengths = (tuple(shares[rank][k][i] for rank, i in order) for k in range(2))
+        return Evaluation(returns, lengths)
 
     def _observe(self) -> Array:
         """Play the first evaluation episode; return its observations [T, *obs]."""
@@ -409,8 +441,25 @@ class ReplayDataModule(LightningDataModule):
         return policy
 
     @property
+    def _rank(self) -> int:
+        return 0 if self._ranks is None else self._ranks.rank
+
+    @property
+    def _num_ranks(self) -> int:
+        return 1 if self._ranks is None else self._ranks.size
+
+    @property
+    def _own_batch_size(self) -> int:
+        return self.batch_size // self._num_ranks
+
+    @property
     def _steps_per_iteration(self) -> int:
         return self.num_envs * self.collect_steps
+
+
+def rank_folder(folder: Path | None, rank: int) -> Path | None:
+    """Return where the rank's own journal is, inside `folder`, which is that of rank 0."""
+    return folder / f"rank{rank}" if folder is not None and rank else folder
 
 
 def data_of(trainer: Trainer) -> ReplayDataModule:

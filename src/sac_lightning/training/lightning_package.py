@@ -18,6 +18,7 @@ if TYPE_CHECKING or not USES_OTHER:
     from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
     from pytorch_lightning.loggers import WandbLogger
     from pytorch_lightning.loggers.logger import Logger
+    from pytorch_lightning.strategies import DDPStrategy
 else:
     from lightning.fabric.loggers.logger import rank_zero_experiment
     from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -26,9 +27,11 @@ else:
     from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
     from lightning.pytorch.loggers import WandbLogger
     from lightning.pytorch.loggers.logger import Logger
+    from lightning.pytorch.strategies import DDPStrategy
 
 __all__ = [
     "Callback",
+    "DDPStrategy",
     "LightningDataModule",
     "LightningModule",
     "Logger",

@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -128,6 +129,13 @@ class MetricWindow:
         self._sums, self._counts, self._episodes = {}, {}, []
         self.start_clock(env_steps)
         return row
+
+
+def mean_of_rows(rows: Sequence[Metrics]) -> Metrics:
+    """Return each metric's mean over the rows that have it: not in each row did an episode end."""
+    names = dict.fromkeys(itertools.chain(*rows))
+    found = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: math.fsum(values) / len(values) for name, values in found.items()}
 
 
 def _is_diagnostic(names: Names) -> bool:

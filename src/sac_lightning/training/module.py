@@ -20,6 +20,7 @@ from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.core.checkpoint import FORMAT, check_format
 from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_weights, naming_update
+from sac_lightning.core.ranks import Ranks, own_state, seed_of_rank
 from sac_lightning.core.seeding import (
     Streams,
     continue_generator,
@@ -44,8 +45,8 @@ from sac_lightning.replay import BatchIndex
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 from sac_lightning.training import loops
 from sac_lightning.training.lightning_package import LightningModule
-from sac_lightning.training.metrics import Metrics, MetricWindow, in_units
-from sac_lightning.training.trainer_options import check_count, check_trainer
+from sac_lightning.training.metrics import Metrics, MetricWindow, in_units, mean_of_rows
+from sac_lightning.training.trainer_options import check_count, check_trainer, ranks_of
 from sac_lightning.types import PackedMetrics
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ class SACModule(LightningModule):
         self._optimization: tuple[list[Optimizer], list[LRScheduler]] | None = None
         self._compiled: CompiledUpdate | None = None
         self._counts = 0, 0
+        self._ranks: Ranks | None = None
 
     @property
     def env_steps(self) -> Tensor:
@@ -215,7 +217,8 @@ class SACModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Raise ConfigError for a Trainer that this module does not support."""
         if stage == "fit":
-            check_trainer(self.trainer.precision, self.trainer.world_size)
+            check_trainer(self.trainer, compiled=self.compile_update)
+        self._ranks = ranks_of(self.trainer)
         for logger in self.trainer.loggers:
             loops.log_at_env_steps(logger, lambda: int(self.env_steps))
         loops.wait_no_longer(self.trainer)
@@ -238,8 +241,10 @@ class SACModule(LightningModule):
         self._window.every = 1 if loops.fast_dev_run(self.trainer) else self._log_every
         self._diagnostics = Diagnostics(self.sac)
         if self._noise_generator is None:
-            self._noise_generator = torch_generator(Streams.of(self.seed).update, self.device)
+            own = Streams.of(seed_of_rank(self.seed, self.trainer.global_rank))
+            self._noise_generator = torch_generator(own.update, self.device)
         if self._resumed is not None:
+            self._resumed = dict(own_state(self._resumed, self._ranks))
             continue_generator(self._noise_generator, self._resumed["noise_generator"], warn=True)
             self._window.load_state_dict(self._resumed["window"], self.device)
             self.latest.update(self._resumed["latest"])
@@ -253,7 +258,8 @@ class SACModule(LightningModule):
             OptimizerStep(config.optimizer, cast(Adam, optimizer))
             for config, optimizer in zip(self._optimized, self.trainer.optimizers, strict=True)
         ]
-        self.sac.prepare(self._steps, bfloat16=self.trainer.precision == "bf16-mixed")
+        bfloat16 = self.trainer.precision == "bf16-mixed"
+        self.sac.prepare(self._steps, bfloat16=bfloat16, ranks=self._ranks)
         schedulers: Any = self.lr_schedulers() or []
         self._schedules = schedulers if isinstance(schedulers, list) else [schedulers]
         replay = loops.replay(self.trainer)
@@ -294,7 +300,7 @@ class SACModule(LightningModule):
             checkpoint["state_dict"][f"sac.{name}"] = getattr(self, name).clone()
         if self._noise_generator is None:
             return
-        checkpoint[CHECKPOINT_KEY] = {
+        state = {
             "format": FORMAT,
             "noise_generator": self._noise_generator.get_state(),
             "window": self._window.state_dict(),
@@ -302,6 +308,7 @@ class SACModule(LightningModule):
             "latest": dict(self.latest),
             "run_id": next((each.run_id for each in self.loggers if hasattr(each, "run_id")), None),
         }
+        checkpoint[CHECKPOINT_KEY] = state if self._ranks is None else self._ranks.states(state)
 
     def policy_checkpoint(self) -> dict[str, Any]:
         """Return a small checkpoint for `torch.save`: without critics and optimizers, to play or export.
@@ -378,13 +385,14 @@ class SACModule(LightningModule):
     def _add_env_steps(self, iteration: Iteration) -> None:
         """Count the env steps of an iteration and add them to the running statistics."""
         self.env_steps.fill_(iteration.env_steps)
-        if not iteration.stored:
+        if not iteration.stored and self._ranks is None:
             return
         if self.sac.normalize_obs is not None:
-            self.sac.normalize_obs.statistics.add(iteration.replay.newest_obs(iteration.stored))
+            newest = iteration.replay.newest_obs(iteration.stored)
+            self.sac.normalize_obs.statistics.add(newest, self._ranks)
         if self.sac.normalize_reward is not None:
             returns = torch.as_tensor(iteration.discounted_returns, device=self.device)
-            self.sac.normalize_reward.statistics.add(returns)
+            self.sac.normalize_reward.statistics.add(returns, self._ranks)
 
     def _draw_noise(self, iteration: Iteration) -> Tensor:
         assert iteration.index is not None
@@ -401,6 +409,8 @@ class SACModule(LightningModule):
         self._window.add_episodes(iteration.finished)
         if self._window.due(iteration.env_steps):
             row = self._window.close(iteration.env_steps)
+            if self._ranks is not None:
+                row = mean_of_rows(self._ranks.gather(row))
             self.log_metrics(in_units(row, self.sac.entropy_setting.offset), iteration.env_steps)
 
     def on_train_epoch_start(self) -> None:
@@ -408,7 +418,17 @@ class SACModule(LightningModule):
         self._window.start_clock(int(self.env_steps))
 
     def on_train_epoch_end(self) -> None:
-        """End a complete run; do not count an epoch that a stop cut short: the next fit completes it."""
+        """End a complete run; do not count an epoch that a stop cut short: the next fit completes it.
+
+        Raises RanksDiffer where networks, statistics or optimizers are not the same on all ranks.
+        """
+        if self._ranks is not None:
+            optimizers = {
+                f"optimizer {i}, tensor {j}": tensor
+                for i, step in enumerate(self._steps)
+                for j, tensor in enumerate(step.state)
+            }
+            self._ranks.check_equal({**self.sac.state_dict(prefix="sac."), **optimizers})
         loops.stop_at_the_end(self.trainer)
         if loops.epoch_is_unfinished(self.trainer):
             take_back_epoch(self.trainer)
@@ -442,7 +462,7 @@ class SACModule(LightningModule):
         if self.trainer.state.fn == "fit":
             self.log_metrics(metrics, int(self.env_steps))
         else:  # `trainer.validate` and `trainer.test` return what loggers get
-            self.log_dict(metrics, batch_size=1)
+            self.log_dict(metrics, batch_size=1, sync_dist=self._ranks is not None)
 
     def log_metrics(self, metrics: Mapping[str, float], env_steps: int) -> None:
         """Log a row at `env_steps` to all loggers, keep it in `latest`, and show it to callbacks.
@@ -450,7 +470,8 @@ class SACModule(LightningModule):
         ModelCheckpoint and EarlyStopping can monitor all of it, from the first row on that has the metric.
         """
         self.latest.update(metrics)
-        self.log_dict(dict(metrics), logger=False, batch_size=1)
+        # Already the same on all ranks; Lightning wants it said.
+        self.log_dict(dict(metrics), logger=False, batch_size=1, sync_dist=self._ranks is not None)
         for logger in self.loggers:
             logger.log_metrics(dict(metrics), step=env_steps)
 

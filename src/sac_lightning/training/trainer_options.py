@@ -12,16 +12,37 @@ from typing import Any
 
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import Whole
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.private.lightning import step_options
-from sac_lightning.training.lightning_package import ModelCheckpoint, Trainer
+from sac_lightning.training.lightning_package import DDPStrategy, ModelCheckpoint, Trainer
 
 PRECISIONS = ("32-true", "bf16-mixed")
+NOT_COMPILED = "must be false with several devices: their ranks exchange gradients in the middle of an update"
 
 
-def check_trainer(precision: Any, world_size: int) -> None:
-    """Raise ConfigError for a Trainer's precision or device count that this package does not support."""
+def check_trainer(trainer: Trainer, *, compiled: bool) -> None:
+    """Raise ConfigError for a Trainer's precision or strategy that this package does not support.
+
+    `compiled` is whether the update is to be compiled.
+    """
+    precision, strategy = trainer.precision, trainer.strategy
     require(precision in PRECISIONS, "precision", precision, f"must be one of {', '.join(PRECISIONS)}")
-    require(world_size == 1, "devices", world_size, "must be one device; several are not supported")
+    if trainer.world_size > 1:
+        name = type(strategy).__name__
+        require(isinstance(strategy, DDPStrategy), "strategy", name, "must be ddp with several devices")
+        require(not compiled, "compile", True, NOT_COMPILED)
+
+
+def ranks_of(trainer: Trainer | None) -> Ranks | None:
+    """Return the processes of a `trainer` with several devices; None for a single one."""
+    if trainer is None or trainer.world_size == 1:
+        return None
+    return Ranks(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+
+
+def check_share(key: str, value: int, ranks: int) -> None:
+    """Raise ConfigError unless `value`, of `key`, can be shared out equally over `ranks` processes."""
+    require(value % ranks == 0, key, value, f"must be a multiple of devices={ranks}, which share it equally")
 
 
 def check_count(key: str, value: float) -> int:

@@ -10,7 +10,7 @@ import torch
 from typing_extensions import override
 
 from sac_lightning.collect.experience import Experience
-from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import FOLDER, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
@@ -84,7 +84,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._save(trainer)
         experience = getattr(datamodule(trainer), "experience", None)
         if experience is not None and experience.journal is not None and experience.journal.has_spare:
-            self._prune(experience)
+            self._prune(experience, trainer.global_rank)
 
     def _save(self, trainer: Trainer) -> None:
         if fast_dev_run(trainer):
@@ -94,11 +94,11 @@ class LastCheckpoint(ModelCheckpoint):
         for logger in trainer.loggers:
             logger.after_save_checkpoint(proxy(self))
 
-    def _prune(self, experience: Experience) -> None:
+    def _prune(self, experience: Experience, rank: int) -> None:
         try:
             kept = {_version(path): path for path in Path(self.dirpath or ".").glob("*.ckpt")}
             self._manifests = {
-                version: self._manifests.get(version) or journal_manifest(read_checkpoint(path))
+                version: self._manifests.get(version) or journal_manifests(read_checkpoint(path))[rank]
                 for version, path in kept.items()
             }
         except DamagedFile as error:

@@ -11,12 +11,16 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.training.datamodule import data_of
 from sac_lightning.training.lightning_package import Callback, LightningModule, Trainer
+from sac_lightning.training.trainer_options import ranks_of
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MONITOR = "eval/return_mean"
+Reason = Literal["paused", "interrupted"]
+REASONS: tuple[Reason, ...] = ("paused", "interrupted")
 
 
 class GracefulStop(Callback):
@@ -27,6 +31,8 @@ class GracefulStop(Callback):
     stopped. A second SIGINT or SIGTERM ends the process at once; the last checkpoint stays whole. `reason`
     says afterwards what stopped the run, `received` which signals came.
 
+    On several devices it is enough that one rank is to stop: all end after the same batch.
+
     Args:
         max_seconds: the time limit of a fit; None for none.
         signals: those that end it. Once another one than SIGINT and SIGTERM has come, no further signal ends
@@ -34,7 +40,7 @@ class GracefulStop(Callback):
     """
 
     def __init__(self, max_seconds: float | None = None, signals: Sequence[int] = SIGNALS) -> None:
-        self.reason: Literal["interrupted", "paused"] | None = None
+        self.reason: Reason | None = None
         self.received: list[int] = []
         self._signals = tuple(signals)
         self._max_seconds = math.inf if max_seconds is None else max_seconds
@@ -43,10 +49,13 @@ class GracefulStop(Callback):
         self._installed = False
         self._trainer: Trainer | None = None
         self._between_epochs = False
+        self._ranks: Ranks | None = None
+        self._asked: Reason | None = None  # of this rank, before all have agreed
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.reason, self._between_epochs, self.received = None, False, []
+        self._ranks, self._asked = ranks_of(trainer), None
         # Those of before: Lightning has put its own away again when `teardown` comes.
         self._before = {each: signal.getsignal(each) for each in self._signals}
         self._installed = False
@@ -71,12 +80,14 @@ class GracefulStop(Callback):
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         self._requested()
+        self._agree()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only here: `should_stop` within an epoch would make Lightning run an evaluation that an
         # uninterrupted run does not have.
         self._between_epochs = True
+        self._agree()
         if self.reason is not None:
             trainer.should_stop = True
 
@@ -88,21 +99,34 @@ class GracefulStop(Callback):
 
     def _requested(self) -> bool:
         """Whether the run is to stop: a signal came, or its time is over."""
-        if self.reason is None and time.monotonic() >= self._ends_at:
+        if self._asked is None and time.monotonic() >= self._ends_at:
             log.warning("max_time is over: saving a checkpoint, then stopping")
-            self._end("paused")
-        return self.reason is not None
+            self._ask("paused")
+        return self._asked is not None
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
-        if self.reason is not None:
+        if self._asked is not None:
             if set(self.received) <= set(SIGNALS):
                 raise KeyboardInterrupt
             return
         log.warning("%s: saving a checkpoint, then stopping (again: at once)", signal.Signals(number).name)
-        self._end("interrupted")
+        self._ask("interrupted")
 
-    def _end(self, reason: Literal["interrupted", "paused"]) -> None:
+    def _ask(self, reason: Reason) -> None:
+        self._asked = reason
+        if self._ranks is None:
+            self._end(reason)
+
+    def _agree(self) -> None:
+        """End on all ranks what one of them wants to end."""
+        if self._ranks is not None and self.reason is None:
+            asked = self._ranks.largest(0 if self._asked is None else 1 + REASONS.index(self._asked))
+            if asked:
+                self._asked = REASONS[asked - 1]
+                self._end(self._asked)
+
+    def _end(self, reason: Reason) -> None:
         self.reason = reason
         assert self._trainer is not None
         if self._between_epochs:  # the checkpoint is being written

@@ -44,6 +44,7 @@ class EvaluationVideo(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         candidates = [each for each in trainer.loggers if isinstance(each, EnvStepWandbLogger)]
         self._loggers = [each for each in candidates if each.video_every is not None]
+        self._loggers = self._loggers if trainer.is_global_zero else []
         if self._loggers:
             try:
                 check_video(data_of(trainer).env)
