@@ -39,18 +39,20 @@ class EnsembleLinear(nn.Module):
     ) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(size_in)
+        self.num, self.size_out = num, size_out
         self.weight = nn.Parameter(_uniform((num, size_in, size_out), bound, generator))  # [N, I, J]
         self.bias = nn.Parameter(_uniform((num, 1, size_out), bound, generator)) if bias else None
 
     def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
         """Returns the layer's output, in the dtype of the product."""
-        if self.weight.shape[-1] == 1:  # a product with one column is slow as a matrix product
-            product = (x * self.weight.mT).sum(dim=-1, keepdim=True)
-        elif len(self.weight) == 1:  # compiled, a batch of one takes longer
-            product = torch.mm(x.squeeze(0), self.weight.squeeze(0)).unsqueeze(0)
+        weight, bias = self.weight, self.bias
+        if self.size_out == 1:  # a product with one column is slow as a matrix product
+            product = (x * weight.mT).sum(dim=-1, keepdim=True)
+        elif self.num == 1:  # compiled, a batch of one takes longer
+            product = torch.matmul(x, weight.squeeze(0))
         else:
-            product = torch.bmm(x, self.weight)
-        return product if self.bias is None else add_bias(product, self.bias)
+            product = torch.bmm(x, weight)
+        return product if bias is None else add_bias(product, bias)
 
 
 class EnsembleLayerNorm(nn.Module):

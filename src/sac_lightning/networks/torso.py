@@ -216,11 +216,11 @@ class Layers(nn.Module):
 
     def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B H"]:
         """Returns the features of the last layer."""
-        for i, layer in enumerate(self.linear):
-            x = layer(x)
-            if self.norms and not self.norm_last:
-                x = self.norms[i](x)
-            x = self.activation(x)
-            if self.norms and self.norm_last:
-                x = self.norms[i](x)
+        linear, norms, activation = self.linear, self.norms, self.activation
+        if not norms:
+            for layer in linear:
+                x = activation(layer(x))
+            return x
+        for layer, norm in zip(linear, norms, strict=True):
+            x = norm(activation(layer(x))) if self.norm_last else activation(norm(layer(x)))
         return x

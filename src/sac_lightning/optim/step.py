@@ -58,17 +58,16 @@ class OptimizerStep:
             found = self.ranks.mean(found)
         # Fused Adam reads memory in order, and a convolution's gradient may lie in another than its weight.
         gradients = self._clipped([gradient.contiguous() for gradient in found])
-        config, weights = self._config, [weight.detach() for weight in self.weights]
+        config, weights = self._config, self.weights
         if self.written_out:
-            weights = list(self.weights)
             adam_step(weights, gradients, self._means, self._squares, self._steps, self._lr, config)
             return
-        if config.decay:
-            for weight in weights:
-                weight.mul_(1.0 - self._lr_now * config.decay)
         with torch.no_grad():
+            if config.decay:
+                for weight in weights:
+                    weight.mul_(1.0 - self._lr_now * config.decay)
             fused_adam(
-                weights,
+                list(weights),
                 list(gradients),
                 self._means,
                 self._squares,

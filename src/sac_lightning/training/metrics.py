@@ -45,6 +45,7 @@ class MetricWindow:
         self._episodes: list[Episode] = []
         self._since: float | None = None
         self._steps_at_since = 0
+        self.diagnosed = False  # whether this row has its diagnostics: once a row is enough
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was collected since the last row, as plain data."""
@@ -63,6 +64,7 @@ class MetricWindow:
         self._sums = {tuple(names): total.to(device, copy=True) for names, total in state["sums"]}
         self._counts = dict(zip(self._sums, state["counts"], strict=True))
         self._episodes = [Episode(*episode) for episode in state["episodes"]]
+        self.diagnosed = any(map(_is_diagnostic, (*self._sums, *(each.names for each in self._recent))))
 
     def start_clock(self, env_steps: int) -> None:
         """(Re)start timing here: called where evaluations and pauses end."""
@@ -71,6 +73,7 @@ class MetricWindow:
     def add(self, metrics: PackedMetrics) -> None:
         """Add the metrics of one update; the row has each metric's mean over the updates that have it."""
         self._recent.append(metrics)
+        self.diagnosed = self.diagnosed or _is_diagnostic(metrics.names)
         if len(self._recent) >= UPDATES_PER_SUM:
             self._sum()
 
@@ -91,11 +94,6 @@ class MetricWindow:
             self._sums[names] = self._sums[names].add_(total) if names in self._sums else total
             self._counts[names] = self._counts.get(names, 0) + len(kept)
         self._recent = []
-
-    @property
-    def diagnosed(self) -> bool:
-        """Whether this row has its diagnostics: once a row is enough."""
-        return any(map(_is_diagnostic, (*self._sums, *(each.names for each in self._recent))))
 
     def add_episodes(self, episodes: list[Episode]) -> None:
         """Add training episodes that have ended. Raises NotFiniteError for a return that is not finite."""
@@ -127,6 +125,7 @@ class MetricWindow:
             row["time/env_steps_per_s"] = (env_steps - self._steps_at_since) / elapsed
         self._last = env_steps
         self._sums, self._counts, self._episodes = {}, {}, []
+        self.diagnosed = False
         self.start_clock(env_steps)
         return row
 
