@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from small import data_module, module_for, trainer
 
 from sac_lightning import SACModule
-from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV, read_metrics
+from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV, TrackioLogger, read_metrics
 
 RATE, BATCH, EPOCH, EVALUATED = "lr-Adam", "mine/batch", "mine/epoch", "mine/evaluated"
 
@@ -98,6 +98,24 @@ def test_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client, run = logger.experiment, logger.run_id
     names = client.get_run(run).data.metrics
     check({name: [(m.step, m.value) for m in client.get_metric_history(run, name)] for name in names})
+
+
+def test_in_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    trackio = pytest.importorskip("trackio")
+    logger = TrackioLogger("pendulum", "a run")
+    fitted(logger, tmp_path)
+    assert trackio.Api().runs("pendulum")[0].config["seed"] == 3
+    again = TrackioLogger("pendulum", "a run")
+    again.log_metrics({"mine/later": 7.0}, step=400)
+    again.finalize("success")
+    (run,) = trackio.Api().runs("pendulum")
+    rows: dict[str, list[tuple[int, float]]] = {}
+    for row in trackio.sqlite_storage.SQLiteStorage.get_logs("pendulum", run_id=run.id):
+        for name, value in row.items():
+            rows.setdefault(name, []).append((row["step"], value))
+    check(rows)
+    assert rows["mine/later"] == [(400, 7.0)]
 
 
 def test_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
