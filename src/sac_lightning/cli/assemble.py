@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sac_lightning.cli.command_line import typed_path
@@ -17,7 +18,7 @@ from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
 from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
 from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
-from sac_lightning.core.hardware import resolve_compile, resolve_device, resolve_threads
+from sac_lightning.core.hardware import check_devices, resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
 from sac_lightning.replay import MixedReplay
@@ -26,14 +27,14 @@ from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
-from sac_lightning.training.trainer_options import PRECISIONS, check_count
+from sac_lightning.training.trainer_options import NOT_COMPILED, PRECISIONS, check_count
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
-    "devices": "runs on one device; use device=",
+    "devices": "use devices=",
     "accelerator": "use device=",
-    "strategy": "runs on one device; several are not supported",
-    "num_nodes": "runs on one device; several are not supported",
+    "strategy": "is ddp where devices is more than 1",
+    "num_nodes": "this command runs on one machine; docs/lightning.md shows a program for several",
     "precision": "use precision=",
     "max_epochs": "follows from total_env_steps and steps_per_epoch",
     "max_steps": "follows from total_env_steps and utd_ratio",
@@ -51,7 +52,7 @@ PARTIAL_GROUPS = ("head", "module")
 COUNTS = (
     *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
     *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
-    *("reset_every", "random_shift", "log_every_n_env_steps", "threads"),
+    *("reset_every", "random_shift", "log_every_n_env_steps", "threads", "devices"),
 )
 
 
@@ -92,6 +93,7 @@ class Plan:
     datamodule: ReplayDataModule
     make_module: "functools.partial[SACModule]"
     device: torch.device
+    devices: int
     threads: int
     compiled: bool
     max_seconds: float | None
@@ -115,11 +117,13 @@ class Plan:
             max_epochs=max_epochs,
             default_root_dir=self.config.trainer.get("default_root_dir") or self.config.paths.run_dir,
             accelerator="cpu" if on_cpu else "gpu",
-            devices=1 if on_cpu else [self.device.index or 0],
+            devices=self.devices if on_cpu or self.devices > 1 else [self.device.index or 0],
+            strategy="ddp" if self.devices > 1 else "auto",
             precision=self.config.precision,
             logger=loggers,
             callbacks=[*callbacks, EvaluationVideo(), GracefulStop(self.max_seconds, stop_signals())],
-            plugins=[AtomicCheckpointIO()],
+            # Whatever cluster this is: the command starts its own ranks, or finds itself started as one.
+            plugins=[AtomicCheckpointIO(), *([LightningEnvironment()] if self.devices > 1 else [])],
             max_time=None,  # GracefulStop ends the run at trainer.max_time
             reload_dataloaders_every_n_epochs=1,  # the last epoch may be shorter
             num_sanity_val_steps=0,  # the sanity check would roll out the env
@@ -136,7 +140,7 @@ def plan(cfg: DictConfig) -> Plan:
     make_whole(cfg)
     check_values(cfg)
     check_targets(cfg, cfg.allowed_prefixes)
-    for key in ("log_every_n_env_steps", "actor_delay"):
+    for key in ("log_every_n_env_steps", "actor_delay", "devices"):
         check_count(key, cfg[key])
     if cfg.reset_every is not None:
         check_count("reset_every", cfg.reset_every)
@@ -148,7 +152,10 @@ def plan(cfg: DictConfig) -> Plan:
     # What may be named may be imported, so that one key is enough.
     OmegaConf.update(cfg, "env.allowed_prefixes", allowed_packages(cfg), merge=False, force_add=True)
     device = resolve_device(cfg.device)
+    check_devices(cfg.devices, device)
+    require(cfg.devices == 1 or cfg.compile is not True, "compile", True, NOT_COMPILED)
     datamodule = build(cfg, "data", device=device)
+    datamodule.check_ranks(cfg.devices)
     if isinstance(datamodule.replay, MixedReplay):
         OmegaConf.update(cfg, "replay.sha256", datamodule.replay.sha256, merge=False, force_add=True)
     make_module = build(cfg, "module")
@@ -157,9 +164,12 @@ def plan(cfg: DictConfig) -> Plan:
         datamodule=datamodule,
         make_module=make_module,
         device=device,
-        threads=resolve_threads(cfg.threads),
+        devices=cfg.devices,
+        threads=resolve_threads(cfg.threads, cfg.devices),
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
-        compiled=resolve_compile(cfg.compile, datamodule.updates_due(datamodule.total_env_steps)),
+        compiled=resolve_compile(
+            cfg.compile if cfg.devices == 1 else False, datamodule.updates_due(datamodule.total_env_steps)
+        ),
     )
     make_module.keywords["critic"].check_replay(datamodule.replay.needs_huber_loss)
     make_module.keywords["critic"].check_actor(make_module.keywords["actor"])

@@ -3,6 +3,8 @@
 import os
 import shlex
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +20,8 @@ from sac_lightning.core.errors import install, require
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 # What summary.json says of a run that is complete.
 ENDED = ("done", "pruned")
+# The variable that gives the ranks of a run the process that has started them.
+FIRST_RANK = "SAC_LIGHTNING_FIRST_RANK"
 SCRIPTS = ("train.py", "eval.py", "export.py", "report.py")
 # What users of Hydra's Optuna sweeper type, and the same key here.
 RENAMED = {
@@ -169,6 +173,28 @@ def is_installed(package: str) -> bool:
     """Whether `package` can be imported."""
     # None in sys.modules is a package that import refuses.
     return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
+
+
+def rank_of(devices: int) -> int:
+    """The number of this process, from 0 on, among those of a run on several devices."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0
+
+
+def end_with_first_rank() -> None:
+    """End this process soon after the one that has started it to train beside it.
+
+    A rank that waits for another on a GPU, or has not yet met it, would never notice that it has ended.
+    """
+    first = os.environ.get(FIRST_RANK)
+    if first is None or os.environ.get("LOCAL_RANK", "0") == "0":
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(first):
+            time.sleep(1.0)
+        os._exit(FAILED)
+
+    threading.Thread(target=watch, daemon=True, name="first-rank").start()
 
 
 def full_error() -> bool:

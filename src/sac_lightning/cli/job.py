@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import check_values, make_whole, place_prior_data, plan
-from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED
+from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, rank_of
 from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
@@ -44,6 +44,7 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
     _allow_typed_module(cfg, overrides)
     directory = RunDirectory(Path(hydra.runtime.output_dir))
     if hydra.mode == RunMode.MULTIRUN:
+        require(cfg.devices == 1, "devices", cfg.devices, "must be 1 in a sweep (-m)")
         in_pool = str(hydra.launcher.get("_target_", "")).endswith(POOLS)
         outcome = _run_of_sweep(cfg, directory, defining(overrides), Path(str(hydra.sweep.dir)), in_pool)
     else:
@@ -82,6 +83,10 @@ def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outc
         cfg.resume = str(earlier)
         free = [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in FREE]
         return _resumed(cfg, [f"resume={earlier}", *free])
+    if rank_of(cfg.devices):
+        named = any(each.startswith("hydra.run.dir=") for each in sys.argv)
+        require(named, "hydra.run.dir", directory.path, "must be given, the same to all ranks")
+        return run(plan(cfg), overrides=overrides)
     with directory.locked():
         directory.check_new()
         _name_wandb_run(cfg, overrides)
@@ -90,7 +95,8 @@ def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outc
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> Outcome:
     directory, _ = run_directory(str(composed.resume))
-    with directory.locked("resume"):
+    rank = rank_of(OmegaConf.select(read_saved(directory.config), "devices", default=1))
+    with nullcontext() if rank else directory.locked("resume"):
         resumption = open_run(str(composed.resume))
         cfg = resumed_config(resumption, composed, overrides)
         check_values(cfg)

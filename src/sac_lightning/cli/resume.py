@@ -13,12 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from sac_lightning.cli.assemble import allowed_packages, own_values
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.targets import REFERRING_GROUPS, check_saved, read_saved
-from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, check_no_links
 from sac_lightning.private.lightning import saved_epochs
 from sac_lightning.replay import Journal
-from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.datamodule import ReplayDataModule, rank_folder
 from sac_lightning.training.module import CHECKPOINT_KEY
 
 # What may differ: how far to go, where, and how the run is watched.
@@ -113,7 +113,8 @@ def open_run(value: str) -> Resumption:
 def read_whole(checkpoint: Path, directory: RunDirectory) -> dict[str, Any]:
     """The content of `checkpoint`. Raises DamagedFile unless all that it needs is whole."""
     content = read_checkpoint(checkpoint)
-    Journal(directory.replay).check(journal_manifest(content))
+    for rank, manifest in enumerate(journal_manifests(content)):
+        Journal(rank_folder(directory.replay, rank)).check(manifest)
     return content
 
 

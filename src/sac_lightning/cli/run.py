@@ -1,6 +1,7 @@
 """One training run from a checked plan to its summary."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -22,10 +23,12 @@ from sac_lightning.cli.assemble import Plan, resolved
 from sac_lightning.cli.command_line import (
     DONE,
     FAILED,
+    FIRST_RANK,
     INTERRUPTED,
     command_of,
     full_error,
     print_rows,
+    rank_of,
     shown_number,
 )
 from sac_lightning.cli.instantiate import build
@@ -35,6 +38,7 @@ from sac_lightning.cli.slurm import note_job, requeue
 from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import DamagedFile, read_json
 from sac_lightning.core.hardware import keep_freed_memory
+from sac_lightning.core.ranks import RankLost, seed_of_rank
 from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
@@ -60,17 +64,26 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     `overrides` are what the person asked for, for summary.json.
     Raises ConfigError before anything is written; every later failure becomes an Outcome.
     """
+    rank = rank_of(plan.devices)
+    if plan.devices > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(plan.threads))  # or Lightning chooses another number
+        if rank == 0:
+            os.environ[FIRST_RANK] = str(os.getpid())
     torch.set_num_threads(plan.threads)
     keep_freed_memory()
     deterministic = plan.config.trainer.deterministic
     torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
-    directory = RunDirectory(Path(plan.config.paths.run_dir))
+    directory = RunDirectory(Path(plan.config.paths.run_dir), rank)
     epochs = plan.datamodule.max_epochs
     if resumption is not None:
         epochs = resumption.max_epochs(plan.datamodule.total_env_steps, plan.datamodule.steps_per_epoch)
     trainer = trainer_of(plan, epochs)
-    seed_global_rng(Streams.of(plan.config.seed).process)
+    seed_global_rng(Streams.of(seed_of_rank(plan.config.seed, rank)).process)
     module = plan.module()
+    if rank:
+        screen().quiet = True  # rank 0 says what happens
+        with logging_to(directory.log):
+            return _Run(plan, module, trainer, directory, resumption, list(overrides)).beside_the_first()
     directory.prepare(plan.config)
     if resumption is None:
         note_job(directory.path, overrides)
@@ -99,6 +112,9 @@ class _Run:
 
     def to_the_end(self) -> Outcome:
         log.info("run directory: %s", self.directory.path)
+        if self.plan.devices > 1:
+            text = "devices=%d: so many processes train together, eagerly, with threads=%d each"
+            log.info(text, self.plan.devices, self.plan.threads)
         code, status = FAILED, "failed"
         try:
             code, status = self._fit_or_fail()
@@ -112,6 +128,14 @@ class _Run:
         if code == INTERRUPTED:
             self._requeue()
         return Outcome(code, summary)
+
+    def beside_the_first(self) -> Outcome:
+        """Train as a rank above 0: rank 0 writes what there is to read, but for a failure here.
+
+        Lightning kills rank 0 where another one ends with a status that is not 0.
+        """
+        code, _ = self._fit_or_fail()
+        return Outcome(DONE if code == INTERRUPTED else code, {})
 
     def _fit_or_fail(self) -> tuple[int, str]:
         try:
@@ -128,6 +152,8 @@ class _Run:
             return INTERRUPTED, "interrupted"
         except Exception as error:
             self.error = one_line(f"{type(error).__name__}: {error}")
+            if not isinstance(error, RankLost):  # of which rank 0 speaks
+                screen().quiet = False
             log.error("training failed: %s", error)
             self.directory.log_traceback()
             self._show_traceback(error)

@@ -33,11 +33,11 @@ SHOWN = ("sac_lightning", "pytorch_lightning.profilers")
 class RunDirectory:
     """One run's folder. Nothing is written before `prepare`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, rank: int = 0) -> None:
+        self.path, self.rank = path, rank
         self.config = path / "config.yaml"
         self.summary = path / "summary.json"
-        self.log = path / "train.log"
+        self.log = path / (f"train.rank{rank}.log" if rank else "train.log")
         self.replay = path / "replay"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"

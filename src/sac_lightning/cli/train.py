@@ -10,6 +10,7 @@ from sac_lightning.cli.command_line import (
     INTERRUPTED,
     MISTAKE,
     SweepEnded,
+    end_with_first_rank,
     in_our_words,
     let_hydra_raise,
     load_frameworks,
@@ -48,6 +49,7 @@ def command() -> int:
 
         return run_job(cfg)
 
+    end_with_first_rank()
     sys.argv[1:] = in_our_words(sys.argv[1:])
     try:
         _in_the_run_that_is_resumed()

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from sac_lightning.core.errors import ConfigError, as_whole
+from sac_lightning.core.errors import ConfigError, as_whole, require
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +39,21 @@ def resolve_device(device: str) -> "torch.device":
     return chosen
 
 
-def resolve_threads(threads: int | str) -> int:
-    """`auto` is every CPU that this process may use."""
+def check_devices(devices: int, device: "torch.device") -> None:
+    """Raise ConfigError where there are not so many `devices` of the kind of `device`."""
+    import torch
+
+    if devices > 1 and device.type == "cuda":
+        here = torch.cuda.device_count()
+        require(devices <= here, "devices", devices, f"this machine has {here} CUDA devices")
+        require(device.index is None, "device", device, "names one GPU: with several devices use cuda")
+
+
+def resolve_threads(threads: int | str, processes: int = 1) -> int:
+    """`auto` is every CPU that this process may use, shared among so many `processes`."""
     if threads == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cpus // processes)
     threads = as_whole(threads)
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise ConfigError("threads", threads, "must be auto or a whole number of at least 1")

@@ -250,7 +250,7 @@ class ReplayDataModule(LightningDataModule):
                 learning_starts=self.learning_starts,
                 seed=seed_of_rank(self.seed, self._rank),
                 device=self.device,
-                journal_dir=rank_folder(self.journal_dir, self._rank),
+                journal_dir=self.journal_dir and rank_folder(self.journal_dir, self._rank),
                 overlap=self.overlap,
                 noise_hold_max=self.noise_hold_max,
             )
@@ -457,9 +457,9 @@ class ReplayDataModule(LightningDataModule):
         return self.num_envs * self.collect_steps
 
 
-def rank_folder(folder: Path | None, rank: int) -> Path | None:
+def rank_folder(folder: Path, rank: int) -> Path:
     """Return where the rank's own journal is, inside `folder`, which is that of rank 0."""
-    return folder / f"rank{rank}" if folder is not None and rank else folder
+    return folder / f"rank{rank}" if rank else folder
 
 
 def data_of(trainer: Trainer) -> ReplayDataModule:

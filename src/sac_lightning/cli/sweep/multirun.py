@@ -99,6 +99,7 @@ class Multirun:
         target = str(launcher.get("_target_", ""))
         self.is_pool = target.endswith(POOLS)
         BOOL.check("sweep.resume", config.sweep.resume)
+        require(config.devices == 1, "devices", config.devices, "must be 1 in a sweep (-m)")
         if target.endswith("SlurmLauncher") and shutil.which("srun") is None:
             allowed = "needs SLURM, and srun is not found here; launcher=submitit_local runs jobs here"
             raise ConfigError("launcher", "submitit", allowed)
