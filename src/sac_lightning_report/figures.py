@@ -107,20 +107,14 @@ def _learning_curve(env: EnvResult) -> Figure:
             for curve in (run.curves[SCORE] for run in each.counted):
                 axes.plot(curve.steps, curve.values, color=SERIES[place], linewidth=0.7, alpha=0.35)
     _bands(axes, env.bands[SCORE])
-    axes.set_ylabel(env.score)
-    _steps_axis(axes)
-    _legend(figure, env)
-    return figure
+    return _over_steps(figure, axes, env, env.score)
 
 
 def _alpha(env: EnvResult) -> Figure:
     figure, axes = _panel(f"Temperature α, {env.env_id}")
     _bands(axes, env.bands[ALPHA])
     log_axis(axes, np.concatenate([each.mean for each in env.bands[ALPHA] if each is not None]))
-    axes.set_ylabel("temperature α")
-    _steps_axis(axes)
-    _legend(figure, env)
-    return figure
+    return _over_steps(figure, axes, env, "temperature α")
 
 
 def _entropy(env: EnvResult) -> Figure:
@@ -129,10 +123,7 @@ def _entropy(env: EnvResult) -> Figure:
     for place, each in enumerate(env.bands[TARGET]):
         if each is not None:
             axes.plot(each.steps, each.mean, color=SERIES[place], linewidth=1.4, linestyle=(0, (1, 1.6)))
-    axes.set_ylabel("entropy, nats")
-    _steps_axis(axes)
-    _legend(figure, env)
-    return figure
+    return _over_steps(figure, axes, env, "entropy, nats")
 
 
 def _scores(env: EnvResult, title: str, means: Sequence[Estimate], runs: Sequence[Sequence[float]]) -> Figure:
@@ -210,13 +201,17 @@ def _estimates(axes: Axes, estimates: Sequence[Estimate], places: Sequence[int])
         axes.plot(each.value, row, marker=MARKERS[place], color=SERIES[place], markersize=8, zorder=3)
 
 
-def _steps_axis(axes: Axes) -> None:
+def _over_steps(figure: Figure, axes: Axes, env: EnvResult, label: str) -> Figure:
+    """The panel with its axes, env steps along the first and `label` beside the other, and its legend."""
+    axes.set_ylabel(label)
     axes.set_xlabel("env steps")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(6))
+    _legend(figure, env)
+    return figure
 
 
 def _legend(figure: Figure, env: EnvResult) -> None:

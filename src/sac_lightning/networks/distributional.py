@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sac_lightning.algorithm import losses
 from sac_lightning.core.fields import Number, Whole
-from sac_lightning.networks.value_head import CategoricalValue, Pessimism, ValueHead
+from sac_lightning.networks.value_head import CategoricalValue, Mean, Pessimism, ValueHead
 from sac_lightning.types import Alpha, Scalar, WeightedActions
 
 
@@ -112,7 +112,7 @@ class QuantileValue(ValueHead):
 
 
 @dataclass(frozen=True)
-class Truncated(Pessimism):
+class Truncated(Mean):
     """Drops the largest quantiles of all critics together     (TQC, 2005.04269)
 
     The critics' target uses the rest; the actor maximises the mean of all quantiles. Needs
@@ -127,9 +127,6 @@ class Truncated(Pessimism):
     @property
     def least_quantiles(self) -> int:
         return self.drop + 1
-
-    def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
-        return q.mean(dim=0)
 
     def distribution(
         self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]

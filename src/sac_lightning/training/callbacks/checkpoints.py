@@ -27,16 +27,30 @@ log = logging.getLogger(__name__)
 ONE_FILE: Any = {"save_top_k": 1, "save_on_train_epoch_end": True, "enable_version_counter": False}
 
 
-class BestCheckpoint(ModelCheckpoint):
+class _OneFile(ModelCheckpoint):
+    """Saves one file in a folder of a run."""
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise ConfigError where a fit that resumes nothing would replace the files of another run."""
+        if trainer.ckpt_path is not None or env_steps(trainer) or fast_dev_run(trainer):
+            return
+        folder = Path(self.dirpath or ".")
+        advice = "continue it with fit(..., ckpt_path=...), or name another folder"
+        allowed = f"contains the checkpoints of a run: {advice}"
+        require(not any(folder.glob("*.ckpt")), "dirpath", folder, allowed)
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                allowed = "contains rows of another run: name another file"
+                require(logger.is_empty, "path", logger.path, allowed)
+
+
+class BestCheckpoint(_OneFile):
     """Saves `best.ckpt`, the epoch with the highest `eval/return_mean`, in the folder `dirpath`."""
 
     @check_arguments()
     def __init__(self, dirpath: Annotated[str | Path, FOLDER]) -> None:
         super().__init__(dirpath, "best", monitor="eval/return_mean", mode="max", **ONE_FILE)
-
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _check_new(self, trainer)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +70,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": kept})
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(_OneFile):
     """Saves `last.ckpt` in the folder `dirpath` before the first step and after each epoch, warm-up included.
 
     Give it to the Trainer after every other checkpoint callback: the `last.ckpt` of an epoch then contains
@@ -67,10 +81,6 @@ class LastCheckpoint(ModelCheckpoint):
     def __init__(self, dirpath: Annotated[str | Path, FOLDER]) -> None:
         super().__init__(dirpath, "last", **ONE_FILE)
         self._manifests: dict[tuple[str, int, int], list[Any]] = {}
-
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _check_new(self, trainer)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -131,21 +141,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         file = Path(path)
         if ".." not in file.parts and file.suffix == ".ckpt" and file.is_file():
             file.unlink()
-
-
-def _check_new(callback: ModelCheckpoint, trainer: Trainer) -> None:
-    """Raise ConfigError where a fit that resumes nothing would replace the files of another run."""
-    if trainer.ckpt_path is not None or env_steps(trainer) or fast_dev_run(trainer):
-        return
-    folder = Path(callback.dirpath or ".")
-    allowed = (
-        "contains the checkpoints of a run: continue it with fit(..., ckpt_path=...), or name another folder"
-    )
-    require(not any(folder.glob("*.ckpt")), "dirpath", folder, allowed)
-    for logger in trainer.loggers:
-        if isinstance(logger, MetricsCSV):
-            allowed = "contains rows of another run: name another file"
-            require(logger.is_empty, "path", logger.path, allowed)
 
 
 def _version(path: Path) -> tuple[str, int, int]:
