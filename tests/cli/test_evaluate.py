@@ -103,7 +103,9 @@ def test_run_without_a_best_checkpoint_has_its_last(run: Path, evaluate: Command
         "device=tpu": "device=tpu: must be auto, cpu, cuda or cuda:N",
         "allowed_prefixes=os": "allowed_prefixes=os: must be a list of packages",
         "checkpoint=none.ckpt": "checkpoint=none.ckpt: there is no none.ckpt",
-        "episods=3": "Could not override 'episods'",
+        # train.py has this key, eval.py has another name for it.
+        "eval_envs=3": "Could not override 'eval_envs'. To append to your config use +eval_envs=3. "
+        "Did you mean envs?",
         "-m": "-m: evaluates one run at a time",
     }.items(),
 )

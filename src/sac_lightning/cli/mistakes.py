@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from sac_lightning.cli.command_line import MISTAKE, full_error
 from sac_lightning.core.errors import ConfigError, did_you_mean, install, one_line
 from sac_lightning.core.files import DamagedFile
@@ -14,20 +16,21 @@ from sac_lightning.core.files import DamagedFile
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
-def print_mistake(error: BaseException, conf: Path | None = None) -> int:
+def print_mistake(error: BaseException, config: Path | None = None) -> int:
     """Print the error in one line on stderr, and return MISTAKE.
 
     Args:
         error: ours, Hydra's or OmegaConf's.
-        conf: the folder of the known keys and groups; None for no hints.
+        config: the command's file, beside the folders of its groups; None for no hints.
     """
     cause = error.__cause__
     ours = isinstance(error, ConfigError | DamagedFile)
     text = one_line(error if cause is None or ours else f"{error} {cause}")
     if not ours:
         text = _plain(_missing_extra(text) or text)
-        if conf is not None:
-            text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, conf)
+        if config is not None:
+            conf = config.parent
+            text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, config)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
     if full_error():
@@ -83,6 +86,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"^\w+ (raised )?while resolving interpolation: ", "", text)
     text = re.sub(r" full_key: .*$", "", text)
     text = re.sub(r"^In '\w+': ", "", text)
+    text = re.sub(r" Key '[^']*' is not in struct", ".", text)
     text = re.sub(r" Config search path: .*$", "", text)
     return re.sub(r"^Missing mandatory value: (\S+)", r"\1=???: must be given", text)
 
@@ -121,10 +125,12 @@ def _groups_in(key: str, conf: Path) -> str:
     return f"is chosen by {', '.join(f'{key}/{name}=' for name in names)}" if names else ""
 
 
-def _near_key(text: str, conf: Path) -> str:
+def _near_key(text: str, config: Path) -> str:
     unknown = re.match(r"Could not override '(\w+)[\w.]*'", text)
     if unknown is None:
         return ""
-    files = [line.partition(":")[0] for file in conf.glob("*.yaml") for line in file.read_text().splitlines()]
-    known = {name for name in files if name.isidentifier()} | {p.name for p in conf.iterdir() if p.is_dir()}
-    return did_you_mean(unknown[1], known)
+    keys = yaml.safe_load(config.read_text())
+    groups = {
+        name.partition("@")[0] for each in keys.pop("defaults") if isinstance(each, dict) for name in each
+    }
+    return did_you_mean(unknown[1], {name for name in (*keys, *groups) if name.isidentifier()})

@@ -114,7 +114,7 @@ def hydra_command(
     except KeyboardInterrupt:
         return INTERRUPTED
     except (HydraException, OmegaConfBaseException, ConfigError, DamagedFile) as error:
-        return print_mistake(error, conf)
+        return print_mistake(error, conf / f"{config}.yaml")
     except (OSError, ValueError) as error:
         mistake = _mistake_behind(error, conf)
         if composed or mistake is None:
