@@ -1,6 +1,7 @@
 """`train.py devices=2`: two real processes that train together, are killed, stopped and resumed."""
 
 import json
+import shutil
 import signal
 import socket
 import time
@@ -96,7 +97,7 @@ def test_a_killed_rank_ends_the_other_and_a_signal_both_and_the_run_resumes_bit_
     both[1].kill()
     assert both[0].wait(timeout=30) == 1
     error = json.loads((run / "summary.json").read_text())["error"]
-    assert error.startswith("RankLost: rank 0 has lost another rank, whose log may say why it has ended")
+    assert error == "RankLost: rank 0 has lost another rank, whose log may say why it has ended"
 
     both = ranks(f"resume={run}", more, cwd=tmp_path, env=process_env)
     wait_for_checkpoint(run, both[0])
@@ -113,3 +114,14 @@ def test_another_number_of_devices_and_a_sweep_are_refused(whole: Path, train: C
     refused = mistake(train(f"resume={whole}", "devices=4", "total_env_steps=200"))
     assert refused.startswith("devices=4: is 2 in the run that is resumed")
     assert mistake(train("-m", *TWO, "seed=0")) == "devices=2: must be 1 in a sweep (-m)"
+
+
+def test_damage_to_the_replay_of_another_rank_is_reported(
+    whole: Path, tmp_path: Path, train: Command
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    *_, newest = sorted((run / "replay" / "rank1").glob("segment-*"))
+    newest.unlink()
+    reported = mistake(train(f"resume={run}", "total_env_steps=200"))
+    assert reported.startswith(f"{newest}: is missing, and the checkpoint needs it")

@@ -121,6 +121,7 @@ MISTAKES = {
     "replay.capacity=1.5": ("replay.capacity=1.5: must be a whole number",),
     "+trainer.gradient_clip_val=1": ("trainer.gradient_clip_val=1: clip", "optimizer.max_grad_norm"),
     "+trainer.devices=2": ("trainer.devices=2: use devices=",),
+    "devices=abc": ("devices=abc: must be a whole number of at least 1",),
     "devices=0": ("devices=0: must be a whole number of at least 1",),
     "devices=2 num_envs=3": ("num_envs=3: must be a multiple of devices=2, which share it equally",),
     "devices=2 num_envs=2 batch_size=33": ("batch_size=33: must be a multiple of devices=2",),

@@ -101,7 +101,7 @@ class Plan:
     def module(self) -> SACModule:
         """The module for the env's spaces: this makes (and closes) one env."""
         obs, action = self.datamodule.specs
-        self.datamodule.check_memory()
+        self.datamodule.check_memory(self.devices)
         head = _make_head(self.config, self.make_module, action)
         with naming_errors(self.config, "module"):
             module = self.make_module(obs, action, head=head, compile=self.compiled)
@@ -155,7 +155,8 @@ def plan(cfg: DictConfig) -> Plan:
     check_devices(cfg.devices, device)
     require(cfg.devices == 1 or cfg.compile is not True, "compile", True, NOT_COMPILED)
     datamodule = build(cfg, "data", device=device)
-    datamodule.check_ranks(cfg.devices)
+    if cfg.devices > 1:
+        datamodule.check_ranks(cfg.devices)
     if isinstance(datamodule.replay, MixedReplay):
         OmegaConf.update(cfg, "replay.sha256", datamodule.replay.sha256, merge=False, force_add=True)
     make_module = build(cfg, "module")

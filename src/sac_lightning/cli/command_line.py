@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -175,9 +176,10 @@ def is_installed(package: str) -> bool:
     return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
 
 
-def rank_of(devices: int) -> int:
+def rank_of(devices: Any) -> int:
     """The number of this process, from 0 on, among those of a run on several devices."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0
+    several = isinstance(devices, int) and devices > 1  # anything else is refused later
+    return int(os.environ.get("LOCAL_RANK", "0")) if several else 0
 
 
 def end_with_first_rank() -> None:

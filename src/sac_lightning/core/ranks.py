@@ -88,9 +88,8 @@ class Ranks:
         try:
             collective(*tensors, **options)
         except RuntimeError as error:
-            raise RankLost(
-                f"rank {self.rank} has lost another rank, whose log may say why it has ended: {error}"
-            ) from error
+            lost = f"rank {self.rank} has lost another rank, whose log may say why it has ended"
+            raise RankLost(lost) from error
 
 
 def own_state(state: Mapping[str, Any], ranks: Ranks | None) -> Mapping[str, Any]:

@@ -135,7 +135,7 @@ class ReplayDataModule(LightningDataModule):
         self._loader: SizedLoader[Iteration] | None = None
         self._options: StepOptions | None = None
         self._ending, self._has_time_limit = False, True
-        self.stop_requested: Callable[[], bool] = lambda: False  # asked at every step of an evaluation
+        self.stop_requested: Callable[[], bool] = bool  # False; asked at every step of an evaluation
         self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
         self._warm_up = self.learning_starts  # of the present fit
         self._offline_steps, self._offline_done = self.replay.offline_steps, 0  # updates on prior data
@@ -179,12 +179,16 @@ class ReplayDataModule(LightningDataModule):
                 self.replay.follow_env(probe, *self._specs)
         return self._specs
 
-    def check_memory(self) -> int:
-        """Return the bytes that the replay buffer will need. Raise ConfigError if they are not free."""
+    def check_memory(self, devices: int = 1) -> int:
+        """Return the bytes that the replay buffer will need. Raise ConfigError if they are not free.
+
+        Of several `devices`, each GPU has to hold its share; on CPUs all of it lies in one memory.
+        """
         obs, action = self.specs
         frames, prior_rows = self.replay.frames_of(obs, self.device), self.replay.prior_rows
         folder = self.replay.files_in(self.journal_dir)
-        return check_fits(self.capacity, obs, action, self.device, prior_rows, frames, folder)
+        rows = math.ceil(self.capacity / devices) if self.device.type == "cuda" else self.capacity
+        return check_fits(rows, obs, action, self.device, prior_rows, frames, folder)
 
     @property
     def max_epochs(self) -> int:
@@ -232,7 +236,7 @@ class ReplayDataModule(LightningDataModule):
         if tries:
             self._warm_up, self._offline_steps = min(self._warm_up, self._steps_per_iteration), 0
         if self.experience is None:
-            planned = self.check_memory()
+            planned = self.check_memory(ranks)
             if self.replay.requested_gamma == "auto":
                 log.info(
                     "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
