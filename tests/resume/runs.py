@@ -53,6 +53,8 @@ class Run:
     offline_steps: int = 0
     frame_stack: int = 1
     storage: Any = "memory"
+    actors: int = 0
+    collect_steps: int = 1
 
     def parts(self, directory: Path) -> tuple[SACModule, ReplayDataModule]:
         """A fresh module and a fresh data module."""
@@ -64,6 +66,9 @@ class Run:
             replay=self.replay(),
             batch_size=16,
             overlap=self.overlap,
+            actors=self.actors,
+            collect_steps=self.collect_steps,
+            deterministic=True,
             iterations_per_batch=1,  # stops are counted in batches
             eval_episodes=self.eval_episodes,
             eval_max_steps=self.eval_max_steps,

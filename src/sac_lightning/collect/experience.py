@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from sac_lightning.collect.collector import Collector
+from sac_lightning.collect.ray_actors import RayActors, RayOptions
+from sac_lightning.collect.ray_collector import RayCollector
 from sac_lightning.collect.torch_collector import TorchCollector
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.locking import FolderInUse, FolderLock
@@ -37,7 +39,8 @@ class Experience:
         journal_dir: folder of the replay journal, and of the files of storage=memmap. Every `state_dict`
             first writes the new transitions there. With None a state contains no transitions, and a run
             continued from it starts with an empty buffer.
-        collecting: learning_starts, overlap and noise_hold_max, as for Collector.
+        learning_starts, overlap, noise_hold_max: as for Collector.
+        ray: says which actors step the envs; None to step them in this process.
     """
 
     def __init__(
@@ -52,31 +55,52 @@ class Experience:
         seed: int,
         device: torch.device,
         journal_dir: Path | None,
-        **collecting: Any,
+        learning_starts: int,
+        overlap: bool = False,
+        noise_hold_max: int = 1,
+        ray: RayOptions | None = None,
     ) -> None:
         obs, action = specs
         self._device = device
         self._streams = streams = Streams.of(seed)
-        self._build_envs = partial(env.build_vector, num_envs)
+        build: Any = env.build_vector
+        if ray is not None:
+            acting: dict[str, Any] = {"action": action, "noise_hold_max": noise_hold_max}
+            build = partial(RayActors, env, ray, seed=streams.env, gamma=replay.gamma, **acting)
+        self._build_envs = partial(build, num_envs)
         self._lock = None if journal_dir is None else _locked(journal_dir)
         self._open = True
         self._closed_at: dict[str, Any] | None = None  # the envs' state when `close` was called
-        self.envs: Any = self._build_envs()  # a CheckedVectorEnv or a TorchVectorEnv
+        self.envs: Any = self._build_envs()  # a CheckedVectorEnv, a TorchVectorEnv or RayActors
         # What resuming promises for these envs; asked now, for workers that have ended do not answer.
         self.guarantee: Guarantee = guarantee(self.envs)
         self.replay = replay
-        options: dict[str, Any] = {"num_envs": num_envs, "seed": streams.replay, "device": device}
+        all_envs = num_envs * (1 if ray is None else ray.actors)
+        options: dict[str, Any] = {"num_envs": all_envs, "seed": streams.replay, "device": device}
         options["folder"] = journal_dir
         if replay.makes_transitions:
             options["scratch"] = most_drawn
         replay.allocate(capacity, obs, action, **options)
-        of_tensors = isinstance(self.envs, TorchVectorEnv)
-        collecting |= {"env_seed": streams.env, "action_seed": streams.action}
-        collecting |= (
-            {"device": device} if of_tensors else {"next_step_autoreset": env.autoreset == "next_step"}
-        )
-        kind: Any = TorchCollector if of_tensors else Collector
-        self.collector: Collector | TorchCollector = kind(self.envs, action, self.replay, **collecting)
+        self.collector: Collector | TorchCollector | RayCollector
+        if ray is not None:
+            self.collector = RayCollector(self.envs, replay, learning_starts=learning_starts, ray=ray)
+            if self.guarantee == "exact" and not ray.deterministic:
+                self.guarantee = "unordered"
+        else:
+            of_tensors = isinstance(self.envs, TorchVectorEnv)
+            own = {"device": device} if of_tensors else {"next_step_autoreset": env.autoreset == "next_step"}
+            kind: Any = TorchCollector if of_tensors else Collector
+            self.collector = kind(
+                self.envs,
+                action,
+                replay,
+                env_seed=streams.env,
+                action_seed=streams.action,
+                learning_starts=learning_starts,
+                overlap=overlap,
+                noise_hold_max=noise_hold_max,
+                **own,
+            )
         self.journal = Journal(journal_dir) if journal_dir is not None else None
 
     def state_dict(self) -> dict[str, Any]:

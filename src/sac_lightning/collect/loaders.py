@@ -25,6 +25,8 @@ class Iteration(NamedTuple):
     # [G, B]; None where no update is due.
     index: BatchIndex | None  # type: ignore[assignment]  # hides the method tuple.index
     fused_action: FusedAction | None = None  # the next step of the envs, where the update chooses its actions
+    # Updates since those behind the weights that acted here; None where that is none of interest.
+    policy_lag: int | None = None
 
     def mini_batches(self) -> Iterator[BatchIndex]:
         """Yields the G mini-batches, [B] each."""

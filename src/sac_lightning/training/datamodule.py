@@ -25,6 +25,8 @@ from sac_lightning.collect.evaluation import (
 from sac_lightning.collect.experience import Experience
 from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.collect.loaders import Iteration, SizedLoader
+from sac_lightning.collect.ray_actors import RayOptions
+from sac_lightning.collect.ray_collector import RayCollector
 from sac_lightning.collect.torch_collector import check_torch
 from sac_lightning.core.errors import as_whole, number, require, whole
 from sac_lightning.core.fields import Whole, check_arguments
@@ -62,8 +64,8 @@ class ReplayDataModule(LightningDataModule):
         total_env_steps: env steps of the whole run, at least `learning_starts`.
         steps_per_epoch: env steps between two evaluations and checkpoints, at least one iteration.
         learning_starts: env steps with random actions before the first update.
-        num_envs: envs that collect side by side.
-        collect_steps: steps of each env in one iteration.
+        num_envs: envs that collect side by side; with actors, the envs of each actor.
+        collect_steps: steps of each env in one iteration; with actors, in one block of one actor.
         iterations_per_batch: iterations in one training batch of Lightning; None for about 32 updates, so
             that Lightning's own work, a millisecond a batch, does not count. A batch has fewer where a
             step-based option of the Trainer needs it.
@@ -71,6 +73,11 @@ class ReplayDataModule(LightningDataModule):
             for slow envs; needs collect_steps=1.
         noise_hold_max: the most env steps for which an env's action noise is held, 1 for new noise at every
             step. Holds of k steps have probability ∝ k⁻² (FlashSAC: 16).
+        actors: Ray actors that step envs of their own beside the updates (docs/scale.md); 0 for none.
+        address: HOST:PORT of the Ray cluster of the actors; None for one that the fit starts here.
+        publish_every: gradient updates after which the actors get new weights.
+        deterministic: whether the blocks of actors are stored in a fixed order, so that a run resumes bit for
+            bit; else as they come, which waits for no slow actor.
         utd_ratio: gradient updates for each env step after `learning_starts`, above 0 and at most 1000.
         batch_size: transitions in one mini-batch.
         replay: the replay buffer; None for a uniform one.
@@ -98,6 +105,10 @@ class ReplayDataModule(LightningDataModule):
         iterations_per_batch: Annotated[int | None, Whole("[1, inf)")] = None,
         overlap: bool = False,
         noise_hold_max: int = 1,
+        actors: Annotated[int, Whole("[0, inf)")] = 0,
+        address: str | None = None,
+        publish_every: Annotated[int, Whole("[1, inf)")] = 10,
+        deterministic: bool = False,
         utd_ratio: float = 1.0,
         batch_size: Annotated[int, Whole("[1, inf)")] = 256,
         replay: ReplayBuffer | None = None,
@@ -114,6 +125,13 @@ class ReplayDataModule(LightningDataModule):
         self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
         self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
         self.overlap, self.noise_hold_max = overlap, as_whole(noise_hold_max)
+        self.ray = RayOptions(
+            actors=actors,
+            address=address,
+            publish_every=publish_every,
+            deterministic=deterministic,
+            updates_due=self.updates_due,
+        )
         self.utd_ratio, self.batch_size = utd_ratio, batch_size
         self.eval_episodes, self.eval_envs, self.eval_seed = eval_episodes, eval_envs, eval_seed
         self.eval_max_steps = check_max_steps("eval_max_steps", eval_max_steps)
@@ -163,9 +181,12 @@ class ReplayDataModule(LightningDataModule):
         require(ok, "replay.storage", self.replay.storage, allowed)
         if self.env.vectorization == "torch":
             check_torch(self.num_envs, self.overlap)
+        if self.ray.actors:
+            self.ray.check(self.env, self.num_envs, self.overlap)
 
     def check_ranks(self, ranks: int) -> None:
         """Raise ConfigError unless envs and mini-batches can be shared out over so many processes."""
+        require(self.ray.actors == 0, "collector.actors", self.ray.actors, "must be 0 with several devices")
         check_share("num_envs", self.num_envs, ranks)
         check_share("batch_size", self.batch_size, ranks)
 
@@ -257,6 +278,7 @@ class ReplayDataModule(LightningDataModule):
                 journal_dir=self.journal_dir and rank_folder(self.journal_dir, self._rank),
                 overlap=self.overlap,
                 noise_hold_max=self.noise_hold_max,
+                ray=self.ray if self.ray.actors else None,
             )
             log.info("resume: %s", self.experience.guarantee)
         else:
@@ -376,6 +398,7 @@ class ReplayDataModule(LightningDataModule):
             updates=updates,
             index=replay.draw(updates, self._own_batch_size) if updates else None,
             fused_action=fused_action,
+            policy_lag=collector.policy_lag if isinstance(collector, RayCollector) else None,
         )
 
     @property

@@ -385,6 +385,9 @@ class SACModule(LightningModule):
     def _add_env_steps(self, iteration: Iteration) -> None:
         """Count the env steps of an iteration and add them to the running statistics."""
         self.env_steps.fill_(iteration.env_steps)
+        if iteration.policy_lag is not None:
+            lag = torch.tensor([float(iteration.policy_lag)], device=self.device)
+            self._window.add(PackedMetrics(("time/policy_lag",), lag))
         if not iteration.stored and self._ranks is None:
             return
         if self.sac.normalize_obs is not None:

@@ -11,7 +11,7 @@ which need not deal with `np_random` or the spaces. Any other env cannot be capt
 restarts its episodes, and `guarantee` returns "episode-restart" beforehand.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
@@ -26,7 +26,6 @@ from sac_lightning.envs.snapshot.serialize import (
     spaces_state,
     to_checkpoint,
 )
-from sac_lightning.envs.torch_vector import TorchVectorEnv
 from sac_lightning.private import PrivateApi
 from sac_lightning.private.gymnasium import (
     FastSyncVectorEnv,
@@ -39,9 +38,23 @@ from sac_lightning.private.gymnasium import (
 
 VERSION = 1
 
-Guarantee = Literal["exact", "episode-restart"]
+# "unordered": all state continues exactly, but what comes from several processes is stored as it comes.
+Guarantee = Literal["exact", "unordered", "episode-restart"]
 State = dict[str, Any]
-AnyVectorEnv = CheckedVectorEnv | TorchVectorEnv
+
+
+@runtime_checkable
+class OwnState(Protocol):
+    """Envs that save and restore their own state: TorchVectorEnv, and envs in other processes."""
+
+    def obstacle(self) -> str | PrivateApi | None: ...
+
+    def capture(self) -> State: ...
+
+    def restore(self, state: State) -> None: ...
+
+
+AnyVectorEnv = CheckedVectorEnv | OwnState
 
 
 def guarantee(vector_env: AnyVectorEnv) -> Guarantee:
@@ -57,25 +70,22 @@ def obstacle(vector_env: AnyVectorEnv) -> str | PrivateApi | None:
 
     Returns None when nothing does.
     """
+    if not isinstance(vector_env, CheckedVectorEnv):
+        return vector_env.obstacle()
     envs: Any = vector_env.env
-    if type(envs) in (SyncVectorEnv, FastSyncVectorEnv, AsyncVectorEnv):
-        missing = missing_in_vector_env(envs)
-        if missing is not None:
-            return missing
+    known = type(envs) in (SyncVectorEnv, FastSyncVectorEnv, AsyncVectorEnv)
+    if known and (missing := missing_in_vector_env(envs)) is not None:
+        return missing
     if type(envs) in (SyncVectorEnv, FastSyncVectorEnv):
         found: list[str | PrivateApi | None] = [layers.obstacle(env) for env in envs.envs]
         return next((each for each in found if each is not None), None)
     if type(envs) is AsyncVectorEnv:
         if not all(_call(vector_env, "has_wrapper_attr", "resume_obstacle")):
             return "a worker process without ResumableEnv"
-        if _next_step(envs) and not shares_memory(envs):
-            return "AsyncVectorEnv(shared_memory=False) with next_step autoreset"
-        return next(filter(None, _call(vector_env, "resume_obstacle")), None)
-    if isinstance(vector_env, TorchVectorEnv):
-        why = vector_env.obstacle()
-    else:
-        why = f"{type(envs).__module__}.{type(envs).__qualname__}"
-    return why
+        unshared = _next_step(envs) and not shares_memory(envs)
+        why = "AsyncVectorEnv(shared_memory=False) with next_step autoreset" if unshared else None
+        return why or next(filter(None, _call(vector_env, "resume_obstacle")), None)
+    return f"{type(envs).__module__}.{type(envs).__qualname__}"
 
 
 def capture(vector_env: AnyVectorEnv) -> State | None:
@@ -86,7 +96,7 @@ def capture(vector_env: AnyVectorEnv) -> State | None:
     """
     if obstacle(vector_env) is not None:
         return None
-    if isinstance(vector_env, TorchVectorEnv):
+    if not isinstance(vector_env, CheckedVectorEnv):
         return vector_env.capture()
     envs: Any = vector_env.env
     if isinstance(envs, SyncVectorEnv):
@@ -116,7 +126,7 @@ def restore(vector_env: AnyVectorEnv, state: State) -> None:
     A state may move between sync and async. Raises EnvError when the envs are not the ones that were
     captured; they must then be reset.
     """
-    if isinstance(vector_env, TorchVectorEnv):
+    if not isinstance(vector_env, CheckedVectorEnv):
         vector_env.restore(state)
         return
     found: State = from_checkpoint(state)
@@ -172,7 +182,7 @@ def _next_step(envs: Any) -> bool:
     return bool(envs.autoreset_mode is AutoresetMode.NEXT_STEP)
 
 
-def _call(vector_env: AnyVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
+def _call(vector_env: CheckedVectorEnv, name: str, *arguments: Any) -> tuple[Any, ...]:
     envs: Any = vector_env.env
     try:
         answers: tuple[Any, ...] = envs.call(name, *arguments)

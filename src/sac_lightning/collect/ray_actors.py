@@ -1,0 +1,339 @@
+"""The envs of a run in Ray actors: processes on this machine or on others, each with a vector env."""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from sac_lightning.algorithm.policy import Policy
+from sac_lightning.collect.collector import Collector, Episode
+from sac_lightning.core.errors import ConfigError, install, one_line, require
+from sac_lightning.core.seeding import global_rng_state, restore_global_rng, seed_global_rng
+from sac_lightning.envs import EnvConfig
+from sac_lightning.envs.guard import EnvError
+from sac_lightning.envs.snapshot.state import capture, obstacle, restore
+from sac_lightning.envs.torch_vector import MOST_ENVS
+from sac_lightning.spaces import Array
+
+START_S, CLOSE_S, ANSWER_S = 300.0, 10.0, 10.0
+MOST_DEATHS = 3  # of one actor without a block between them
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """Says how many Ray actors step the envs, where, and how the run takes what they did.
+
+    Args:
+        actors: how many, at least 1; each takes one CPU of the cluster.
+        address: HOST:PORT of a running cluster; None for one that is started on this machine.
+        publish_every: gradient updates between two times that new weights are published, at least 1.
+        deterministic: whether blocks are taken in the order in which they were asked for, else as they come.
+        updates_due: returns how many gradient updates a run has made after so many env steps.
+    """
+
+    actors: int
+    address: str | None
+    publish_every: int
+    deterministic: bool
+    updates_due: Callable[[int], int]
+
+    def check(self, env: EnvConfig, num_envs: int, overlap: bool) -> None:
+        """Raises ConfigError for what has no meaning, or no room, with actors."""
+        allowed = "must be false with collector=ray, whose actors step beside the updates"
+        require(not overlap, "collector.overlap", overlap, allowed)
+        allowed = "must be sync with collector=ray: each actor is a process already"
+        require(env.vectorization == "sync", "env.vectorization", env.vectorization, allowed)
+        allowed = f"must be at most {MOST_ENVS} / collector.actors"
+        require(num_envs * self.actors <= MOST_ENVS, "num_envs", num_envs, allowed)
+        host, _, port = str(self.address).rpartition(":")
+        ok = self.address is None or (isinstance(self.address, str) and bool(host) and port.isdigit())
+        require(ok, "collector.address", self.address, "must be HOST:PORT of a running Ray cluster, or null")
+        allowed = f"must be 0: Ray is not installed; {install('ray')}"
+        require(find_spec("ray") is not None, "collector.actors", self.actors, allowed)
+
+
+class Block(NamedTuple):
+    """Holds what some steps of all envs of one actor gave."""
+
+    actor: int
+    number: int  # of this actor's blocks
+    follows: bool  # whether its episodes continue those of the block before
+    updates: int | None  # gradient updates behind the weights that acted; None for random actions
+    rows: tuple[Array, ...]  # the arguments of ReplayBuffer.add, [M, ...]
+    counts: list[int]  # rows of each step
+    finished: list[Episode]
+    discounted_returns: Array
+
+
+class BlockRows:
+    """Stands for the replay buffer in an actor: keeps the rows of a block."""
+
+    def __init__(self, gamma: float, first_env: int) -> None:
+        self.gamma, self._first_env = gamma, first_env
+        self.steps: list[tuple[Array, ...]] = []
+
+    def add(self, *rows: Array) -> None:
+        """Keeps the rows of one step, copied: a vector env overwrites its arrays in the next one."""
+        *most, env, log_prob = map(np.array, rows)
+        self.steps.append((*most, env + np.int16(self._first_env), log_prob))
+
+
+class EnvWorker:
+    """Runs in a Ray actor: a vector env with a Collector."""
+
+    def start(self, actor: int, env: EnvConfig, num_envs: int, gamma: float, **options: Any) -> str | None:
+        """Makes the envs. Returns what prevents saving their state."""
+        torch.set_num_threads(1)
+        self._actor, self._updates, self._follows = actor, -1, False
+        self._envs: Any = env.build_vector(num_envs)
+        self._rows: Any = BlockRows(gamma, actor * num_envs)
+        self._options = {**options, "next_step_autoreset": env.autoreset == "next_step"}
+        why = obstacle(self._envs)
+        return None if why is None else str(why)
+
+    def restart(self, *seed: int) -> None:
+        """Starts new episodes and new random streams."""
+        env, action, others = (int(each >> 1) for each in np.random.SeedSequence(seed).generate_state(3))
+        seed_global_rng(others)
+        self._collector = Collector(
+            self._envs,
+            replay=self._rows,
+            env_seed=env,
+            action_seed=action,
+            learning_starts=0,
+            **self._options,
+        )
+
+    def take_policy(self, policy: Policy) -> None:
+        """Takes the policy that gets the weights of `collect`."""
+        self._policy, self._updates = policy, -1
+
+    def collect(self, number: int, steps: int, random: bool, updates: int, weights: list[Any]) -> Block:
+        """Takes `steps` steps in every env, with random actions or with these weights."""
+        if updates != self._updates:
+            import ray
+
+            arrays = ray.get(weights[0])  # in a list: Ray would fetch a bare reference for every block
+            state = {name: torch.tensor(array) for name, array in arrays.items()}
+            networks(self._policy).load_state_dict(state)
+            self._updates = updates
+        self._collector.learning_starts = sys.maxsize if random else 0
+        finished = self._collector.collect(self._policy, steps)
+        follows, self._follows = self._follows, True
+        kept, self._rows.steps = self._rows.steps, []
+        rows = tuple(map(np.concatenate, zip(*kept, strict=True)))
+        counts, behind = [len(step[0]) for step in kept], None if random else updates
+        returns = self._collector.discounted_returns
+        return Block(self._actor, number, follows, behind, rows, counts, finished, returns)
+
+    def capture(self) -> dict[str, Any]:
+        """Returns the state of envs, collector and random streams, as a checkpoint may contain it."""
+        collector = self._collector.state_dict()
+        return {"collector": collector, "envs": capture(self._envs), "rng": global_rng_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues from what `capture` returned."""
+        restore(self._envs, state["envs"])
+        self._collector.load_state_dict(state["collector"], torch.device("cpu"), envs_restored=True)
+        restore_global_rng(state["rng"])
+        self._follows = True
+
+    def close(self) -> None:
+        """Closes the envs."""
+        self._envs.close()
+
+
+class RayActors:
+    """Owns the envs of a run: a vector env in each of some Ray actors.
+
+    A program that has called `ray.init` keeps its cluster. Otherwise this starts one on this machine, or
+    joins the one at `address`, until `close`. Raises ConfigError where that fails, or where an actor cannot
+    make its envs.
+
+    Args:
+        env: which env.
+        ray: how many actors, and where.
+        num_envs: envs of each actor, at least 1.
+        seed: of envs and actions.
+        options: gamma; action and noise_hold_max, as for Collector.
+    """
+
+    def __init__(self, env: EnvConfig, ray: RayOptions, num_envs: int, *, seed: int, **options: Any) -> None:
+        self.name, self.num_envs, self.count, self.env_steps = env.id, num_envs, ray.actors, 0
+        self._seed, self._arguments, self._options = seed, (env, num_envs), options
+        self._leaves, actors = _connect(ray.address, ray.actors), ray.actors
+        self.ray: Any = import_module("ray")
+        errors = import_module("ray.exceptions")
+        self._died = errors.RayActorError, errors.ObjectLostError
+        self._remote: Any = self.ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(EnvWorker)
+        self._lives, self._deaths = [0] * actors, [0] * actors
+        self._policy: Any = None
+        self._open, self.why_died = True, ""
+        self._workers: list[Any] = []
+        try:
+            cpus = int(self.ray.cluster_resources().get("CPU", 0))
+            allowed = f"must be at most {cpus}, the CPUs of the Ray cluster"
+            require(actors <= cpus, "collector.actors", actors, allowed)
+            self._workers = [self._remote.remote() for _ in range(actors)]
+            starts = [self._start(actor) for actor in range(actors)]  # side by side
+            self._obstacle = [self._started(*each) for each in enumerate(starts)].pop()
+            self.reset(seed)
+        except EnvError as error:
+            self.abandon()
+            raise ConfigError("collector.actors", actors, str(error)) from None
+        except BaseException:
+            self.abandon()
+            raise
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether the actors have a policy."""
+        return self._policy is not None
+
+    def take_policy(self, policy: Policy) -> None:
+        """Gives every actor a copy of the policy, on its CPU."""
+        normalize = None if policy.normalize_obs is None else deepcopy(policy.normalize_obs).cpu()
+        copied = replace(policy, actor=deepcopy(policy.actor).cpu(), normalize_obs=normalize)
+        self._policy = self.ray.put(copied)
+        for worker in self._workers:
+            worker.take_policy.remote(self._policy)
+
+    def ask(self, actor: int, *arguments: Any) -> Any:
+        """Asks an actor for a block: see `EnvWorker.collect`. Returns Ray's reference."""
+        return self._workers[actor].collect.remote(*arguments)
+
+    def block(self, reference: Any) -> Block | None:
+        """Returns a block as soon as it is there; None where its actor has died. Raises EnvError."""
+        try:
+            block: Block = self._result(reference)
+        except self._died as error:
+            self.why_died = one_line(error)[-200:]
+            return None
+        self._deaths[block.actor] = 0
+        return block
+
+    def replace(self, actor: int) -> None:
+        """Starts another actor in place of a dead one. Raises EnvError where they die again and again."""
+        self._lives[actor] += 1
+        self._deaths[actor] += 1
+        if (times := self._deaths[actor]) > MOST_DEATHS:
+            raise EnvError(f"{self.name}: actor {actor} died {times} times in a row: {self.why_died}")
+        self.ray.kill(self._workers[actor])  # one that was only out of reach must not come back
+        self._workers[actor] = self._remote.remote()
+        self._started(actor, self._start(actor))
+        self._workers[actor].restart.remote(self._seed, actor, self._lives[actor])
+        if self.has_policy:
+            self._workers[actor].take_policy.remote(self._policy)
+
+    def reset(self, seed: int) -> None:
+        """Starts new episodes and new random streams in every actor."""
+        self._seed = seed
+        self._all([each.restart.remote(seed, actor, 0) for actor, each in enumerate(self._workers)])
+
+    def obstacle(self) -> str | None:
+        """Returns what prevents saving the state of the envs."""
+        return self._obstacle
+
+    def capture(self) -> dict[str, Any]:
+        """Returns the states of all actors, none of which owes a block."""
+        asked = [worker.capture.remote() for worker in self._workers]
+        states = []
+        for actor, reference in enumerate(asked):
+            try:
+                state = self._result(reference)
+            except self._died:
+                self.replace(actor)
+                state = self._result(self._workers[actor].capture.remote())
+            states.append({**state, "life": self._lives[actor]})
+        return {"actors": states}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Makes all actors continue from what `capture` returned."""
+        states = state["actors"]
+        self._lives = [each["life"] for each in states]
+        self._all([worker.restore.remote(each) for worker, each in zip(self._workers, states, strict=True)])
+
+    def close(self) -> None:
+        """Closes the envs, and ends the actors and the cluster that this started or joined."""
+        if self._open:
+            closing = [worker.close.remote() for worker in self._workers]
+            with suppress(Exception):
+                self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Ends the actors at once."""
+        if self._open:
+            self._open = False
+            for worker in self._workers:
+                with suppress(Exception):
+                    self.ray.kill(worker)
+            if self._leaves:
+                self.ray.shutdown()
+
+    def _start(self, actor: int) -> Any:
+        try:
+            return self._workers[actor].start.remote(actor, *self._arguments, **self._options)
+        except (TypeError, AttributeError, ValueError) as error:  # what pickle raises
+            raise EnvError(f"{self.name} cannot be sent to an actor: {one_line(error)[:200]}") from None
+
+    def _started(self, actor: int, start: Any) -> str | None:
+        """Returns what `EnvWorker.start` does. Raises EnvError, or the ConfigError of an env."""
+        if not self.ray.wait([start], timeout=START_S)[0]:
+            raise EnvError(f"actor {actor} did not start within {START_S:.0f} s: too few CPUs are free")
+        try:
+            why: str | None = self._result(start)
+        except (EnvError, *self._died) as error:
+            raise EnvError(f"actor {actor} could not start: {one_line(error)}") from None
+        return why
+
+    def _all(self, references: list[Any]) -> None:
+        for each in references:
+            self._result(each)
+
+    def _result(self, reference: Any) -> Any:
+        """Returns what an actor returned, or raises what it raised."""
+        try:
+            return self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+
+
+def networks(policy: Policy) -> nn.ModuleList:
+    """Returns what of a policy changes with updates."""
+    return nn.ModuleList(each for each in (policy.actor, policy.normalize_obs) if each is not None)
+
+
+def _connect(address: str | None, actors: int) -> bool:
+    """Starts a Ray cluster or joins one, unless the process is in one. Returns whether it was not."""
+    import ray
+
+    if ray.is_initialized():
+        return False
+    before = signal.getsignal(signal.SIGTERM)  # Ray takes the signal that asks for a checkpoint
+    options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
+    try:
+        if address is None:
+            ray.init("local", num_cpus=actors, include_dashboard=False, **options)
+        else:
+            host, _, port = address.rpartition(":")
+            # Ray itself would wait for many minutes.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+            ray.init(address, **options)
+    except Exception as error:
+        raise ConfigError("collector.address", address, f"no Ray cluster: {one_line(error)[:300]}") from None
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+    return True
