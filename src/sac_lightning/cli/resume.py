@@ -32,8 +32,8 @@ FREE = (
     "trainer",
     "print_config",
 )
-# They belong to a command line, never to a file.
-PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes")
+# They belong to a command line, never to a file: what a run may import, and with whom it exchanges programs.
+PERMISSIONS = ("allowed_prefixes", "env.allowed_prefixes", "collector.address")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class RayOptions:
     """Says how many Ray actors step the envs, where, and how the run takes what they did.
 
     Args:
-        actors: how many, at least 1; each takes one CPU of the cluster.
+        actors: how many; each takes one CPU of the cluster. 0 for none.
         address: HOST:PORT of a running cluster; None for one that is started on this machine.
         publish_every: gradient updates between two times that new weights are published, at least 1.
         deterministic: whether blocks are taken in the order in which they were asked for, else as they come.
@@ -50,17 +50,20 @@ class RayOptions:
 
     def check(self, env: EnvConfig, num_envs: int, overlap: bool) -> None:
         """Raises ConfigError for what has no meaning, or no room, with actors."""
+        host, _, port = str(self.address).rpartition(":")
+        ok = self.address is None or (self.actors > 0 and bool(host) and port.isdigit())
+        allowed = "must be HOST:PORT of a running Ray cluster, with collector=ray, or null"
+        require(ok, "address", self.address, allowed)
+        if not self.actors:
+            return
         allowed = "must be false with collector=ray, whose actors step beside the updates"
-        require(not overlap, "collector.overlap", overlap, allowed)
+        require(not overlap, "overlap", overlap, allowed)
         allowed = "must be sync with collector=ray: each actor is a process already"
         require(env.vectorization == "sync", "env.vectorization", env.vectorization, allowed)
-        allowed = f"must be at most {MOST_ENVS} / collector.actors"
+        allowed = f"must be at most {MOST_ENVS} / actors"
         require(num_envs * self.actors <= MOST_ENVS, "num_envs", num_envs, allowed)
-        host, _, port = str(self.address).rpartition(":")
-        ok = self.address is None or (isinstance(self.address, str) and bool(host) and port.isdigit())
-        require(ok, "collector.address", self.address, "must be HOST:PORT of a running Ray cluster, or null")
         allowed = f"must be 0: Ray is not installed; {install('ray')}"
-        require(find_spec("ray") is not None, "collector.actors", self.actors, allowed)
+        require(find_spec("ray") is not None, "actors", self.actors, allowed)
 
 
 class Block(NamedTuple):

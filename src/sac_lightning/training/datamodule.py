@@ -170,6 +170,7 @@ class ReplayDataModule(LightningDataModule):
         total, first = self.total_env_steps, self.learning_starts
         allowed = f"must be at least learning_starts={first}, or nothing is ever learned"
         require(total >= first, "total_env_steps", total, allowed)
+        self.ray.check(self.env, self.num_envs, self.overlap)
         ok = not self.overlap or self.collect_steps == 1
         allowed = (
             "must be 1 with overlap: one step of the envs is under way while the updates of an iteration run"
@@ -181,8 +182,6 @@ class ReplayDataModule(LightningDataModule):
         require(ok, "replay.storage", self.replay.storage, allowed)
         if self.env.vectorization == "torch":
             check_torch(self.num_envs, self.overlap)
-        if self.ray.actors:
-            self.ray.check(self.env, self.num_envs, self.overlap)
 
     def check_ranks(self, ranks: int) -> None:
         """Raise ConfigError unless envs and mini-batches can be shared out over so many processes."""
