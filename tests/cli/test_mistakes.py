@@ -106,6 +106,7 @@ MISTAKES = {
     "collector.noise_hold_max=0": ("collector.noise_hold_max=0: must be a whole number from 1 to 1000",),
     "collector.overlap=sometimes": ("collector.overlap=sometimes: must be true or false",),
     "collector=ray collector.overlap=true": ("collector.overlap=True: must be false with collector=ray",),
+    "collector=ray devices=2": ("collector.actors=4: must be 0 with several devices",),
     "collector=ray env.vectorization=async": ("env.vectorization=async: must be sync with collector=ray",),
     "collector=ray collector.address=here": ("collector.address=here: must be HOST:PORT",),
     "collector.address=127.0.0.1:6379": ("collector.address=127.0.0.1:6379: must be HOST:PORT", "=ray"),

@@ -185,7 +185,8 @@ class ReplayDataModule(LightningDataModule):
 
     def check_ranks(self, ranks: int) -> None:
         """Raise ConfigError unless envs and mini-batches can be shared out over so many processes."""
-        require(self.ray.actors == 0, "collector.actors", self.ray.actors, "must be 0 with several devices")
+        ok = self.ray.actors == 0 or ranks == 1
+        require(ok, "collector.actors", self.ray.actors, "must be 0 with several devices")
         check_share("num_envs", self.num_envs, ranks)
         check_share("batch_size", self.batch_size, ranks)
 
