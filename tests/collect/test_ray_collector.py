@@ -37,10 +37,12 @@ def workers() -> list[psutil.Process]:
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """One cluster for all tests, which they join."""
+    before = psutil.Process().children(recursive=True)
     ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield
     ray.shutdown()
-    assert not psutil.wait_procs(psutil.Process().children(recursive=True), timeout=20)[1]
+    left = {*psutil.Process().children(recursive=True)} - {*before}
+    assert not psutil.wait_procs(left, timeout=20)[1]
 
 
 @pytest.fixture(autouse=True)
