@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.networks import ObsNormalization, RewardNormalization
 from sac_lightning.networks.normalization import RunningStatistics
 from sac_lightning.spaces import ObsSpec
@@ -61,6 +62,7 @@ class Largest(nn.Module):
         super().__init__()
         self.register_buffer("value", torch.ones(()))
 
-    def add(self, values: Tensor) -> None:
+    def add(self, values: Tensor, ranks: Ranks | None = None) -> None:
         """Takes the discounted returns of one iteration, [M]; changes the buffer in place."""
-        self.value.copy_(torch.maximum(self.value, values.abs().amax().to(self.value)))
+        largest = torch.cat((values.abs().to(self.value), self.value.view(1))).amax()
+        self.value.copy_(largest if ranks is None else torch.stack(ranks.rows(largest)).amax())
