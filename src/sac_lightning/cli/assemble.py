@@ -168,8 +168,9 @@ def plan(cfg: DictConfig) -> Plan:
         devices=cfg.devices,
         threads=resolve_threads(cfg.threads, cfg.devices),
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
+        # Several devices compile nothing.
         compiled=resolve_compile(
-            cfg.compile if cfg.devices == 1 else False, datamodule.updates_due(datamodule.total_env_steps)
+            cfg.compile, datamodule.updates_due(datamodule.total_env_steps) if cfg.devices == 1 else 0
         ),
     )
     make_module.keywords["critic"].check_replay(datamodule.replay.needs_huber_loss)
