@@ -1,5 +1,6 @@
 """The envs of a run in Ray actors: processes on this machine or on others, each with a vector env."""
 
+import os
 import signal
 import socket
 import sys
@@ -328,6 +329,8 @@ def _connect(address: str | None, actors: int) -> bool:
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
     try:
         if address is None:
+            # Ray would give way to all other processes of the machine, and the updates wait for the actors.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             ray.init("local", num_cpus=actors, include_dashboard=False, **options)
         else:
             host, _, port = address.rpartition(":")
