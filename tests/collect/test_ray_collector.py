@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,11 @@ BLOCK = ENVS * STEPS
 
 def workers() -> list[psutil.Process]:
     """The processes of actors."""
-    below = psutil.Process().children(recursive=True)
-    return [each for each in below if each.name().startswith("ray::EnvWorker")]
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            found += [each] if each.name().startswith("ray::EnvWorker") else []
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +46,7 @@ def cluster() -> Iterator[None]:
     yield
     ray.shutdown()
     left = {*psutil.Process().children(recursive=True)} - {*before}
-    assert not psutil.wait_procs(left, timeout=20)[1]
+    assert not psutil.wait_procs(left, timeout=60)[1]  # Ray's agents notice a little later
 
 
 @pytest.fixture(autouse=True)
