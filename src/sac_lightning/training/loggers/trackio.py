@@ -82,5 +82,6 @@ class TrackioLogger(Logger):
         if self._run is not None:
             import trackio
 
-            trackio.finish()
+            finish: Any = trackio.finish  # it has no annotations
+            finish()
             self._run = None
