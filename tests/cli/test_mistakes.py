@@ -169,6 +169,7 @@ TOP_LEVEL = {
     "eval_envs": (("0", "abc"), "must be a whole number of at least 1"),
     "learning_starts": (("-1", "abc"), "must be a whole number of at least 0"),
     "num_envs": (("0", "abc"), "must be a whole number of at least 1"),
+    "devices": (("0", "abc"), "must be a whole number of at least 1"),
     "batch_size": (("0", "abc", "2.5", "true"), "must be a whole number of at least 1"),
     "utd_ratio": (("0", "abc"), "must be a number above 0"),
     "actor_delay": (("0", "1.5", "abc"), "must be a whole number of at least 1"),

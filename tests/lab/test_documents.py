@@ -77,7 +77,8 @@ def test_every_linked_file_is_there(name: str) -> None:
 
 def test_algorithm_has_the_losses_in_their_order() -> None:
     source = (ROOT / "src/sac_lightning/algorithm/losses.py").read_text(encoding="utf-8")
-    ours = ("soft_value", "critic_target", "critic_loss", "clipped_critic_loss", "actor_loss", "alpha_loss")
+    of_critic = "soft_value", "critic_target", "critic_loss", "clipped_critic_loss"
+    ours = (*of_critic, "actor_loss", "entropy_penalty", "alpha_loss")
     assert sorted(ours, key=lambda name: source.index(f"def {name}(")) == list(ours)
     in_order = [dotted for dotted, _ in LINKED.findall(text_of("algorithm.md")) if "losses." in dotted]
     assert in_order == [f"algorithm.losses.{name}" for name in ours]

@@ -184,6 +184,17 @@ def test_a_buffer_larger_than_memory_is_refused_before_it_is_allocated() -> None
     assert check_fits(fits // 2, spec, CHOICE, torch.device("cpu")) == planned_bytes(fits // 2, spec, CHOICE)
 
 
+def test_several_ranks_share_the_rows_and_each_has_all_prior_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, cpu, gpu = ObsSpec((3,), "float32"), torch.device("cpu"), torch.device("cuda")
+    # 44 bytes a row: 1,000 rows of all ranks and 4 times 100 prior ones in one memory
+    assert check_fits(1000, spec, CHOICE, cpu, prior_rows=100, ranks=4) == 44 * 1400
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (20_000, 20_000))
+    assert check_fits(1000, spec, CHOICE, gpu, prior_rows=100, ranks=4) == 44 * (250 + 100)
+    # 95 % of 20,000 bytes are 431 rows, 331 of them for the ring of each of 4 GPUs
+    with pytest.raises(ConfigError, match=r"capacity=2000: .* free on each GPU: use at most 1324"):
+        check_fits(2000, spec, CHOICE, gpu, prior_rows=100, ranks=4)
+
+
 def test_rows_in_files_are_those_in_memory_and_leave_no_file(tmp_path: Path) -> None:
     both = [ReplayBuffer(n_step=3, storage="memmap"), ReplayBuffer(n_step=3)]
     for buffer in both:

@@ -44,20 +44,23 @@ def check_fits(
     prior_rows: int = 0,
     frames: int = 0,
     folder: Path | None = None,
+    ranks: int = 1,
 ) -> int:
     """Returns the planned bytes, or raises a ConfigError that names a capacity that would fit.
 
-    With a `folder`, which need not exist yet, they are bytes of its disk.
+    With a `folder`, which need not exist yet, they are bytes of its disk. Several `ranks` share the rows, and
+    each has all prior ones: on GPUs they are the bytes of one rank, else those of all.
     """
-    planned = planned_bytes(capacity + prior_rows, obs, action, frames)
     on_gpu = device.type == "cuda"
+    rows, prior_rows = (math.ceil(capacity / ranks), prior_rows) if on_gpu else (capacity, prior_rows * ranks)
+    planned = planned_bytes(rows + prior_rows, obs, action, frames)
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     if folder is not None:
         folder = folder.absolute()
         free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
     room = free - LEAVE_FREE * free
-    fits = max(0, math.floor(room / planned * (capacity + prior_rows)) - prior_rows)
-    where = "" if folder is None else f" on the disk of {folder}"
+    fits = max(0, math.floor(room / planned * (rows + prior_rows)) - prior_rows) * (ranks if on_gpu else 1)
+    where = " on each GPU" if on_gpu and ranks > 1 else "" if folder is None else f" on the disk of {folder}"
     allowed = f"needs {planned / GIB:.2f} GiB of {free / GIB:.2f} GiB that are free{where}"
     allowed += f": use at most {fits}"
     require(planned <= room, "replay.capacity", capacity, allowed)

@@ -200,16 +200,12 @@ class ReplayDataModule(LightningDataModule):
                 self.replay.follow_env(probe, *self._specs)
         return self._specs
 
-    def check_memory(self, devices: int = 1) -> int:
-        """Return the bytes that the replay buffer will need. Raise ConfigError if they are not free.
-
-        Of several `devices`, each GPU has to hold its share; on CPUs all of it lies in one memory.
-        """
+    def check_memory(self, ranks: int = 1) -> int:
+        """Return the bytes that the buffers of `ranks` need. Raise ConfigError where they are not free."""
         obs, action = self.specs
         frames, prior_rows = self.replay.frames_of(obs, self.device), self.replay.prior_rows
         folder = self.replay.files_in(self.journal_dir)
-        rows = math.ceil(self.capacity / devices) if self.device.type == "cuda" else self.capacity
-        return check_fits(rows, obs, action, self.device, prior_rows, frames, folder)
+        return check_fits(self.capacity, obs, action, self.device, prior_rows, frames, folder, ranks)
 
     @property
     def max_epochs(self) -> int:
@@ -233,7 +229,8 @@ class ReplayDataModule(LightningDataModule):
         self._ranks, ranks = ranks_of(self.trainer), 1
         if self._ranks is not None:
             ranks = self._ranks.size
-            self.check_ranks(ranks)
+            if stage == "fit":
+                self.check_ranks(ranks)
             if self.device.type == "cuda":
                 self.device = self.trainer.strategy.root_device
         obs, _ = self.specs

@@ -390,12 +390,13 @@ class SACModule(LightningModule):
             self._window.add(PackedMetrics(("time/policy_lag",), lag))
         if not iteration.stored and self._ranks is None:
             return
+        others = () if self._ranks is None else (self._ranks,)
         if self.sac.normalize_obs is not None:
             newest = iteration.replay.newest_obs(iteration.stored)
-            self.sac.normalize_obs.statistics.add(newest, self._ranks)
+            self.sac.normalize_obs.statistics.add(newest, *others)
         if self.sac.normalize_reward is not None:
             returns = torch.as_tensor(iteration.discounted_returns, device=self.device)
-            self.sac.normalize_reward.statistics.add(returns, self._ranks)
+            self.sac.normalize_reward.statistics.add(returns, *others)
 
     def _draw_noise(self, iteration: Iteration) -> Tensor:
         assert iteration.index is not None
@@ -405,7 +406,9 @@ class SACModule(LightningModule):
 
     def _diagnose(self, iteration: Iteration, index: BatchIndex, noise: Tensor) -> None:
         """Add the diagnostics of the iteration's last mini-batch."""
-        batch, age = iteration.replay.gather(index), iteration.replay.age()[-1]
+        batch = iteration.replay.gather(index)
+        # Each rank counts the transitions of its own envs.
+        age = iteration.replay.age()[-1] * (1 if self._ranks is None else self._ranks.size)
         self._window.add(PackedMetrics.of(self._diagnostics.of(batch, noise, age)))
 
     def _log_row(self, iteration: Iteration) -> None:
