@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,6 +45,7 @@ class Costs:
     act_row: float
     take: float  # a block from Ray's store into the replay buffer, and take_row for each transition
     take_row: float
+    wait: float  # Ray's look at each block that is owed, to find one that is there
     publish: float  # the actor's weights into Ray's store
 
     @classmethod
@@ -116,7 +118,7 @@ def actors(costs: Costs, envs: int, env: float, utd_ratio: float, blocks: int = 
         ended, i, behind = heapq.heappop(ready)
         began = max(now, ended)
         lag += updates - behind
-        work = costs.take + rows * costs.take_row + utd_ratio * rows * update
+        work = costs.take + rows * costs.take_row + AHEAD * count * costs.wait + utd_ratio * rows * update
         updates += utd_ratio * rows
         if updates - published >= PUBLISH_EVERY:
             published, work = updates, work + costs.publish
@@ -187,7 +189,13 @@ def measure() -> Costs:
         return timed(lambda: module.act(obs))
 
     ray.init(num_cpus=1, include_dashboard=False, logging_level="error")
-    owner = ray.remote(lambda rows: [np.zeros((rows, size), np.float32) for size in (OBS, OBS, ACTION, 1, 1)])
+
+    def columns(rows: int) -> list[Any]:
+        seen, action = np.zeros((rows, OBS), np.float32), np.zeros((rows, ACTION), np.float32)
+        reward, flags, env = np.zeros(rows, np.float32), np.zeros(rows, np.bool_), np.zeros(rows, np.int16)
+        return [seen, action, reward, seen.copy(), flags, flags.copy(), env, reward.copy()]
+
+    owner = ray.remote(columns)
     state = {name: each.numpy() for name, each in module.sac.actor.state_dict().items()}
 
     def take(rows: int) -> float:
@@ -196,15 +204,19 @@ def measure() -> Costs:
         times = []
         for block in blocks:
             began = time.perf_counter()
-            seen, after, action, reward, _ = map(np.array, ray.get(block))
-            replay.add(seen, action, reward[:, 0], after, np.zeros(rows, np.bool_))
+            arrays = [np.array(column) for column in ray.get(block)]
+            for step in zip(*(np.split(array, STEPS) for array in arrays), strict=True):
+                replay.add(*step)
             times.append(time.perf_counter() - began)
         return statistics.median(times)
 
+    owed = [owner.remote(40) for _ in range(1000)]
+    ray.wait(owed, num_returns=len(owed))
     found = {
         **dict(zip(("update", "update_row"), line((64, update(64)), (1024, update(1024))), strict=True)),
         **dict(zip(("act", "act_row"), line((1, act(1)), (256, act(256))), strict=True)),
         **dict(zip(("take", "take_row"), line((40, take(40)), (1000, take(1000))), strict=True)),
+        "wait": timed(lambda: ray.wait(owed, num_returns=1)) / len(owed),
         "publish": timed(lambda: ray.put(state)),
     }
     ray.shutdown()

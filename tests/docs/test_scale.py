@@ -31,13 +31,13 @@ def test_operations_and_bytes_are_those_of_the_page() -> None:
 def test_simulated_actors_are_limited_by_envs_or_by_the_learner() -> None:
     import scale
 
-    free = scale.Costs(0, 0, 0, 0, 0, 0, 0)
+    free = scale.Costs(0, 0, 0, 0, 0, 0, 0, 0)
     slow_envs = scale.actors(free, envs=16, env=5e-3, utd_ratio=1.0)
     assert slow_envs.env_steps_per_s == pytest.approx(
         4 * 4 / (4 * 5e-3), rel=0.01
     )  # four actors of four envs
     assert slow_envs.limit == "actors"
-    learner = scale.actors(scale.Costs(1e-2, 0, 0, 0, 0, 0, 0), envs=16, env=1e-6, utd_ratio=1.0)
+    learner = scale.actors(scale.Costs(1e-2, 0, 0, 0, 0, 0, 0, 0), envs=16, env=1e-6, utd_ratio=1.0)
     assert learner.env_steps_per_s == pytest.approx(100, rel=0.01)  # one update of 10 ms for each env step
     assert learner.policy_lag == pytest.approx(2 * 4 * 40, rel=0.15)  # 2 · actors · updates of a block
     assert learner.limit == "learner"
@@ -46,7 +46,7 @@ def test_simulated_actors_are_limited_by_envs_or_by_the_learner() -> None:
 def test_devices_share_rows_and_not_the_fixed_cost() -> None:
     import scale
 
-    costs = scale.Costs(1e-3, 1e-5, 0, 0, 0, 0, 0)
+    costs = scale.Costs(1e-3, 1e-5, 0, 0, 0, 0, 0, 0)
     assert scale.ranks(costs, 1, 1.0, 0.0).env_steps_per_s == pytest.approx(1 / 3.56e-3)
     # 1 ms + 128 rows · 10 µs + 0.87 MB at 1.25 GB/s + 6 messages of 50 µs
     assert scale.ranks(costs, 2, 1.0, 0.0).env_steps_per_s == pytest.approx(1 / 3.277e-3, rel=1e-3)
@@ -63,4 +63,5 @@ def test_table_and_page_are_what_the_measured_costs_give() -> None:
         for row in rows
     }
     assert f"{round(at['ray', 5e-5, 10_000], -4):,.0f} env steps/s" in PAGE
+    assert f"({1e3 * scale.Costs.read().update:.1f} ms: " in PAGE
     assert f"{at['devices', 5e-5, 4] / at['devices', 5e-5, 1]:.1f} times the speed" in PAGE
