@@ -156,7 +156,7 @@ def line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, flo
     return max(small[1] - slope * small[0], 0.0), slope
 
 
-def measure() -> Costs:
+def measure() -> None:
     """Measures the costs with one thread, eagerly, and writes them."""
     import gymnasium as gym
     import numpy as np
@@ -221,7 +221,6 @@ def measure() -> Costs:
     }
     ray.shutdown()
     COSTS.add(({"cost": key, "seconds": value} for key, value in found.items()), replacing=lambda _: True)
-    return Costs(**found)
 
 
 def simulate(costs: Costs) -> list[dict[str, object]]:
@@ -268,8 +267,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--measure", action="store_true", help="measure the costs first")
     arguments = parser.parse_args()
-    costs = measure() if arguments.measure else Costs.read()
-    rows = simulate(costs)
+    if arguments.measure:
+        measure()
+    rows = simulate(Costs.read())
     Table(SIMULATED, COLUMNS).add(rows, replacing=lambda _: True)
     draw(rows)
     for row in rows:
