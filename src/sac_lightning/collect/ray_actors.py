@@ -1,5 +1,6 @@
 """The envs of a run in Ray actors: processes on this machine or on others, each with a vector env."""
 
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from sac_lightning.envs.snapshot.state import capture, obstacle, restore
 from sac_lightning.envs.torch_vector import MOST_ENVS
 from sac_lightning.spaces import Array
 
+log = logging.getLogger(__name__)
 START_S, CLOSE_S, ANSWER_S = 300.0, 10.0, 10.0
 MOST_DEATHS = 3  # of one actor without a block between them
 
@@ -99,7 +101,7 @@ class EnvWorker:
     def start(self, actor: int, env: EnvConfig, num_envs: int, gamma: float, **options: Any) -> str | None:
         """Makes the envs. Returns what prevents saving their state."""
         torch.set_num_threads(1)
-        self._actor, self._updates, self._follows = actor, -1, False
+        self._actor, self._publication = actor, 0
         self._envs: Any = env.build_vector(num_envs)
         self._rows: Any = BlockRows(gamma, actor * num_envs)
         self._options = {**options, "next_step_autoreset": env.autoreset == "next_step"}
@@ -118,20 +120,25 @@ class EnvWorker:
             learning_starts=0,
             **self._options,
         )
+        self._follows = False
 
     def take_policy(self, policy: Policy) -> None:
         """Takes the policy that gets the weights of `collect`."""
-        self._policy, self._updates = policy, -1
+        self._policy, self._publication = policy, 0
 
-    def collect(self, number: int, steps: int, random: bool, updates: int, weights: list[Any]) -> Block:
-        """Takes `steps` steps in every env, with random actions or with these weights."""
-        if updates != self._updates:
+    def collect(self, number: int, steps: int, random: bool, weights: tuple[int, int, Any]) -> Block:
+        """Takes `steps` steps in every env, with random actions or with weights.
+
+        These are the updates behind them, the number of their publication, and their reference, in a tuple:
+        Ray would fetch a bare reference for every block.
+        """
+        updates, publication, reference = weights
+        if not random and publication != self._publication:
             import ray
 
-            arrays = ray.get(weights[0])  # in a list: Ray would fetch a bare reference for every block
-            state = {name: torch.tensor(array) for name, array in arrays.items()}
+            state = {name: torch.tensor(array) for name, array in ray.get(reference).items()}
             networks(self._policy).load_state_dict(state)
-            self._updates = updates
+            self._publication = publication
         self._collector.learning_starts = sys.maxsize if random else 0
         finished = self._collector.collect(self._policy, steps)
         follows, self._follows = self._follows, True
@@ -143,15 +150,19 @@ class EnvWorker:
 
     def capture(self) -> dict[str, Any]:
         """Returns the state of envs, collector and random streams, as a checkpoint may contain it."""
-        collector = self._collector.state_dict()
-        return {"collector": collector, "envs": capture(self._envs), "rng": global_rng_state()}
+        return {
+            "collector": self._collector.state_dict(),
+            "envs": capture(self._envs),
+            "rng": global_rng_state(),
+            "follows": self._follows,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continues from what `capture` returned."""
         restore(self._envs, state["envs"])
         self._collector.load_state_dict(state["collector"], torch.device("cpu"), envs_restored=True)
         restore_global_rng(state["rng"])
-        self._follows = True
+        self._follows = state["follows"]
 
     def close(self) -> None:
         """Closes the envs."""
@@ -178,8 +189,8 @@ class RayActors:
         self._seed, self._arguments, self._options = seed, (env, num_envs), options
         self._leaves, actors = _connect(ray.address, ray.actors), ray.actors
         self.ray: Any = import_module("ray")
-        errors = import_module("ray.exceptions")
-        self._died = errors.RayActorError, errors.ObjectLostError
+        self._died = deaths()
+        failed: tuple[type[Exception], ...] = (EnvError, *self._died)
         self._remote: Any = self.ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(EnvWorker)
         self._lives, self._deaths = [0] * actors, [0] * actors
         self._policy: Any = None
@@ -193,9 +204,9 @@ class RayActors:
             starts = [self._start(actor) for actor in range(actors)]  # side by side
             self._obstacle = [self._started(*each) for each in enumerate(starts)].pop()
             self.reset(seed)
-        except EnvError as error:
+        except failed as error:
             self.abandon()
-            raise ConfigError("collector.actors", actors, str(error)) from None
+            raise ConfigError("collector.actors", actors, one_line(error)) from None
         except BaseException:
             self.abandon()
             raise
@@ -219,26 +230,32 @@ class RayActors:
 
     def block(self, reference: Any) -> Block | None:
         """Returns a block as soon as it is there; None where its actor has died. Raises EnvError."""
-        try:
-            block: Block = self._result(reference)
-        except self._died as error:
-            self.why_died = one_line(error)[-200:]
-            return None
-        self._deaths[block.actor] = 0
+        block: Block | None = self._unless_died(reference)
+        if block is not None:
+            self._deaths[block.actor] = 0
         return block
 
-    def replace(self, actor: int) -> None:
-        """Starts another actor in place of a dead one. Raises EnvError where they die again and again."""
-        self._lives[actor] += 1
-        self._deaths[actor] += 1
-        if (times := self._deaths[actor]) > MOST_DEATHS:
-            raise EnvError(f"{self.name}: actor {actor} died {times} times in a row: {self.why_died}")
-        self.ray.kill(self._workers[actor])  # one that was only out of reach must not come back
-        self._workers[actor] = self._remote.remote()
-        self._started(actor, self._start(actor))
-        self._workers[actor].restart.remote(self._seed, actor, self._lives[actor])
-        if self.has_policy:
-            self._workers[actor].take_policy.remote(self._policy)
+    def replace(self, actor: int, lost: str) -> None:
+        """Starts another actor in place of a dead one; `lost` says in the warning what it owed.
+
+        Raises EnvError where they die again and again, or where the env fails.
+        """
+        while True:
+            self._lives[actor] += 1
+            self._deaths[actor] += 1
+            if (times := self._deaths[actor]) > MOST_DEATHS:
+                raise EnvError(f"{self.name}: actor {actor} died {times} times in a row: {self.why_died}")
+            log.warning("actor %d has died and is replaced: %s (%s)", actor, lost, self.why_died)
+            self.ray.kill(self._workers[actor])  # one that was only out of reach must not come back
+            worker = self._workers[actor] = self._remote.remote()
+            try:
+                self._started(actor, self._start(actor))
+                self._result(worker.restart.remote(self._seed, actor, self._lives[actor]))
+                if self.has_policy:
+                    self._result(worker.take_policy.remote(self._policy))
+                return
+            except self._died as error:
+                self.why_died, lost = one_line(error)[-200:], "it owed nothing yet"
 
     def reset(self, seed: int) -> None:
         """Starts new episodes and new random streams in every actor."""
@@ -253,20 +270,24 @@ class RayActors:
         """Returns the states of all actors, none of which owes a block."""
         asked = [worker.capture.remote() for worker in self._workers]
         states = []
-        for actor, reference in enumerate(asked):
-            try:
-                state = self._result(reference)
-            except self._died:
-                self.replace(actor)
-                state = self._result(self._workers[actor].capture.remote())
+        for actor in range(self.count):
+            while (state := self._unless_died(asked[actor])) is None:
+                self.replace(actor, "it owed nothing")
+                asked[actor] = self._workers[actor].capture.remote()
             states.append({**state, "life": self._lives[actor]})
         return {"actors": states}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Makes all actors continue from what `capture` returned."""
-        states = state["actors"]
+        states = state.get("actors", [])  # a state of collector=sync has none
+        self.check_count(len(states))
         self._lives = [each["life"] for each in states]
         self._all([worker.restore.remote(each) for worker, each in zip(self._workers, states, strict=True)])
+
+    def check_count(self, saved: int) -> None:
+        """Raises EnvError where a state is of another number of actors."""
+        if saved != self.count:
+            raise EnvError(f"{self.name}: the state is of actors={saved}; this run has actors={self.count}")
 
     def close(self) -> None:
         """Closes the envs, and ends the actors and the cluster that this started or joined."""
@@ -298,7 +319,7 @@ class RayActors:
             raise EnvError(f"actor {actor} did not start within {START_S:.0f} s: too few CPUs are free")
         try:
             why: str | None = self._result(start)
-        except (EnvError, *self._died) as error:
+        except EnvError as error:
             raise EnvError(f"actor {actor} could not start: {one_line(error)}") from None
         return why
 
@@ -306,12 +327,26 @@ class RayActors:
         for each in references:
             self._result(each)
 
+    def _unless_died(self, reference: Any) -> Any:
+        """Returns what an actor returned, or None where it has died."""
+        try:
+            return self._result(reference)
+        except self._died as error:
+            self.why_died = one_line(error)[-200:]
+            return None
+
     def _result(self, reference: Any) -> Any:
         """Returns what an actor returned, or raises what it raised."""
         try:
             return self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
+
+
+def deaths() -> tuple[type[Exception], ...]:
+    """Returns what Ray raises where an actor has died, also by the memory monitor or with its machine."""
+    errors: Any = import_module("ray.exceptions")
+    return errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError, errors.NodeDiedError
 
 
 def networks(policy: Policy) -> nn.ModuleList:

@@ -1,6 +1,5 @@
 """Stores the blocks of Ray actors, which step their envs ahead of the updates."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from sac_lightning.envs.snapshot.serialize import from_checkpoint, to_checkpoint
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.spaces import Array
 
-log = logging.getLogger(__name__)
 # Blocks that an actor owes: it steps one while the learner has not yet taken the one before.
 AHEAD = 2
 
@@ -60,16 +58,18 @@ class RayCollector:
         self._asked, self._stored = [0] * envs.count, [0] * envs.count  # blocks of each actor
         self._weights: dict[str, Tensor] = {}
         self._published = 0  # the updates behind these weights
+        self._publications = 0
         self._reference: Any = None  # to the weights in Ray's store
 
     def collect(self, policy: Policy, steps: int) -> list[Episode]:
         """Stores a block: `steps` steps in every env of one actor. Returns the episodes that ended in it."""
         updates = self._ray.updates_due(self.env_steps)
-        self._publish(policy, updates)
+        if not self.envs.has_policy:
+            self.envs.take_policy(policy)
         for owed in range(AHEAD):
             for actor in range(self.envs.count):
-                if sum(each.actor == actor for each in self._queue) <= owed:
-                    self._ask_another(actor, steps)
+                if self._asked[actor] - self._stored[actor] <= owed:
+                    self._ask_another(actor, steps, policy, updates)
         return self._store(self._next(), updates)
 
     def _publish(self, policy: Policy, updates: int) -> None:
@@ -77,21 +77,23 @@ class RayCollector:
             state = networks(policy).state_dict()
             self._weights = {name: each.detach().cpu().clone() for name, each in state.items()}
             self._published, self._reference = updates, None
-        if not self.envs.has_policy:
-            self.envs.take_policy(policy)
         if self._reference is None:
             arrays = {name: each.numpy() for name, each in self._weights.items()}
             self._reference = self.envs.ray.put(arrays)
+            self._publications += 1
 
-    def _ask_another(self, actor: int, steps: int) -> None:
-        planned = self.env_steps + len(self._queue) * steps * self.envs.num_envs
-        self._queue.append(Request(actor, self._asked[actor], steps, planned < self.learning_starts))
+    def _ask_another(self, actor: int, steps: int, policy: Policy, updates: int) -> None:
+        random = self.env_steps + len(self._queue) * steps * self.envs.num_envs < self.learning_starts
+        if not random:  # not earlier: the warm-up makes the first statistics of observations
+            self._publish(policy, updates)
+        self._queue.append(Request(actor, self._asked[actor], steps, random))
         self._asked[actor] += 1
         self._ask(self._queue[-1])
 
     def _ask(self, request: Request) -> None:
-        what = request.number, request.steps, request.random, self._published, [self._reference]
-        request.reference = self.envs.ask(request.actor, *what)
+        weights = self._published, self._publications, self._reference
+        what = request.actor, request.number, request.steps, request.random
+        request.reference = self.envs.ask(*what, weights)
 
     def _next(self) -> Block:
         """Returns the next block, and takes its request from the queue."""
@@ -125,9 +127,7 @@ class RayCollector:
             each.block = self.envs.block(each.reference)
         lost = [each for each in owed if each.block is None]
         self.lost_blocks += len(lost)
-        message = "actor %d has died and is replaced: %d blocks that it owed are lost, %d in this run (%s)"
-        log.warning(message, actor, len(lost), self.lost_blocks, self.envs.why_died)
-        self.envs.replace(actor)
+        self.envs.replace(actor, f"{len(lost)} blocks that it owed are lost, {self.lost_blocks} in this run")
         for each in lost:
             self._ask(each)
 
@@ -157,7 +157,7 @@ class RayCollector:
 
     def reopen(self, envs: RayActors) -> None:
         """Continues with `envs`, which replace those that were closed."""
-        self.envs, self._weights = envs, {}
+        self.envs, self._weights, self._reference = envs, {}, None
 
     def restart_episodes(self, seed: int) -> None:
         """Starts a fresh episode in every env; what actors owed is lost."""
@@ -180,6 +180,7 @@ class RayCollector:
 
     def load_state_dict(self, state: CollectorState, device: torch.device, *, envs_restored: bool) -> None:
         """Restores what `state_dict` returned; without `envs_restored` all but the blocks not yet stored."""
+        self.envs.check_count(len(state.get("stored", [])))
         self.env_steps, self.lost_blocks = state["env_steps"], state["lost_blocks"]
         self._stored, self._published = list(state["stored"]), state["published"]
         self._weights, self._reference = {name: each.cpu() for name, each in state["weights"].items()}, None
