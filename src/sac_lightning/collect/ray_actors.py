@@ -356,6 +356,10 @@ def networks(policy: Policy) -> nn.ModuleList:
 
 def _connect(address: str | None, actors: int) -> bool:
     """Starts a Ray cluster or joins one, unless the process is in one. Returns whether it was not."""
+    if address is not None:
+        # What answers there may be no cluster: Ray would try for many minutes. It reads these when imported.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
+        os.environ.setdefault("RAY_py_gcs_connect_timeout_s", "5")
     import ray
 
     if ray.is_initialized():
@@ -369,7 +373,7 @@ def _connect(address: str | None, actors: int) -> bool:
             ray.init("local", num_cpus=actors, include_dashboard=False, **options)
         else:
             host, _, port = address.rpartition(":")
-            # Ray itself would wait for many minutes.
+            # Ray itself would wait for longer.
             socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
             ray.init(address, **options)
     except Exception as error:
