@@ -126,6 +126,8 @@ def test_a_state_that_does_not_fit_is_told(vectorization: str) -> None:
     envs.reset(seed=0)
     state = capture(envs)
     assert state is not None
+    with pytest.raises(EnvError, match="the state is of actors=2; this run has actors=0"):
+        restore(envs, {"actors": [{}, {}]})  # of collector=ray
     for other, message in (
         (build(Walk, 3, vectorization), "num_envs=2; this run has num_envs=3"),
         (build(Walk, 2, vectorization, autoreset="next_step"), "autoreset=SameStep; this run has"),

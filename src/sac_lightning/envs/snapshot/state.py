@@ -150,6 +150,8 @@ def _check_same(vector_env: CheckedVectorEnv, state: State) -> None:
     why = obstacle(vector_env)
     if why is not None:
         raise EnvError(f"{vector_env.name}: the state of {why} cannot be restored")
+    if actors := len(state.get("actors", [])):  # of collector=ray, which has other envs
+        raise EnvError(f"{vector_env.name}: the state is of actors={actors}; this run has actors=0")
     if state["version"] > VERSION:
         raise EnvError(f"{vector_env.name}: the state has format {state['version']}; this reads {VERSION}")
     envs: Any = vector_env.env
