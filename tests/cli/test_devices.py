@@ -6,13 +6,13 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import torch
 from tests.forked import Forked, fork
 
+from built import same
 from cli.conftest import Command, mistake
 
 TWO = (
@@ -52,15 +52,6 @@ def metrics(run: Path) -> int:
     """The rows of the log so far."""
     file = run / "metrics.csv"
     return file.read_text().count("\n") if file.exists() else 0
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether plain data and tensors are equal, but for the names of the journal's files."""
-    if isinstance(one, dict):
-        return all(same(one[key], other[key]) for key in one if key != "journal")
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 import torch._dynamo  # a fit imports it: once here, not in every process
 import torch.distributed as dist
 
-from built import batch_of, noise_of, sac_of
+from built import batch_of, noise_of, sac_of, same
 from sac_lightning import ActorConfig, ConfigError, CriticConfig, ReplayDataModule, SACModule
 from sac_lightning.core.checkpoint import read_checkpoint
 from sac_lightning.core.ranks import Ranks
@@ -126,15 +126,6 @@ def test_a_fit_on_two_ranks_resumes_bit_for_bit_and_only_on_two(tmp_path: Path) 
         assert same(whole[key], resumed[key]), key
     first, second = whole["ReplayDataModule"], whole["ReplayDataModule"]["ranks"][0]
     assert not torch.equal(first["collector"]["obs"], second["collector"]["obs"])  # envs of their own
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether plain data and tensors are equal, but for the names of the journal's files."""
-    if isinstance(one, dict):
-        return all(same(one[key], other[key]) for key in one if key != "journal")
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
 @pytest.mark.parametrize(

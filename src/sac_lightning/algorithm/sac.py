@@ -290,7 +290,8 @@ class SAC(nn.Module):
                 layer.project_()
             if self._ranks is not None and self._running_statistics:  # each rank has those of its share
                 means = self._ranks.mean(self._running_statistics)
-                torch._foreach_copy_(self._running_statistics, means)
+                for own, mean in zip(self._running_statistics, means, strict=True):
+                    own.copy_(mean)
         self.target_network.update_(self._copies, self._originals)
         self.grad_steps.add_(1)
         return UpdateResult(PackedMetrics.of(metrics), td_error)
