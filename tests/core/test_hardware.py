@@ -12,7 +12,7 @@ import torch
 
 from built import index_of, noise_of, replay_of, sac_of
 from sac_lightning.compile.update import CompiledUpdate
-from sac_lightning.core.hardware import WORTH_COMPILING, has_compiler, resolve_compile
+from sac_lightning.core.hardware import WORTH_COMPILING, flush_denormals, has_compiler, resolve_compile
 from sac_lightning.replay import BatchIndex
 
 # In a process of its own, for the allocator's setting lasts as long as its process.
@@ -45,6 +45,41 @@ def test_an_update_takes_no_page_faults() -> None:
     ran = subprocess.run(line, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) < 20  # 900 where freed blocks go back to the system
+
+
+# In a process of its own, for PyTorch keeps the threads that it has once started.
+FLUSHED = """
+    import torch
+    from sac_lightning.core.hardware import flush_denormals
+
+    torch.set_num_threads(2)
+    before = flush_denormals()
+    product = torch.full((1_000_000,), 1e-38) * 0.01  # large enough for both threads
+    flush_denormals(before)
+    print(before, int((product == 0).sum()), float(torch.tensor(1e-38) * 0.01))
+"""
+
+
+def test_all_threads_take_denormals_for_0_until_this_is_undone() -> None:
+    line = [sys.executable, "-c", textwrap.dedent(FLUSHED)]
+    ran = subprocess.run(line, capture_output=True, text=True, check=True)
+    before, zeros, last = ran.stdout.split()
+    assert (before, zeros) == ("False", "1000000")
+    assert float(last) == pytest.approx(1e-40, rel=1e-4)
+
+
+def test_the_mean_of_a_gradient_that_stays_0_reaches_0() -> None:
+    """0.9^n · 1e-3 is below 1.2e-38 from n = 765 on. It stays at 4 · 1.4e-45, since 0.9 · 4 rounds to 4."""
+    means = {}
+    for flush in (True, False):
+        before = flush_denormals(flush)
+        mean = torch.full((8,), 1e-3)
+        for _ in range(1_000):
+            mean.lerp_(torch.zeros(8), 0.1)
+        flush_denormals(before)
+        means[flush] = mean.amax().item()
+    assert means[True] == 0.0
+    assert 0.0 < means[False] < 1e-44
 
 
 def test_auto_compiles_where_that_pays_off_with_an_empty_cache() -> None:

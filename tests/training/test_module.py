@@ -302,3 +302,20 @@ def test_a_step_that_only_resets_the_env_leaves_the_statistics_as_they_are() -> 
     learner = fit(data, obs_normalization=RunningObs(), reward_normalization=ReturnVariance(), **nets())
     for each in (learner.sac.normalize_obs, learner.sac.normalize_reward):
         assert each is not None and each.statistics.count == 16 and each.statistics.mean.isfinite().all()
+
+
+class Denormals(pl.Callback):
+    """Records whether numbers below 1.2e-38 are taken for 0 while a fit trains."""
+
+    def __init__(self) -> None:
+        self.product = -1.0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.product = float(torch.tensor(1e-38) * 0.01)
+
+
+def test_denormals_are_0_during_a_fit_and_not_after_it() -> None:
+    seen = Denormals()
+    fit(clocks(), {"callbacks": [seen]}, **nets())
+    assert seen.product == 0.0
+    assert float(torch.tensor(1e-38) * 0.01) > 0.0

@@ -87,3 +87,17 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 32 << 20)
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+def flush_denormals(flush: bool = True) -> bool:
+    """Set whether this thread, and those that it starts later, take numbers below 1.2e-38 for 0.
+
+    Adam's mean of a gradient that stays 0, as behind a dead ReLU, shrinks to such numbers within 800 updates
+    and then stays at the smallest, where a CPU needs up to 100 times as long. An update takes up to twice as
+    long then. Returns what was set before.
+    """
+    import torch
+
+    before = bool(torch.tensor(1e-40) * 1.0 == 0.0)
+    torch.set_flush_denormal(flush)
+    return before

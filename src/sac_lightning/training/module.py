@@ -20,6 +20,7 @@ from sac_lightning.compile.update import CompiledUpdate
 from sac_lightning.core.checkpoint import FORMAT, check_format
 from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_weights, naming_update
+from sac_lightning.core.hardware import flush_denormals
 from sac_lightning.core.ranks import Ranks, own_state, seed_of_rank
 from sac_lightning.core.seeding import (
     Streams,
@@ -148,6 +149,7 @@ class SACModule(LightningModule):
         self._compiled: CompiledUpdate | None = None
         self._counts = 0, 0
         self._ranks: Ranks | None = None
+        self._flushed_before = False
 
     @property
     def env_steps(self) -> Tensor:
@@ -219,13 +221,15 @@ class SACModule(LightningModule):
         if stage == "fit":
             check_trainer(self.trainer, compiled=self.compile_update)
         self._ranks = ranks_of(self.trainer)
+        self._flushed_before = flush_denormals()
         for logger in self.trainer.loggers:
             loops.log_at_env_steps(logger, lambda: int(self.env_steps))
         loops.wait_no_longer(self.trainer)
         loops.wait_for_metrics(self.trainer)
 
     def teardown(self, stage: str) -> None:
-        """Undo what `setup` did to loggers and callbacks."""
+        """Undo what `setup` did to this thread, to loggers and callbacks."""
+        flush_denormals(self._flushed_before)
         loops.wait_no_longer(self.trainer)
         for logger in self.trainer.loggers:
             loops.log_at_given_steps(logger)
