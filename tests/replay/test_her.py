@@ -123,7 +123,7 @@ def test_a_full_ring_and_a_resumed_one_take_goals_of_what_is_left(goal: Any) -> 
     assert goals(replay) == expected
     replay.generator.set_state(resumed.generator.get_state())
     assert torch.equal(replay.draw(1, 50).index, resumed.draw(1, 50).index)
-    assert torch.equal(replay.gathered.obs[10:60], resumed.gathered.obs[10:60])
+    assert torch.equal(replay.all_rows.obs[10:60], resumed.all_rows.obs[10:60])
 
 
 def test_an_env_without_goals_is_refused() -> None:

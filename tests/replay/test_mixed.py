@@ -65,17 +65,17 @@ def step(replay: MixedReplay, number: int) -> None:
 def test_half_of_each_mini_batch_is_prior_data_and_these_stay(npz: Callable[..., str]) -> None:
     replay = mixed(npz())
     before = replay.draw(3, 10).index  # before the first step there is nothing else
-    assert bool((before >= 8).all()) and set(replay.gathered.reward[before].flatten().tolist()) <= set(
+    assert bool((before >= 8).all()) and set(replay.all_rows.reward[before].flatten().tolist()) <= set(
         NUMBERS
     )
     for number in range(30):  # the ring is overwritten three times
         step(replay, number)
     prior = replay.draw(40, 10).index >= 8
     assert prior.sum(dim=1).tolist() == [5] * 40
-    assert replay.gathered.reward[8:].tolist() == list(NUMBERS)
-    assert replay.gathered.obs[8:, 0].tolist() == list(NUMBERS)
+    assert replay.all_rows.reward[8:].tolist() == list(NUMBERS)
+    assert replay.all_rows.obs[8:, 0].tolist() == list(NUMBERS)
     # An action of −1 … 1.1 in the env's own units, whose bounds are ±2.
-    assert replay.gathered.action[8:, 0].tolist() == pytest.approx([(n - 10) / 20 for n in NUMBERS])
+    assert replay.all_rows.action[8:, 0].tolist() == pytest.approx([(n - 10) / 20 for n in NUMBERS])
     age = replay.age()
     assert bool(age.isnan().eq(prior).all()) and len(replay) == 8
     assert replay.state_dict().keys() == {"added", "generator", "breaks"}  # no prior data in a checkpoint
@@ -180,8 +180,8 @@ def test_a_minari_data_set_has_the_same_rows(tmp_path: Path, monkeypatch: pytest
     write_dataset(tmp_path, "prior-v0", rows, episodes(rows), (OBS, BOX))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     replay = mixed("minari:prior-v0", n_step=3)
-    assert replay.gathered.obs[8:, 0].tolist() == list(NUMBERS)
-    assert replay.gathered.action[8:, 0].tolist() == pytest.approx([(n - 10) / 20 for n in NUMBERS])
+    assert replay.all_rows.obs[8:, 0].tolist() == list(NUMBERS)
+    assert replay.all_rows.action[8:, 0].tolist() == pytest.approx([(n - 10) / 20 for n in NUMBERS])
     assert (replay.next_row[8:] - 8).tolist() == [1, 2, -9, 4, -9, 6, -9]
     with pytest.raises(ConfigError, match=r"replay\.data=minari:other-v0: cannot be opened"):
         MixedReplay(data=["minari:other-v0"])

@@ -1,6 +1,5 @@
-"""A ring of transitions in preallocated tensors, sampled uniformly."""
+"""The replay buffer: the last transitions, sampled uniformly."""
 
-import itertools
 import math
 import tempfile
 from pathlib import Path
@@ -14,13 +13,11 @@ from torch import Tensor
 from sac_lightning.core.errors import ConfigError, number, require
 from sac_lightning.core.fields import Whole, check_arguments
 from sac_lightning.core.seeding import continue_generator
-from sac_lightning.replay.episodes import NO_ROW, broken_off, next_rows
-from sac_lightning.replay.frames import NO_SLOT, FrameRows, Frames
-from sac_lightning.replay.memory import mapped_zeros
-from sac_lightning.spaces import ActionSpec, Array, ObsSpec
+from sac_lightning.replay.episodes import NO_ROW, NextRows, broken_off
+from sac_lightning.replay.ring import RingStorage, Rows, as_array
+from sac_lightning.spaces import ActionSpec, ObsSpec
 from sac_lightning.types import Batch
 
-Rows = Array | Tensor
 Storage = Literal["memory", "memmap"]
 
 
@@ -30,22 +27,6 @@ class BatchIndex(NamedTuple):
     # Rows of the buffer.
     index: Int[Tensor, "*batch"]  # type: ignore[assignment]  # hides the method tuple.index
     weight: Float[Tensor, "*batch"]  # in the critic's loss
-
-
-class Ring(NamedTuple):
-    """Stores the rows of the buffer, `[R, ...]` each.
-
-    Where images are stored once, `obs` and `next_obs` are FrameRows, which are read like tensors.
-    """
-
-    obs: Tensor
-    action: Tensor
-    reward: Tensor
-    next_obs: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    env: Tensor  # number of the env, int16
-    log_prob: Tensor  # log π(a|s) of the policy that chose the action; NaN where unknown
 
 
 class ReplayBuffer:
@@ -161,49 +142,14 @@ class ReplayBuffer:
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
         self.scratch, beyond = scratch, scratch + self.prior_rows
-        self.frames: Frames | None = None
-        folder = self.files_in(folder)
-        shape, kind = action.row
-
-        def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            full = (capacity + beyond, *row)
-            if folder is not None:
-                return mapped_zeros(full, dtype, folder)
-            return torch.zeros(full, dtype=dtype, device=self.device)
-
-        dtype = getattr(torch, obs.dtype)
-        of_obs: list[Any]
-        if stack := self.frames_of(obs, self.device):
-            frame = (obs.shape[0] // stack, *obs.shape[1:])
-            self.frames = Frames(2 * stack * capacity, frame, dtype, folder, planned=capacity)
-            of_obs = [FrameRows(self.frames, capacity, stack, obs.shape) for _ in range(2)]
-            self._last_seen: dict[int, list[int]] = {}  # of each env, the slots of its last next_obs
-        else:
-            of_obs = [zeros(*obs.shape, dtype=dtype) for _ in range(2)]
+        frames, folder = self.frames_of(obs, self.device), self.files_in(folder)
+        self._ring = RingStorage(capacity, beyond, obs, action, self.device, frames, folder)
         # What `gather` reads, and the ring without the rows beyond it.
-        self.gathered = Ring(
-            obs=of_obs[0],
-            action=zeros(*shape, dtype=getattr(torch, kind)),
-            reward=zeros(),
-            next_obs=of_obs[1],
-            terminated=zeros(dtype=torch.bool),
-            truncated=zeros(dtype=torch.bool),
-            env=zeros(dtype=torch.int16),
-            log_prob=zeros(),
-        )
-        self.store = Ring(*(each[:capacity] for each in self.gathered)) if beyond else self.gathered
-        # The row of the same env's next step, NO_ROW where there is none (yet); only n-step returns read it.
-        linked = capacity + beyond if self.n_step > 1 else 0
-        self.next_row = torch.full((linked,), NO_ROW, device=self.device)
-        self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
-        # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
-        on_cpu = self.device.type == "cpu"
-        fields: tuple[Any, ...] = self.store
-        self._tensors = [None if isinstance(field, FrameRows) else field for field in fields]
-        self._columns = [field.numpy() if on_cpu and field is not None else field for field in self._tensors]
+        self.all_rows, self.store, self.frames = self._ring.all_rows, self._ring.store, self._ring.frames
+        self._next = NextRows(capacity + beyond if self.n_step > 1 else 0, num_envs, self.device)
+        self.next_row = self._next.tensor
         self._breaks: list[int] = []
         self.last_index = torch.zeros(0, 0, dtype=torch.int64)
-        self._ones = torch.ones(0, 0)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
     def __len__(self) -> int:
@@ -240,58 +186,16 @@ class ReplayBuffer:
         truncated = np.zeros(count, np.bool_) if truncated is None else truncated
         env = np.arange(count, dtype=np.int16) if env is None else env
         log_prob = np.full(count, np.nan, np.float32) if log_prob is None else log_prob
-        new: tuple[Any, ...] = (obs, action, reward, next_obs, terminated, truncated, env, log_prob)
-        columns = self._columns
-        if isinstance(reward, Tensor) or self.device.type != "cpu":
-            columns, new = self._tensors, tuple(map(_tensor, new))
-        start = self.added % self.capacity
-        first = min(count, self.capacity - start)
-        if self.frames is not None:
-            self._add_frames(_array(obs), _array(next_obs), _array(env), self._rows_from(start, count))
-        for column, rows in zip(columns, new, strict=True):
-            if column is None:
-                continue
-            if first == count:
-                column[start : start + count] = rows  # copies and casts
-            else:
-                column[start:], column[: count - first] = rows[:first], rows[first:]
+        new = (obs, action, reward, next_obs, terminated, truncated, env, log_prob)
+        self._ring.write(new, self.added)
         if self.n_step > 1:
-            over = _array(terminated) | _array(truncated)
-            self._link(_array(env), over, self._rows_from(start, count))
+            rows = (self.added + np.arange(count)) % self.capacity
+            self._next.add(rows, as_array(env), as_array(terminated) | as_array(truncated))
         self.added += count
-
-    def _rows_from(self, start: int, count: int) -> Array:
-        return (start + np.arange(count)) % self.capacity
-
-    def _add_frames(self, obs: Array, next_obs: Array, env: Array, rows: Array) -> None:
-        """Stores the observations of these rows: those frames that were not there already."""
-        assert self.frames is not None
-        store: Any = self.store
-        now, then = store.obs.slots.numpy(), store.next_obs.slots.numpy()
-        stacks = (now.shape[1], *self.frames.tensor.shape[1:])
-        for row in rows:
-            self.frames.drop(now[row])
-            self.frames.drop(then[row])
-        # In the frames' dtype, or none would be found equal.
-        kind = self.frames.dtype
-        obs, next_obs = obs.astype(kind, copy=False), next_obs.astype(kind, copy=False)
-        nothing = [NO_SLOT] * stacks[0]
-        for row, which, seen, following in zip(rows, env.tolist(), obs, next_obs, strict=True):
-            slots = self.frames.put(seen.reshape(stacks), self._last_seen.get(which, nothing))
-            after = self.frames.put(following.reshape(stacks), [*slots[1:], slots[-1]])
-            now[row], then[row], self._last_seen[which] = slots, after, after
-
-    def _link(self, env: Array, over: Array, rows: Array) -> None:
-        """Records, for each env's step before, the row of this one."""
-        before = self._newest[env]
-        known = (before != NO_ROW) & ~np.isin(before, rows)  # a small ring may have just overwritten it
-        self.next_row[torch.from_numpy(rows)] = NO_ROW
-        self.next_row[torch.from_numpy(before[known])] = torch.from_numpy(rows[known]).to(self.device)
-        self._newest[env] = np.where(over, NO_ROW, rows)
 
     def end_episodes(self) -> None:
         """Records that the next step of every env starts another episode, though the last one did not end."""
-        self._newest[:] = NO_ROW
+        self._next.end_episodes()
         self._breaks.append(self.added)
 
     # --- reading -------------------------------------------------------------------------------------
@@ -309,24 +213,12 @@ class ReplayBuffer:
     def _drawn(self, index: Int[Tensor, "G B"]) -> BatchIndex:
         """Returns these rows with weights of 1, and keeps them for `age`."""
         self.last_index = index
-        if self._ones.shape != index.shape:
-            self._ones = torch.ones(index.shape, device=self.device)
-        return BatchIndex(index, self._ones)
+        return BatchIndex(index, torch.ones(index.shape, device=self.device))
 
     @property
     def rows(self) -> list[Tensor]:
         """Returns the tensors that `gather` reads; `add` changes them in place."""
-        store = self.gathered
-        fields: list[Any] = [
-            store.obs,
-            store.action,
-            store.reward,
-            store.next_obs,
-            store.terminated,
-            store.log_prob,
-        ]
-        tensors = [each.tensors if isinstance(each, FrameRows) else [each] for each in fields]
-        return [*itertools.chain(*tensors), self.next_row]
+        return [*self._ring.tensors, self.next_row]
 
     def gather(self, batch: BatchIndex) -> Batch:
         """Returns the transitions of one mini-batch: R = Σ_j γʲ r_j and discount γᵏ (1 − terminated) over
@@ -334,7 +226,7 @@ class ReplayBuffer:
 
         A compiled update contains this, so it uses tensor operations alone.
         """
-        store, index = self.gathered, batch.index
+        store, index = self.all_rows, batch.index
         reward = store.reward.index_select(0, index)
         discount = self.gamma * (~store.terminated.index_select(0, index)).float()
         last = index
@@ -384,30 +276,13 @@ class ReplayBuffer:
         self.added = state["added"]
         continue_generator(self.generator, state["generator"])
         self._breaks = list(state["breaks"])
-        self._restore_links()
+        if self.n_step > 1:  # the rows know their env and where episodes end
+            numbers = np.arange(self.added - len(self), self.added)
+            rows = numbers % self.capacity
+            env = self.store.env.cpu().numpy()[rows]
+            over = (self.store.terminated | self.store.truncated).cpu().numpy()[rows]
+            self._next.restore(self.capacity, rows, env, over | broken_off(numbers, env, self._breaks))
 
     def empty_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Returns `state` without transitions, for a checkpoint that was saved without a journal."""
         return {**state, "added": 0, "breaks": []}
-
-    def _restore_links(self) -> None:
-        """Finds each transition's next one again: the rows know their env and where episodes end."""
-        if self.n_step == 1:
-            return
-        numbers = np.arange(self.added - len(self), self.added)
-        rows = numbers % self.capacity
-        env = self.store.env.cpu().numpy()[rows]
-        over = (self.store.terminated | self.store.truncated).cpu().numpy()[rows]
-        over |= broken_off(numbers, env, self._breaks)
-        self.next_row[: self.capacity] = NO_ROW
-        self.next_row[torch.from_numpy(rows)] = torch.from_numpy(next_rows(rows, env, over)).to(self.device)
-        self._newest[:] = NO_ROW
-        self._newest[env] = np.where(over, NO_ROW, rows)  # the last of equal indices counts
-
-
-def _tensor(rows: Rows) -> Tensor:
-    return rows if isinstance(rows, Tensor) else torch.from_numpy(np.ascontiguousarray(rows))
-
-
-def _array(rows: Rows) -> Array:
-    return rows.cpu().numpy() if isinstance(rows, Tensor) else rows

@@ -1,28 +1,64 @@
-"""Which transitions follow each other in an episode, found from the rows of a buffer."""
+"""Which transitions follow each other in an episode."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from sac_lightning.spaces import Array
 
 NO_ROW = -1
 
 
-def next_rows(rows: Array, env: Array, over: Array) -> Array:
-    """Returns the row of each transition's next one in its episode, NO_ROW where there is none, [M].
+class NextRows:
+    """Keeps, for n-step returns, the row of each transition's next one in its episode.
 
     Args:
-        rows: of the transitions, in the order of collection, [M].
-        env: of each, [M].
-        over: whether it is the last of its episode, [M].
+        rows: of the buffer.
+        num_envs: envs that are stepped at once.
+        device: where the buffer lies.
     """
-    following = np.full(len(rows), NO_ROW)
-    order = np.argsort(env, kind="stable")
-    before, after = order[:-1], order[1:]
-    goes_on = (env[before] == env[after]) & ~over[before]
-    following[before[goes_on]] = rows[after[goes_on]]
-    return following
+
+    def __init__(self, rows: int, num_envs: int, device: torch.device) -> None:
+        self.tensor = torch.full((rows,), NO_ROW, device=device)  # NO_ROW where there is none (yet)
+        self._newest = np.full(num_envs, NO_ROW)  # of each env, if its episode continues
+
+    def add(self, rows: Array, env: Array, over: Array) -> None:
+        """Records a step of some envs: their rows, and whether their episodes are over with it, [M] each."""
+        before = self._newest[env]
+        known = (before != NO_ROW) & ~np.isin(before, rows)  # a small ring may have just overwritten it
+        self._write(rows, NO_ROW)
+        self._write(before[known], rows[known])
+        self._newest[env] = np.where(over, NO_ROW, rows)
+
+    def end_episodes(self) -> None:
+        """Records that the next step of every env starts another episode."""
+        self._newest[:] = NO_ROW
+
+    def link(self, rows: Array, env: Array, over: Array) -> None:
+        """Records transitions of many steps, in the order of collection.
+
+        Args:
+            rows: of the transitions, [M].
+            env: of each, [M].
+            over: whether it is the last of its episode, [M].
+        """
+        following = np.full(len(rows), NO_ROW)
+        order = np.argsort(env, kind="stable")
+        before, after = order[:-1], order[1:]
+        continues = (env[before] == env[after]) & ~over[before]
+        following[before[continues]] = rows[after[continues]]
+        self._write(rows, following)
+
+    def restore(self, capacity: int, rows: Array, env: Array, over: Array) -> None:
+        """Records all transitions of a ring in place of those before; arguments as for `link`."""
+        self.tensor[:capacity] = NO_ROW
+        self.link(rows, env, over)
+        self.end_episodes()
+        self._newest[env] = np.where(over, NO_ROW, rows)  # the last of equal indices counts
+
+    def _write(self, rows: Array, following: Array | int) -> None:
+        self.tensor[torch.from_numpy(rows)] = torch.as_tensor(following, device=self.tensor.device)
 
 
 def broken_off(numbers: Array, env: Array, breaks: Sequence[int]) -> Array:

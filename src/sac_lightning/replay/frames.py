@@ -9,38 +9,50 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sac_lightning.replay.memory import mapped_zeros
-from sac_lightning.spaces import Array
+from sac_lightning.spaces import Array, ObsSpec
 
 NO_SLOT = -1
 
 
 class Frames:
-    """Keeps frames, each in a slot, and counts how many observations show it.
+    """Stores the observations of a ring of transitions as frames, and each frame once.
 
-    There are slots for all frames that the transitions could have if no two were equal. Memory, or disk, is
-    used for those alone that were written, as many as there ever were frames at the same time.
+    A frame lies in a slot, and the number of observations that show it is counted. There are slots for all
+    frames that the transitions could have if no two were equal. Memory, or disk, is used for those alone that
+    were written, as many as there ever were frames at the same time.
 
     Args:
-        slots: how many.
-        shape: of a frame.
-        dtype: of its numbers.
-        folder, planned: as for `mapped_zeros`.
+        capacity: rows of the ring.
+        stack: k, frames of an observation.
+        obs: shape and dtype of an observation.
+        folder: as for `mapped_zeros`.
     """
 
-    def __init__(
-        self,
-        slots: int,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        folder: Path | None = None,
-        planned: int | None = None,
-    ) -> None:
-        self.tensor = mapped_zeros((slots, *shape), dtype, folder, planned)
+    def __init__(self, capacity: int, stack: int, obs: ObsSpec, folder: Path | None = None) -> None:
+        self._stacked = (stack, obs.shape[0] // stack, *obs.shape[1:])
+        shape = (2 * stack * capacity, *self._stacked[1:])
+        self.tensor = mapped_zeros(shape, getattr(torch, obs.dtype), folder, planned=capacity)
+        self.obs, self.next_obs = (FrameRows(self.tensor, capacity, stack, obs.shape) for _ in range(2))
         self._array = self.tensor.numpy()
-        self.dtype = self._array.dtype
-        self._shown = np.zeros(slots, np.int64)  # in how many observations
+        self._shown = np.zeros(len(self._array), np.int64)  # in how many observations
         self._free: list[int] = []
         self._written = 0
+        self._last_seen: dict[int, list[int]] = {}  # of each env, the slots of its last next_obs
+
+    def add(self, rows: Array, env: Array, obs: Array, next_obs: Array) -> None:
+        """Stores the observations of these rows: those frames that were not there already."""
+        now, then = self.obs.slots.numpy(), self.next_obs.slots.numpy()
+        for row in rows:
+            self.drop(now[row])
+            self.drop(then[row])
+        # In the frames' dtype, or none would be found equal.
+        kind, shape = self._array.dtype, (len(rows), *self._stacked)
+        seen, following = (each.astype(kind, copy=False).reshape(shape) for each in (obs, next_obs))
+        nothing = [NO_SLOT] * self._stacked[0]
+        for row, which, stack, next_stack in zip(rows, env.tolist(), seen, following, strict=True):
+            slots = self.put(stack, self._last_seen.get(which, nothing))
+            after = self.put(next_stack, [*slots[1:], slots[-1]])
+            now[row], then[row], self._last_seen[which] = slots, after, after
 
     def put(self, stack: Array, hints: Iterable[int]) -> list[int]:
         """Stores the frames of an observation and returns their slots.
@@ -78,21 +90,21 @@ class Frames:
 class FrameRows:
     """Reads like the tensor [R, *obs] of all rows' observations, each of which is k slots of `Frames`."""
 
-    def __init__(self, frames: Frames, rows: int, stack: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, frames: Tensor, rows: int, stack: int, shape: tuple[int, ...]) -> None:
         self.frames, self.slots = frames, torch.full((rows, stack), NO_SLOT)
-        self.shape, self.dtype = torch.Size((rows, *shape)), frames.tensor.dtype
+        self.shape, self.dtype = torch.Size((rows, *shape)), frames.dtype
 
     @property
     def tensors(self) -> list[Tensor]:
         """Returns what `index_select` reads."""
-        return [self.frames.tensor, self.slots]
+        return [self.frames, self.slots]
 
     def index_select(self, dim: int, index: Int[Tensor, " B"]) -> Tensor:
         """Returns the observations of the rows `index`, [B, *obs]."""
         return self._of(self.slots.index_select(dim, index))
 
     def _of(self, slots: Int[Tensor, "B k"]) -> Tensor:
-        return self.frames.tensor.index_select(0, slots.reshape(-1)).reshape(-1, *self.shape[1:])
+        return self.frames.index_select(0, slots.reshape(-1)).reshape(-1, *self.shape[1:])
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         return self._of(self.slots[rows])

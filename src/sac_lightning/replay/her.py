@@ -82,7 +82,7 @@ class HerReplay(ReplayBuffer):
     def allocate(self, capacity: int, obs: ObsSpec, action: ActionSpec, **options: Any) -> None:
         self._find_goals(obs)
         super().allocate(capacity, obs, action, **options)
-        self._forget_episodes(len(self._newest))
+        self._forget_episodes(options.get("num_envs", 1))
 
     def _forget_episodes(self, num_envs: int) -> None:
         # The steps of each env are counted by themselves. Of each row: its env, its step there, and the first
@@ -171,23 +171,23 @@ class HerReplay(ReplayBuffer):
         assert self.compute_reward is not None, "`follow_env` comes first"
         scratch = slice(self.capacity, self.capacity + len(rows))
         source, goals = (torch.from_numpy(each).to(self.device) for each in (rows, goal_rows))
-        for column in self.gathered:
+        for column in self.all_rows:
             column[scratch] = column[source]
         goal = self.store.next_obs[goals][:, self._achieved]
-        for column in (self.gathered.obs, self.gathered.next_obs):
+        for column in (self.all_rows.obs, self.all_rows.next_obs):
             column[scratch, self._desired] = goal
-        self.gathered.log_prob[scratch] = torch.nan  # of the action at another obs
-        pair = self._as_goal(self.gathered.next_obs[scratch, self._achieved]), self._as_goal(goal)
+        self.all_rows.log_prob[scratch] = torch.nan  # of the action at another obs
+        pair = self._as_goal(self.all_rows.next_obs[scratch, self._achieved]), self._as_goal(goal)
         reward = np.asarray(self.compute_reward(*pair, {}), np.float32)
         if reward.shape != (len(rows),):
             raise ValueError(
                 f"compute_reward returned shape {reward.shape} for goals of shape {pair[0].shape}; "
                 f"it must return one reward for each row"
             )
-        self.gathered.reward[scratch] = torch.from_numpy(reward).to(self.device)
+        self.all_rows.reward[scratch] = torch.from_numpy(reward).to(self.device)
         if self.compute_terminated is not None:
             ends = [bool(self.compute_terminated(*each, {})) for each in zip(*pair, strict=True)]
-            self.gathered.terminated[scratch] = torch.tensor(ends, device=self.device, dtype=torch.bool)
+            self.all_rows.terminated[scratch] = torch.tensor(ends, device=self.device, dtype=torch.bool)
 
     def _as_goal(self, numbers: Tensor) -> Array:
         goal = numbers.cpu().numpy().reshape(-1, *self._part.shape)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, Rule, Whole, check_arguments
-from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Ring, Storage
-from sac_lightning.replay.episodes import next_rows
+from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Storage
 from sac_lightning.replay.prior import prior_data
+from sac_lightning.replay.ring import Ring
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
 log = logging.getLogger(__name__)
@@ -55,19 +55,14 @@ class MixedReplay(ReplayBuffer):
     ) -> None:
         super().__init__(capacity, n_step, gamma, frame_stack=frame_stack, storage=storage)
         require(len(data) > 0, "replay.data", data, "must name at least one run, .npz file or minari:ID")
-        require(
-            sha256 is None or len(sha256) == len(data),
-            "replay.sha256",
-            sha256,
-            "must have one for each of data",
-        )
+        ok = sha256 is None or len(sha256) == len(data)
+        require(ok, "replay.sha256", sha256, "must have one for each of data")
         self._prior = [prior_data(source) for source in data]
         self.data, self.share, self.offline_steps = list(data), share, offline_steps
         self.sha256 = [each.sha256 for each in self._prior]
         for each, expected in zip(self._prior, self.sha256 if sha256 is None else sha256, strict=True):
-            each.require(
-                each.sha256 == expected, f"is not what it was: its sha256 is {each.sha256}, not {expected}"
-            )
+            changed = f"is not what it was: its sha256 is {each.sha256}, not {expected}"
+            each.require(each.sha256 == expected, changed)
         self.prior_rows = sum(each.rows for each in self._prior)
 
     def follow_env(self, env: Any, obs: ObsSpec, action: ActionSpec) -> None:
@@ -80,13 +75,12 @@ class MixedReplay(ReplayBuffer):
         super().allocate(capacity, obs, action, **options)
         first = capacity
         for each in self._prior:
-            store = Ring(*(field[first : first + each.rows] for field in self.gathered))
+            store = Ring(*(field[first : first + each.rows] for field in self.all_rows))
             order = each.read(store, action)
             if self.n_step > 1:
                 env = store.env.cpu().numpy()[order]
                 over = (store.terminated | store.truncated).cpu().numpy()[order]
-                following = torch.from_numpy(next_rows(first + order, env, over))
-                self.next_row[torch.from_numpy(first + order)] = following.to(self.device)
+                self._next.link(first + order, env, over)
             log.info("prior data: %d transitions of %s", each.rows, each.source)
             first += each.rows
 

@@ -17,10 +17,10 @@ from sac_lightning.core.checkpoint import read_checkpoint, replay_state
 from sac_lightning.core.errors import install, one_line, require
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.core.spec import from_spec
-from sac_lightning.replay.buffer import Ring
 from sac_lightning.replay.disk.journal import Journal
 from sac_lightning.replay.disk.segment import existing
 from sac_lightning.replay.episodes import broken_off
+from sac_lightning.replay.ring import Ring
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
 MINARI = "minari:"
@@ -236,8 +236,7 @@ def file_sha256(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 

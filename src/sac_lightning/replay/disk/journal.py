@@ -11,15 +11,9 @@ from typing import Any, cast
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile
-from sac_lightning.replay.buffer import ReplayBuffer, Ring
-from sac_lightning.replay.disk.segment import (
-    NAME,
-    Segment,
-    check_segment,
-    read_rows,
-    read_segment,
-    write_segment,
-)
+from sac_lightning.replay.buffer import ReplayBuffer
+from sac_lightning.replay.disk.segment import NAME, Segment, check_segment, read_segment, write_segment
+from sac_lightning.replay.ring import Ring, write_around
 
 Manifest = list[Segment]
 
@@ -64,8 +58,8 @@ class Journal:
             needed = self._needed(replay.capacity, manifest, added)
             replay.added = oldest = max(0, added - replay.capacity)
             for segment in needed:
-                for rows in read_rows(self.directory, segment, replay.store, oldest):
-                    replay.add(*rows)
+                for _, fields in read_segment(self.directory, segment, replay.store, oldest):
+                    replay.add(*fields)
         replay.added = added
         self._manifest, self._end, self._is_ours = needed, added, True
 
@@ -74,9 +68,11 @@ class Journal:
 
         Returns the segments that contain them. Raises DamagedFile as `load` does.
         """
-        needed = self._needed(len(store.reward), manifest, added)
+        capacity = len(store.reward)
+        needed = self._needed(capacity, manifest, added)
         for segment in needed:
-            read_segment(self.directory, segment, store, max(0, added - len(store.reward)))
+            for number, fields in read_segment(self.directory, segment, store, max(0, added - capacity)):
+                write_around(store, fields, number % capacity, capacity)
         return needed
 
     def _needed(self, rows: int, manifest: Sequence[Any], added: int) -> Manifest:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from sac_lightning.core.files import DamagedFile, write_atomically
-from sac_lightning.replay.buffer import Ring
-from sac_lightning.spaces import Array
+from sac_lightning.replay.ring import Ring
 
 VERSION = 4
 NAME = re.compile(r"segment-\d+-\d+-[0-9a-f]+\.safetensors")
@@ -86,54 +85,31 @@ def write_segment(directory: Path, store: Ring, first: int, end: int) -> Segment
     return Segment(file=name, first=first, end=end, bytes=size, checksum=checksum)
 
 
-def read_segment(directory: Path, segment: Segment, store: Ring, oldest: int) -> None:
-    """Reads the transitions of `segment` from number `oldest` on into their rows of the ring `store`.
+def read_segment(
+    directory: Path, segment: Segment, store: Ring, oldest: int
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """Yields the transitions of `segment` from number `oldest` on, some at a time.
 
-    Raises DamagedFile unless every byte of the file is what was written; the rows are then undefined.
+    Each time they are the number of the first one, and the fields [M, ...] of a ring like `store`. Raises
+    DamagedFile before the first ones unless every byte of the file is what was written.
     """
     path = existing(directory, segment)
     first, end = segment["first"], segment["end"]
     fields = layout(store)
     head = header(fields, first, end)
-    digest = _digest(head)
-    scratch = bytearray(max(SCRATCH, *(field.row_bytes for field in fields)))
+    at_once = min(max(1, SCRATCH // sum(field.row_bytes for field in fields)), len(store.reward))
     with path.open("rb") as file:
         if file.read(len(head)) != head:
             raise DamagedFile(path, _explain(file, fields, otherwise=REPLACED))
-        for field, ring in zip(fields, store, strict=True):
-            rows_at_once = len(scratch) // field.row_bytes
-            for start in range(first, end, rows_at_once):
-                count = min(rows_at_once, end - start)
-                piece = memoryview(scratch)[: count * field.row_bytes]
-                file.readinto(piece)
-                digest.update(piece)
-                rows = torch.frombuffer(piece, dtype=ring.dtype).view(count, *field.row_shape)
-                _put(ring, rows, start, oldest)
-    if digest.hexdigest() != segment["checksum"]:
-        raise DamagedFile(path, CHANGED)
-
-
-def read_rows(directory: Path, segment: Segment, store: Ring, oldest: int) -> Iterator[list[Array]]:
-    """Yields the fields of the transitions of `segment` from number `oldest` on, some transitions at a time.
-
-    For a ring whose rows are not simply written. Raises DamagedFile before the first ones.
-    """
-    check_segment(directory, segment)
-    first, end = segment["first"], segment["end"]
-    fields = layout(store)
-    head = header(fields, first, end)
-    at_once = min(max(1, SCRATCH // sum(field.row_bytes for field in fields)), len(store.reward))
-    with existing(directory, segment).open("rb") as file:
-        if file.read(len(head)) != head:
-            raise DamagedFile(directory / segment["file"], _explain(file, fields, otherwise=REPLACED))
+        check_segment(directory, segment)
         for start in range(max(first, oldest), end, at_once):
             count, place, piece = min(at_once, end - start), len(head), []
             for field, ring in zip(fields, store, strict=True):
                 file.seek(place + (start - first) * field.row_bytes)
                 rows = torch.frombuffer(bytearray(file.read(count * field.row_bytes)), dtype=ring.dtype)
-                piece.append(rows.view(count, *field.row_shape).numpy())
+                piece.append(rows.view(count, *field.row_shape))
                 place += (end - first) * field.row_bytes
-            yield piece
+            yield start, piece
 
 
 def check_segment(directory: Path, segment: Segment) -> None:
@@ -178,14 +154,6 @@ def _pieces(store: Ring, first: int, end: int) -> Iterator[memoryview]:
             for row in range(begin, stop, at_once):
                 rows = ring[row : min(row + at_once, stop)]
                 yield rows.cpu().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _put(ring: Tensor, rows: Tensor, number: int, oldest: int) -> None:
-    rows = rows[max(oldest - number, 0) :]
-    start = max(oldest, number) % len(ring)
-    before_the_edge = min(len(rows), len(ring) - start)
-    ring[start : start + before_the_edge] = rows[:before_the_edge]
-    ring[: len(rows) - before_the_edge] = rows[before_the_edge:]
 
 
 def _digest(start: bytes = b"") -> "blake2b":
