@@ -188,11 +188,11 @@ def test_hl_gauss_is_its_integral() -> None:
     head = HlGaussValue(0.0, 4.0, bins=5, sigma=0.75)
     y = torch.tensor([1.3, 4.0])
     edges = torch.arange(-0.5, 5.0)
-    for found, centre in zip(head.around(y), y.tolist(), strict=True):
+    for found, centre in zip(head.encode(y), y.tolist(), strict=True):
         cdf = torch.tensor(norm.cdf(edges, loc=centre, scale=0.75), dtype=torch.float32)
         expected = cdf.diff() / (cdf[-1] - cdf[0])
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-    assert float(head.target_mean(head.around(torch.tensor([2.0])))) == pytest.approx(2.0)
+    assert float(head.target_mean(head.encode(torch.tensor([2.0])))) == pytest.approx(2.0)
 
 
 def one_action(batch: int) -> WeightedActions:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.fields import Number, Whole
 from sac_lightning.entropy.shape import Shape, progress, remainder
-from sac_lightning.entropy.target_entropy import KEY, TargetEntropyRule, dims
+from sac_lightning.entropy.target_entropy import KEY, Memory, TargetEntropyRule, dims
 from sac_lightning.heads.base import ActionHead
 from sac_lightning.types import Scalar
 
@@ -39,13 +39,8 @@ class Schedule(TargetEntropyRule):
         return {f"{KEY}.start": self.start, f"{KEY}.end": self.end}
 
     def update(
-        self,
-        head: ActionHead,
-        target: Scalar,
-        memory: Float[Tensor, " M"],
-        entropy: Scalar,
-        env_steps: Int[Tensor, ""],
-    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        self, head: ActionHead, target: Scalar, memory: Memory, entropy: Scalar, env_steps: Int[Tensor, ""]
+    ) -> tuple[Scalar, Memory]:
         left = remainder(progress(env_steps, self.steps), self.shape)
         return self.end + (self.start - self.end) * left, memory
 
@@ -99,13 +94,8 @@ class Tes(TargetEntropyRule):
         return 0.0, 0.0, 0.0  # mean, variance, updates seen
 
     def update(
-        self,
-        head: ActionHead,
-        target: Scalar,
-        memory: Float[Tensor, " M"],
-        entropy: Scalar,
-        env_steps: Int[Tensor, ""],
-    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        self, head: ActionHead, target: Scalar, memory: Memory, entropy: Scalar, env_steps: Int[Tensor, ""]
+    ) -> tuple[Scalar, Memory]:
         mean, variance, seen = memory.unbind()
         seen = (seen + 1.0).clamp(max=1e7)  # beyond it float32 would no longer count
         weight = seen.reciprocal().clamp(min=1.0 - self.decay)

@@ -23,6 +23,7 @@ from sac_lightning.heads.gaussian import HALF_LOG_2PI_E
 from sac_lightning.types import Scalar
 
 KEY = "target_entropy"
+Memory = Float[Tensor, " M"]  # what a rule remembers
 
 
 class TargetEntropyRule(Described):
@@ -58,13 +59,8 @@ class TargetEntropyRule(Described):
         return ()
 
     def update(
-        self,
-        head: ActionHead,
-        target: Scalar,
-        memory: Float[Tensor, " M"],
-        entropy: Scalar,
-        env_steps: Int[Tensor, ""],
-    ) -> tuple[Scalar, Float[Tensor, " M"]]:
+        self, head: ActionHead, target: Scalar, memory: Memory, entropy: Scalar, env_steps: Int[Tensor, ""]
+    ) -> tuple[Scalar, Memory]:
         """H̄ and memory of this update, from those before it and the policy's mean entropy now."""
         return target, memory
 
@@ -105,7 +101,10 @@ class Sigma(TargetEntropyRule):
     sigma: Annotated[float, Number("(0, inf)")] = 0.15
 
     def value(self, head: ActionHead) -> float:
-        _continuous_only(self, head)
+        if head.num_discrete > 1:
+            other = "per_part" if head.num_continuous else "eps_peaked or max_ratio"
+            allowed = f"is for continuous actions; the {type(head).__name__} head makes choices: use {other}"
+            raise ConfigError(KEY, "sigma", allowed)
         return dims(head) * (HALF_LOG_2PI_E + math.log(self.sigma))
 
 
@@ -149,9 +148,8 @@ class EpsPeaked(TargetEntropyRule):
         n = head.num_discrete
         if head.num_continuous:
             other = "neg_dim" if n == 1 else "per_part"
-            raise ConfigError(
-                KEY, "eps_peaked", f"is for choices alone; {_name(head)} gives numbers: use {other}"
-            )
+            allowed = f"is for choices alone; the {type(head).__name__} head gives numbers: use {other}"
+            raise ConfigError(KEY, "eps_peaked", allowed)
         peak, rest = 1.0 - self.eps + self.eps / n, self.eps / n
         return -peak * math.log(peak) - (n - 1) * rest * math.log(rest)
 
@@ -211,17 +209,3 @@ class HeadDefault(TargetEntropyRule):
 def dims(head: ActionHead) -> int:
     """The dim(A) of rules of continuous control: of the numbers, where an action has some."""
     return head.num_continuous or head.action_size
-
-
-def _continuous_only(rule: TargetEntropyRule, head: ActionHead) -> None:
-    if head.num_discrete > 1:
-        raise ConfigError(
-            KEY,
-            type(rule).__name__.lower(),
-            f"is for continuous actions; {_name(head)} makes choices: use "
-            + ("per_part" if head.num_continuous else "eps_peaked or max_ratio"),
-        )
-
-
-def _name(head: ActionHead) -> str:
-    return f"the {type(head).__name__} head"

@@ -1,7 +1,7 @@
 """Networks: encoder, torso and value head, for the actor and the ensemble of critics."""
 
 from sac_lightning.networks.actor_critic import Actor, ActorConfig, Critic, CriticConfig
-from sac_lightning.networks.distributional import HlGaussValue, QuantileValue, Truncated
+from sac_lightning.networks.distributional import CategoricalValue, HlGaussValue, QuantileValue, Truncated
 from sac_lightning.networks.encoder import SMALL_CNN, BySpace, Cnn, Encoder, Flat, Multi
 from sac_lightning.networks.normalization import (
     ObsNormalization,
@@ -16,7 +16,6 @@ from sac_lightning.networks.residual import Flash, Simba, SimbaV2
 from sac_lightning.networks.target_network import JointPolyak, NoTargetNetwork, Polyak, TargetNetwork
 from sac_lightning.networks.torso import BatchNorm, BatchRenorm, LayerNorm, Mlp, Torso, Xqc
 from sac_lightning.networks.value_head import (
-    CategoricalValue,
     Mean,
     Min,
     Pessimism,

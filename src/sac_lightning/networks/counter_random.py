@@ -30,16 +30,16 @@ class CounterRandom(nn.Module):
     @torch.no_grad()
     def uniform(self, *shape: int) -> Float[Tensor, "*shape"]:
         """Returns independent numbers of U[0, 1), multiples of 2⁻²⁴."""
-        stream = _mixed(self.draws ^ self.key)
+        stream = _hash(self.draws ^ self.key)
         self.draws.add_(1).bitwise_and_(_LAST_32_BITS)
         place = torch.arange(math.prod(shape), device=self.draws.device)
         # `place` times a factor would be an address to PyTorch's compiler, computed in 32 bits on a GPU.
         spread = (place ^ (place >> 16)) * 0x61C88647 & _LAST_32_BITS
-        bits = _mixed(spread ^ stream)
+        bits = _hash(spread ^ stream)
         return ((bits >> 8).float() * 2.0**-24).view(shape)
 
 
-def _mixed(x: Int[Tensor, "*x"]) -> Int[Tensor, "*x"]:
+def _hash(x: Int[Tensor, "*x"]) -> Int[Tensor, "*x"]:
     """Hashes numbers of 32 bits, one to one: shifts and odd factors     (github.com/skeeto/hash-prospector).
 
     Both factors are below 2³¹, so that no product leaves int64.

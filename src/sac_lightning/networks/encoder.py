@@ -216,7 +216,7 @@ class Parts(nn.Module):
             if part.is_number:
                 built.append(chosen.build(spec, generator))
             else:  # a mask is for the action head
-                built.append(OneHot(part.choices) if part.choices else Nothing())
+                built.append(OneHot(part.choices) if part.choices else NoFeatures())
         self.encoders, self.size_out = nn.ModuleList(built), sum(each.size_out for each in built)
 
     def forward(self, obs: Shaped[Tensor, "*batch O"]) -> Float[Tensor, "*batch F"]:
@@ -229,7 +229,7 @@ class Parts(nn.Module):
         return torch.cat(features, dim=-1)
 
 
-class Nothing(nn.Module):
+class NoFeatures(nn.Module):
     """Turns a part into no feature at all."""
 
     size_out = 0

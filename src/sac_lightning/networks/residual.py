@@ -11,19 +11,13 @@ from typing import Annotated, ClassVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number
 from sac_lightning.networks.ensemble import EnsembleLayerNorm, EnsembleLinear
 from sac_lightning.networks.torso import Torso
-from sac_lightning.networks.unit_norm import (
-    ScaledBatchNorm,
-    ScaledRMSNorm,
-    Scaler,
-    UnitLinear,
-    unit_length,
-)
+from sac_lightning.networks.unit_norm import ScaledBatchNorm, ScaledRMSNorm, Scaler, UnitLinear, unit_length
 
 EXPANSION = 4  # width inside a block, in widths of the block
 
@@ -43,9 +37,7 @@ class Simba(Residual):
     Best with normalization/obs=running, as published.
     """
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         width = hidden_sizes[0]
         first = EnsembleLinear(num, size_in, width, generator)
         blocks = [_SimbaBlock(num, width, generator) for _ in hidden_sizes]
@@ -53,7 +45,7 @@ class Simba(Residual):
 
 
 class _SimbaBlock(nn.Module):
-    def __init__(self, num: int, width: int, generator: torch.Generator) -> None:
+    def __init__(self, num: int, width: int, generator: Generator) -> None:
         super().__init__()
         self.norm = EnsembleLayerNorm(num, width)
         self.up = EnsembleLinear(num, width, EXPANSION * width, generator)
@@ -77,20 +69,16 @@ class SimbaV2(Residual):
 
     shift: Annotated[float, Number("(0, 1e9]")] = 3.0
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         return _Hypersphere(num, size_in, hidden_sizes[0], len(hidden_sizes), self.shift, generator)
 
-    def build_output(
-        self, num: int, size_in: int, size_out: int, generator: torch.Generator
-    ) -> EnsembleLinear:
+    def build_output(self, num: int, size_in: int, size_out: int, generator: Generator) -> EnsembleLinear:
         return UnitLinear(num, size_in, size_out, generator, bias=True)
 
 
 class _Hypersphere(nn.Module):
     def __init__(
-        self, num: int, size_in: int, width: int, blocks: int, shift: float, generator: torch.Generator
+        self, num: int, size_in: int, width: int, blocks: int, shift: float, generator: Generator
     ) -> None:
         super().__init__()
         self.shift = shift
@@ -111,7 +99,7 @@ class _Hypersphere(nn.Module):
 
 
 class _SphereBlock(nn.Module):
-    def __init__(self, num: int, width: int, blocks: int, generator: torch.Generator) -> None:
+    def __init__(self, num: int, width: int, blocks: int, generator: Generator) -> None:
         super().__init__()
         first = math.sqrt(2.0 / (EXPANSION * width))
         self.up = UnitLinear(num, width, EXPANSION * width, generator)
@@ -142,9 +130,7 @@ class Flash(Residual):
     momentum: Annotated[float, Number("[0, 1)")] = 0.99
     eps: Annotated[float, Number("(0, 1)")] = 1e-5
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         width = hidden_sizes[0]
         blocks = [_FlashBlock(self, num, width, generator) for _ in hidden_sizes]
         first = self.norm(num, size_in), UnitLinear(num, size_in, width, generator)
@@ -156,7 +142,7 @@ class Flash(Residual):
 
 
 class _FlashBlock(nn.Module):
-    def __init__(self, torso: Flash, num: int, width: int, generator: torch.Generator) -> None:
+    def __init__(self, torso: Flash, num: int, width: int, generator: Generator) -> None:
         super().__init__()
         self.up = UnitLinear(num, width, EXPANSION * width, generator)
         self.up_norm = torso.norm(num, EXPANSION * width)

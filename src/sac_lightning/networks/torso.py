@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from sac_lightning.core.fields import Number, OneOf, Whole
 from sac_lightning.core.spec import Described
@@ -43,9 +42,7 @@ class Torso(Described):
         """Raises ConfigError where layers of these widths cannot be built."""
 
     @abstractmethod
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         """Returns the layers of N networks.
 
         Args:
@@ -55,9 +52,7 @@ class Torso(Described):
             generator: source of the initial weights.
         """
 
-    def build_output(
-        self, num: int, size_in: int, size_out: int, generator: torch.Generator
-    ) -> EnsembleLinear:
+    def build_output(self, num: int, size_in: int, size_out: int, generator: Generator) -> EnsembleLinear:
         """Returns the layer [N, B, size_in] -> [N, B, size_out] after the torso, with a bias."""
         return EnsembleLinear(num, size_in, size_out, generator)
 
@@ -70,22 +65,21 @@ class Mlp(Torso):
         activation: relu, elu, silu or tanh.
     """
 
-    # Whether the normalisation follows the activation.
+    # Of the linear layers: their class, and whether they have a bias.
+    linear: ClassVar[type[EnsembleLinear]] = EnsembleLinear
+    has_bias: ClassVar[bool] = True
+    # Whether the normalisation follows the activation; whether the input is normalised too.
     norm_last: ClassVar[bool] = False
+    norm_input: ClassVar[bool] = False
     activation: Annotated[str, OneOf(tuple(ACTIVATIONS))] = "relu"
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         sizes = pairwise((size_in, *hidden_sizes))
-        linear = [EnsembleLinear(num, a, b, generator, bias=self.has_bias) for a, b in sizes]
+        linear = [self.linear(num, a, b, generator, bias=self.has_bias) for a, b in sizes]
         norms = [self.norm(num, size) for size in hidden_sizes]
-        return Layers(linear, norms, self.activation, self.norm_last)
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether the linear layers have a bias."""
-        return True
+        layers = Layers(linear, norms, self.activation, self.norm_last)
+        first = self.norm(num, size_in) if self.norm_input else None
+        return layers if first is None else nn.Sequential(first, layers)
 
     def norm(self, num: int, size: int) -> nn.Module | None:
         """Returns the normalisation between a linear layer and its activation, or None."""
@@ -108,9 +102,7 @@ class LayerNorm(Mlp):
     def has_dropout(self) -> bool:
         return self.dropout > 0.0
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
+    def build(self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: Generator) -> nn.Module:
         layers = super().build(num, size_in, hidden_sizes, generator)
         assert isinstance(layers, Layers)
         if self.has_dropout:
@@ -135,12 +127,9 @@ class BatchNorm(Mlp):
     """
 
     has_batch_statistics: ClassVar[bool] = True
+    has_bias: ClassVar[bool] = False  # the mean that is subtracted contains it
     momentum: Annotated[float, Number("[0, 1)")] = 0.99
     eps: Annotated[float, Number("(0, 1)")] = 1e-3
-
-    @property
-    def has_bias(self) -> bool:
-        return False  # the mean that is subtracted contains it
 
     def norm(self, num: int, size: int) -> nn.Module:
         return EnsembleBatchNorm(num, size, self.momentum, self.eps)
@@ -157,18 +146,10 @@ class BatchRenorm(BatchNorm):
         warm_up: updates in which it is BatchNorm, at least 0.
     """
 
+    has_bias: ClassVar[bool] = True
     norm_last: ClassVar[bool] = True
+    norm_input: ClassVar[bool] = True
     warm_up: Annotated[int, Whole("[0, inf)", "updates")] = 100_000
-
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
-        layers = super().build(num, size_in, hidden_sizes, generator)
-        return nn.Sequential(self.norm(num, size_in), layers)
-
-    @property
-    def has_bias(self) -> bool:
-        return True
 
     def norm(self, num: int, size: int) -> nn.Module:
         return EnsembleBatchRenorm(num, size, self.momentum, self.eps, self.warm_up)
@@ -184,17 +165,10 @@ class Xqc(BatchNorm):
         activation, momentum, eps: as for BatchNorm.
     """
 
-    def build(
-        self, num: int, size_in: int, hidden_sizes: Sequence[int], generator: torch.Generator
-    ) -> nn.Module:
-        sizes = pairwise((size_in, *hidden_sizes))
-        linear = [UnitLinear(num, a, b, generator) for a, b in sizes]
-        layers = Layers(linear, [self.norm(num, size) for size in hidden_sizes], self.activation)
-        return nn.Sequential(self.norm(num, size_in), layers)
+    linear: ClassVar[type[EnsembleLinear]] = UnitLinear
+    norm_input: ClassVar[bool] = True
 
-    def build_output(
-        self, num: int, size_in: int, size_out: int, generator: torch.Generator
-    ) -> EnsembleLinear:
+    def build_output(self, num: int, size_in: int, size_out: int, generator: Generator) -> EnsembleLinear:
         return UnitLinear(num, size_in, size_out, generator, bias=True)
 
 

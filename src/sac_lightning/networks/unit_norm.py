@@ -46,9 +46,7 @@ class ScaledBatchNorm(EnsembleBatchNorm):
     @torch.no_grad()
     def project_(self) -> None:
         """Scales gain and bias by one factor, so that |(gain, bias)| = √H."""
-        squares = self.weight.square().sum(dim=-1, keepdim=True) + self.bias.square().sum(
-            dim=-1, keepdim=True
-        )
+        squares = (self.weight.square() + self.bias.square()).sum(dim=-1, keepdim=True)
         factor = (self.weight.shape[-1] / squares.clamp(min=1e-8)).sqrt()
         self.weight.mul_(factor)
         self.bias.mul_(factor)
@@ -60,18 +58,16 @@ class ScaledRMSNorm(nn.Module):
     Args:
         num: N, how many networks.
         size: H, features per state.
-        eps: added to the mean square.
     """
 
-    def __init__(self, num: int, size: int, eps: float = 1e-6) -> None:
+    def __init__(self, num: int, size: int) -> None:
         super().__init__()
-        self.eps = eps
         self.weight = nn.Parameter(torch.ones(num, 1, size))
 
     def forward(self, x: Float[Tensor, "N B H"]) -> Float[Tensor, "N B H"]:
         """Returns the normalised features."""
         x = x.float()
-        return x * (x.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt() * self.weight
+        return x * (x.square().mean(dim=-1, keepdim=True) + 1e-6).rsqrt() * self.weight
 
     @torch.no_grad()
     def project_(self) -> None:

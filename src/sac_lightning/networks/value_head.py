@@ -7,15 +7,15 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sac_lightning.algorithm import losses
-from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, Whole
 from sac_lightning.core.spec import Described
 from sac_lightning.types import Alpha, Scalar, WeightedActions
+
+PerCritic = Float[Tensor, "N K B F"]  # outputs of N critics, or masses, for K actions in B states
 
 
 class Pessimism(Described):
@@ -50,12 +50,10 @@ class Pessimism(Described):
         return self.value(q)
 
     @abstractmethod
-    def distribution(
-        self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]
-    ) -> Float[Tensor, "K B F"]:
+    def distribution(self, q: Float[Tensor, "N K B"], mass: PerCritic) -> Float[Tensor, "K B F"]:
         """Returns one distribution from those of N critics, whose means are `q`."""
 
-    def atoms(self, q: Float[Tensor, "N K B"], atoms: Float[Tensor, "N K B F"]) -> Float[Tensor, "K B M"]:
+    def atoms(self, q: Float[Tensor, "N K B"], atoms: PerCritic) -> Float[Tensor, "K B M"]:
         """Returns M equally likely returns from the quantiles of N critics, whose means are `q`.
 
         Without an override as `distribution`, with quantiles in place of masses.
@@ -72,9 +70,7 @@ class Min(Pessimism):
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
         return q.amin(dim=0)
 
-    def distribution(
-        self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]
-    ) -> Float[Tensor, "K B F"]:
+    def distribution(self, q: Float[Tensor, "N K B"], mass: PerCritic) -> Float[Tensor, "K B F"]:
         lowest = q.argmin(dim=0)[None, ..., None].expand(-1, -1, -1, mass.shape[-1])
         return mass.gather(0, lowest).squeeze(0)
 
@@ -86,9 +82,7 @@ class Mean(Pessimism):
     def value(self, q: Float[Tensor, "N *q"]) -> Float[Tensor, "*q"]:
         return q.mean(dim=0)
 
-    def distribution(
-        self, q: Float[Tensor, "N K B"], mass: Float[Tensor, "N K B F"]
-    ) -> Float[Tensor, "K B F"]:
+    def distribution(self, q: Float[Tensor, "N K B"], mass: PerCritic) -> Float[Tensor, "K B F"]:
         return mass.mean(dim=0)
 
 
@@ -116,9 +110,7 @@ class RandomSubset(Mean):
     def target_value(self, q: Float[Tensor, "M *q"]) -> Float[Tensor, "*q"]:
         return Min().value(q)
 
-    def distribution(
-        self, q: Float[Tensor, "M K B"], mass: Float[Tensor, "M K B F"]
-    ) -> Float[Tensor, "K B F"]:
+    def distribution(self, q: Float[Tensor, "M K B"], mass: PerCritic) -> Float[Tensor, "K B F"]:
         return Min().distribution(q, mass)
 
 
@@ -144,17 +136,18 @@ class ValueHead(Described):
     def mean(self, features: Float[Tensor, "*q F"]) -> Float[Tensor, "*q"]:
         """Returns Q, the expected return that the outputs stand for."""
 
-    @abstractmethod
     def target(
         self,
         reward: Float[Tensor, " B"],
         discount: Float[Tensor, " B"],
-        next_features: Float[Tensor, "N K B F"],
+        next_features: PerCritic,
         next_actions: WeightedActions,
         alpha: Alpha,
         pessimism: Pessimism,
     ) -> Tensor:
         """Returns what the critics learn for reward + discount · V(next_obs), without gradient: [B, ...].
+
+        Without an override it is what `encode` makes of this number.
 
         Args:
             reward: [B].
@@ -164,6 +157,12 @@ class ValueHead(Described):
             alpha: temperature of the entropy bonus in the target.
             pessimism: how N critics become one.
         """
+        q = pessimism.target_value(self.mean(next_features))
+        return self.encode(losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha)))
+
+    def encode(self, y: Float[Tensor, " B"]) -> Tensor:
+        """Returns what the critics learn for an expected return y; without an override y itself."""
+        return y
 
     @abstractmethod
     def loss(self, features: Float[Tensor, "N B F"], target: Tensor, weight: Float[Tensor, " B"]) -> Scalar:
@@ -182,18 +181,6 @@ class ScalarValue(ValueHead):
 
     def mean(self, features: Float[Tensor, "*q 1"]) -> Float[Tensor, "*q"]:
         return features.squeeze(-1)
-
-    def target(
-        self,
-        reward: Float[Tensor, " B"],
-        discount: Float[Tensor, " B"],
-        next_features: Float[Tensor, "N K B F"],
-        next_actions: WeightedActions,
-        alpha: Alpha,
-        pessimism: Pessimism,
-    ) -> Float[Tensor, " B"]:
-        q = pessimism.target_value(next_features.squeeze(-1))
-        return losses.critic_target(reward, discount, losses.soft_value(q, next_actions, alpha))
 
     loss = staticmethod(losses.critic_loss)
 
@@ -215,74 +202,3 @@ class ScalarHuber(ScalarValue):
         self, features: Float[Tensor, "N B 1"], target: Float[Tensor, " B"], weight: Float[Tensor, " B"]
     ) -> Scalar:
         return losses.huber_critic_loss(features, target, weight, self.delta)
-
-
-@dataclass(frozen=True)
-class CategoricalValue(ValueHead):
-    """A distribution over returns on fixed bins, learned by cross entropy     (C51, 1707.06887)
-
-    The target distribution is that of reward + discount · (z − α log π), mixed over the policy's K actions
-    and projected onto the bins: the mass of each point is split between its two neighbours. Pessimism chooses
-    among the critics' distributions by their means.
-
-    Args:
-        low: return of the first bin, at least -1e9.
-        high: return of the last bin, above `low` and at most 1e9.
-        bins: F, how many bins, at least 2.
-    """
-
-    low: Annotated[float, Number("[-1e9, 1e9]")] = -5.0
-    high: Annotated[float, Number("[-1e9, 1e9]")] = 5.0
-    bins: Annotated[int, Whole("[2, inf)")] = 101
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        allowed = f"must be a number above value_head.low={self.low}"
-        require(self.low < self.high, "value_head.high", self.high, allowed)
-
-    @property
-    def feature_size(self) -> int:
-        return self.bins
-
-    def mean(self, features: Float[Tensor, "*q F"]) -> Float[Tensor, "*q"]:
-        return (torch.softmax(features, dim=-1) * self._support(features.device)).sum(-1)
-
-    def target(
-        self,
-        reward: Float[Tensor, " B"],
-        discount: Float[Tensor, " B"],
-        next_features: Float[Tensor, "N K B F"],
-        next_actions: WeightedActions,
-        alpha: Alpha,
-        pessimism: Pessimism,
-    ) -> Float[Tensor, "B F"]:
-        mass = pessimism.distribution(self.mean(next_features), torch.softmax(next_features, dim=-1))
-        bonus = losses.weighted_log_prob(next_actions, alpha)[..., None]  # [K, B, 1]
-        points = reward[:, None] + discount[:, None] * (self._support(reward.device) - bonus)  # [K, B, F]
-        return self.project(points, mass * next_actions.weight[..., None])
-
-    def project(self, points: Float[Tensor, "K B M"], mass: Float[Tensor, "K B M"]) -> Float[Tensor, "B F"]:
-        """Returns the mass at `points` (clipped to [low, high]) split between the bins beside them."""
-        width = (self.high - self.low) / (self.bins - 1)
-        place = ((points - self.low) / width).clamp(0.0, self.bins - 1.0)
-        below = place.floor()
-        share = place - below
-        index = below.long()
-        projected = torch.zeros(points.shape[1], self.bins, device=points.device)
-        for k in range(len(points)):
-            projected = projected.scatter_add(1, index[k], mass[k] * (1.0 - share[k]))
-            above = (index[k] + 1).clamp(max=self.bins - 1)
-            projected = projected.scatter_add(1, above, mass[k] * share[k])
-        return projected
-
-    def loss(
-        self, features: Float[Tensor, "N B F"], target: Float[Tensor, "B F"], weight: Float[Tensor, " B"]
-    ) -> Scalar:
-        cross_entropy = -(target * torch.log_softmax(features, dim=-1)).sum(-1)  # [N, B]
-        return (weight * cross_entropy).mean(dim=1).sum()
-
-    def target_mean(self, target: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
-        return (target * self._support(target.device)).sum(-1)
-
-    def _support(self, device: torch.device) -> Float[Tensor, " F"]:
-        return torch.linspace(self.low, self.high, self.bins, device=device)
