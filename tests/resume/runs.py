@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, ReplayDataModule, SACModule
-from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
 from sac_lightning.core.seeding import seed_global_rng
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.optim import Adam
@@ -180,7 +180,7 @@ def transitions(directory: Path, content: dict[str, Any], capacity: int) -> dict
     data, spec = content[ReplayDataModule.__qualname__], content["hyper_parameters"]
     module = SACModule(spec["obs"], spec["action"])
     ring = ReplayBuffer.of(capacity, module.obs_spec, module.action_spec, seed=0)
-    Journal(directory / "replay").load(ring, journal_manifest(content), data["replay"]["added"])
+    Journal(directory / "replay").load(ring, journal_manifests(content)[0], data["replay"]["added"])
     return {name: field[: len(ring)] for name, field in ring.store._asdict().items()}
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from commands import Server, error_line, everything, summary
 
-from sac_lightning.core.checkpoint import journal_manifest, read_checkpoint
+from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
 from sac_lightning.core.files import DamagedFile
 
 
@@ -72,7 +72,7 @@ def write_version(path: Path, number: bytes) -> None:
 
 def needed_by(run: Path, checkpoint: str) -> set[str]:
     content = read_checkpoint(run / "checkpoints" / f"{checkpoint}.ckpt")
-    return {segment["file"] for segment in journal_manifest(content)}
+    return {segment["file"] for segment in journal_manifests(content)[0]}
 
 
 def the_way_out(line: str) -> list[str]:

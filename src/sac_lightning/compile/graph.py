@@ -55,7 +55,8 @@ class CompiledGraph:
         cuda_graph: bool = False,
     ) -> None:
         self._function = function
-        self._state, self._rows = _distinct(state), list(rows)
+        self._state = list({id(tensor): tensor for tensor in state}.values())  # each once
+        self._rows = list(rows)
         self._lasting = [*self._state, *self._rows]
         self._from_cpp, self._cuda_graph = from_cpp, cuda_graph
         # Calls that may fail for the compiler's sake. A CUDA graph is warmed up, recorded, and then replayed.
@@ -178,7 +179,3 @@ def traced(
     for node in program.graph.nodes:
         node.meta.clear()
     return program, [output.detach() for output in outputs]
-
-
-def _distinct(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return list({id(tensor): tensor for tensor in tensors}.values())

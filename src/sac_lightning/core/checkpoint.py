@@ -74,13 +74,11 @@ def replay_state(content: dict[str, Any]) -> dict[str, Any]:
     return next(states, {})
 
 
-def journal_manifest(content: dict[str, Any]) -> list[Any]:
-    """Return the segments of the replay journal that a checkpoint needs; none if it was saved without one."""
-    return replay_state(content).get("journal") or []
-
-
 def journal_manifests(content: dict[str, Any]) -> list[list[Any]]:
-    """Return `journal_manifest` of each rank of a run on several devices; of a single one otherwise."""
+    """Return the segments of the replay journal that a checkpoint needs, of each rank of its run.
+
+    There are none where it was saved without a journal.
+    """
     state = replay_state(content)
     return [each.get("journal") or [] for each in (state, *state.get("ranks", ()))]
 

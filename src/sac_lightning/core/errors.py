@@ -72,7 +72,7 @@ def names_path(value: Any) -> bool:
     return isinstance(value, PathLike) or (isinstance(value, str) and bool(value.strip()))
 
 
-def did_you_mean(value: str, choices: Iterable[str], most: int = 3) -> str:
-    """Return ' Did you mean A or B?' for the nearest choices, or an empty string."""
-    near = get_close_matches(value, list(choices), n=most, cutoff=0.6)
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """Return ' Did you mean A or B?' for the nearest choices, three at most, or an empty string."""
+    near = get_close_matches(value, list(choices), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -113,7 +113,7 @@ class ListOf(Allowed):
     length: int | None = None
 
     def accepts(self, value: Any) -> bool:
-        listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+        listed = isinstance(value, tuple) and len(value) > 0
         return listed and self.length in (None, len(value)) and all(map(self.each.accepts, value))
 
     def converted(self, value: Any) -> Any:

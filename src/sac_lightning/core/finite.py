@@ -82,24 +82,20 @@ def check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]] = (
 
     `module` counts its `grad_steps` and `env_steps` in buffers.
     """
-    with naming_update(module.get_buffer("grad_steps"), module.get_buffer("env_steps")):
-        _check_weights(module, optimizers)
-
-
-def _check_weights(module: nn.Module, optimizers: Iterable[Mapping[str, Any]]) -> None:
     # Where α is not learned, log α may be −∞ (log 0 is a choice) and there is no target.
     unused = () if module.get_parameter("log_alpha").requires_grad else ("log_alpha", "target_entropy")
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name, tensor in named.items():
-        if name not in unused and tensor.is_floating_point() and not tensor.isfinite().all():
-            kind = "weights" if isinstance(tensor, nn.Parameter) else "numbers"
-            raise NotFiniteError(f"the {kind} {name} are not finite")
-    for number, optimizer in enumerate(optimizers):
-        for state in optimizer["state"].values():
-            for name, value in state.items():
-                if isinstance(value, Tensor) and not value.isfinite().all():
-                    which = ("critic", "actor", "alpha")[number] if number < 3 else str(number)
-                    raise NotFiniteError(f"{name} of the {which} optimizer is not finite")
+    with naming_update(module.get_buffer("grad_steps"), module.get_buffer("env_steps")):
+        for name, tensor in named.items():
+            if name not in unused and tensor.is_floating_point() and not tensor.isfinite().all():
+                kind = "weights" if isinstance(tensor, nn.Parameter) else "numbers"
+                raise NotFiniteError(f"the {kind} {name} are not finite")
+        for number, optimizer in enumerate(optimizers):
+            for state in optimizer["state"].values():
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and not value.isfinite().all():
+                        which = ("critic", "actor", "alpha")[number] if number < 3 else str(number)
+                        raise NotFiniteError(f"{name} of the {which} optimizer is not finite")
 
 
 def _square(values: Array) -> float:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sac_lightning.core.errors import ConfigError, as_whole, require
@@ -26,16 +27,14 @@ def resolve_device(device: str) -> "torch.device":
 
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
+    chosen = None
+    with suppress(RuntimeError, TypeError):
         chosen = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N") from None
-    if chosen.type not in ("cpu", "cuda"):
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
         raise ConfigError("device", device, "must be auto, cpu, cuda or cuda:N")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            "device", device, f"this machine has {torch.cuda.device_count()} CUDA devices; use cpu"
-        )
+    here = torch.cuda.device_count()
+    ok = chosen.type == "cpu" or (chosen.index or 0) < here
+    require(ok, "device", device, f"this machine has {here} CUDA devices; use cpu")
     return chosen
 
 
@@ -62,8 +61,8 @@ def resolve_threads(threads: int | str, processes: int = 1) -> int:
 
 def resolve_compile(setting: bool | str, gradient_updates: int) -> bool:
     """Whether to compile; without a compiler, one line says so and the answer is no."""
-    if not (isinstance(setting, bool) or setting == "auto"):
-        raise ConfigError("compile", setting, "must be auto, true or false")
+    ok = isinstance(setting, bool) or setting == "auto"
+    require(ok, "compile", setting, "must be auto, true or false")
     if setting == "auto" and gradient_updates < WORTH_COMPILING:
         return False
     if setting and not has_compiler():

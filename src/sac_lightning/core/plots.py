@@ -51,14 +51,14 @@ def learning_curve(metrics: Metrics, out: Path, title: str) -> None:
         figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
         axes = figure.subplots()
         _line(axes, metrics, "rollout/return_mean", "rollout", color=GREY, linewidth=1.0, alpha=0.8)
-        mean, std = _column(metrics, "eval/return_mean"), _column(metrics, "eval/return_std")
-        has_band = np.isfinite(mean) & np.isfinite(std)
-        if has_band.sum() > 1:
-            x, low, high = (c[has_band] for c in (_column(metrics, "env_steps"), mean - std, mean + std))
-            axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0)
-        elif has_band.any():
-            bar = (_column(metrics, "env_steps")[has_band], mean[has_band], std[has_band])
-            axes.errorbar(bar[0], bar[1], yerr=bar[2], color=BLUE, alpha=0.5, capsize=3, linewidth=1.2)
+        keys = "env_steps", "eval/return_mean", "eval/return_std"
+        steps, mean, std = (_column(metrics, key) for key in keys)
+        known = np.isfinite(mean) & np.isfinite(std)
+        steps, mean, std = steps[known], mean[known], std[known]
+        if len(steps) > 1:
+            axes.fill_between(steps, mean - std, mean + std, color=BLUE, alpha=0.18, linewidth=0)
+        elif len(steps):
+            axes.errorbar(steps, mean, yerr=std, color=BLUE, alpha=0.5, capsize=3, linewidth=1.2)
         _line(axes, metrics, "eval/return_mean", _evaluation_label(metrics), color=BLUE, linewidth=2.0)
         axes.set_ylabel("return of an episode")
         axes.yaxis.set_major_locator(MaxNLocator(6))

@@ -12,7 +12,7 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import TimeLimit
 
 from sac_lightning.core.errors import ConfigError, did_you_mean, require, whole
-from sac_lightning.core.fields import TEXT, Whole, check_fields
+from sac_lightning.core.fields import TEXT, Rule, Whole, check_fields
 from sac_lightning.envs.guard import CheckedEnv, CheckedVectorEnv, Env, log_mujoco_warnings, make_named
 from sac_lightning.envs.registry import (
     allowed_import,
@@ -41,6 +41,12 @@ from sac_lightning.envs.wrappers import (
 # Wrappers of Gymnasium that repeat actions, and the argument that says how often; 4 by default.
 ACTION_REPEATS = {"MaxAndSkipObservation": "skip", "AtariPreprocessing": "frame_skip"}
 
+LIST = Rule(lambda value: isinstance(value, list), "a list")
+MAPPING = Rule(lambda value: isinstance(value, dict), "a mapping")
+KEYS = Rule(
+    lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "a list of keys of the observations",
+)
 NO_IMAGES = "envs of torch tensors give no images: must be null"
 
 
@@ -75,19 +81,19 @@ class EnvConfig:
     """
 
     id: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    wrappers: Sequence[Mapping[str, Any]] = ()
+    kwargs: Annotated[Mapping[str, Any], MAPPING] = field(default_factory=dict)
+    wrappers: Annotated[Sequence[Mapping[str, Any]], LIST] = ()
     vectorization: str = "sync"
     autoreset: str = "same_step"
     max_episode_steps: Annotated[int | None, Whole("[1, inf)")] = None
     render_mode: str | None = None
     make: Callable[..., Any] | None = None
     game: str | None = None
-    imports: Sequence[str] = ()
+    imports: Annotated[Sequence[str], LIST] = ()
     action: Mapping[str, Any] | None = None
     action_mask: str | None = None
-    critic_only: Sequence[str] = ()
-    allowed_prefixes: Sequence[str] = ()
+    critic_only: Annotated[Sequence[str], KEYS] = ()
+    allowed_prefixes: Annotated[Sequence[str], LIST] = ()
 
     def __post_init__(self) -> None:
         # Config containers become plain ones: envs test their arguments with isinstance, and workers
@@ -165,24 +171,13 @@ class EnvConfig:
             require(value in allowed, f"env.{key}", value, hint)
         own = "is for use as a library: a function that makes an env"
         require(self.make is None or callable(self.make), "env.make", self.make, own)
-        require(isinstance(self.kwargs, dict), "env.kwargs", self.kwargs, "must be a mapping")
         if self._of_tensors:
-            usual: dict[str, Any] = {
-                "wrappers": [],
-                "autoreset": "same_step",
-                "action_mask": None,
-                "render_mode": None,
-            }
+            usual = dict[str, Any](wrappers=[], autoreset="same_step", action_mask=None, render_mode=None)
             for key, needed in usual.items():
                 hint = f"with env.vectorization=torch it must be {'null' if needed is None else needed}"
                 require(getattr(self, key) == needed, f"env.{key}", getattr(self, key), hint)
             own = "set num_envs, which is passed to the env"
             require("num_envs" not in self.kwargs, "env.kwargs.num_envs", self.kwargs.get("num_envs"), own)
-        for key in ("wrappers", "imports", "critic_only", "allowed_prefixes"):
-            value = getattr(self, key)
-            require(isinstance(value, list), f"env.{key}", value, "must be a list")
-        ok = all(isinstance(each, str) for each in self.critic_only)
-        require(ok, "env.critic_only", self.critic_only, "must be a list of keys of the observations")
 
     @property
     def _of_tensors(self) -> bool:

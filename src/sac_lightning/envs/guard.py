@@ -137,15 +137,13 @@ class CheckedVectorEnv(ArrayWrapper):
     Args:
         env: the vector env.
         name: what messages call it.
-        env_steps: env steps so far, `num_envs` for each call of `step` (the reset steps of `next_step`
-            included); set it after a resume so that messages continue the count.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], name: str, env_steps: int = 0) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], name: str) -> None:
         super().__init__(env)
         self.name = name
-        self.env_steps = env_steps
-        self._per_call = env.num_envs
+        # `num_envs` for each call of `step`, the reset steps of `next_step` included; a resume sets it.
+        self.env_steps = 0
         self._broken = False
 
     def reset(self, **kwargs: Any) -> tuple[Array, dict[str, Any]]:
@@ -159,7 +157,7 @@ class CheckedVectorEnv(ArrayWrapper):
 
     def step(self, actions: Array) -> Step:
         """Returns obs [B, ...], reward [B], terminated [B], truncated [B] and info. Raises EnvError."""
-        self.env_steps += self._per_call
+        self.env_steps += self.num_envs
         try:
             result = self.env.step(actions)
         except BaseException as error:

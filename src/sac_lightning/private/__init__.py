@@ -5,6 +5,8 @@ docs/private_apis.md lists all of them.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pkgutil import resolve_name
@@ -82,3 +84,12 @@ class PrivateApi:
             return f"{package} {version(package)} does not have {self.name}"
         except PackageNotFoundError:
             return f"{package} does not have {self.name}"
+
+
+@contextmanager
+def warn_if_missing() -> Iterator[None]:
+    """Context that ends, after one warning, where a part is missing."""
+    try:
+        yield
+    except MissingApi as error:
+        error.api.warn()

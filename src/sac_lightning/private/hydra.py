@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sac_lightning.private import MissingApi, PrivateApi
+from sac_lightning.core.errors import one_line
+from sac_lightning.private import PrivateApi, warn_if_missing
 
 RETURN_VALUE = PrivateApi(
     "hydra.core.utils.JobReturn._return_value",
@@ -20,11 +21,10 @@ PRIVATE_APIS = (RETURN_VALUE, ENSURE_RUNNING)
 
 def refusal(job: Any) -> str:
     """Returns in one line why a job, Hydra's `JobReturn`, was refused."""
-    try:
-        return " ".join(str(RETURN_VALUE.read(job)).split())
-    except MissingApi as error:
-        error.api.warn()
-        return "a job was refused"
+    reason = "a job was refused"
+    with warn_if_missing():
+        reason = one_line(RETURN_VALUE.read(job))
+    return reason
 
 
 def start_joblib_tracker() -> None:

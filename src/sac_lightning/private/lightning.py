@@ -7,7 +7,7 @@ it: it is never resumed inexactly. A new fit trains without them.
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sac_lightning.private import MissingApi, PrivateApi
+from sac_lightning.private import MissingApi, PrivateApi, warn_if_missing
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -65,14 +65,11 @@ PRIVATE_APIS = (
 
 def count_updates(trainer: Trainer, updates: int) -> None:
     """Counts `updates` in `trainer.global_step`. A wrapped `optimizer.step()` would, for 0.1 ms each."""
-    try:
+    with warn_if_missing():
         progress = OPTIM_STEP_PROGRESS.read(MANUAL_OPTIMIZATION.read(trainer.fit_loop.epoch_loop))
-    except MissingApi as error:
-        error.api.warn()
-        return
-    for counted in (progress.total, progress.current):
-        counted.ready += updates
-        counted.completed += updates
+        for counted in (progress.total, progress.current):
+            counted.ready += updates
+            counted.completed += updates
 
 
 def limit_batches_alone(trainer: Trainer) -> None:
@@ -124,34 +121,26 @@ def saved_epochs(content: dict[str, Any]) -> int:
 
 def settle_epochs(trainer: Trainer) -> None:
     """Before a fit asks for its first loader: an epoch that was taken back is not completed either."""
-    try:
-        counters = _epochs(trainer)
-    except MissingApi as error:
-        error.api.warn()
-        return
-    for epochs in counters:
-        epochs.completed = min(epochs.completed, epochs.processed)
+    with warn_if_missing():
+        for epochs in _epochs(trainer):
+            epochs.completed = min(epochs.completed, epochs.processed)
 
 
 def take_back_epoch(trainer: Trainer) -> None:
     """Does not count the present epoch: it is unfinished, and the next fit completes it."""
-    try:
+    with warn_if_missing():
         counters, batches = _epochs(trainer), BATCH_PROGRESS.read(trainer.fit_loop.epoch_loop)
-    except MissingApi as error:
-        error.api.warn()
-        return
-    for epochs in counters:
-        epochs.processed -= 1
-    batches.is_last_batch = False
+        for epochs in counters:
+            epochs.processed -= 1
+        batches.is_last_batch = False
 
 
 def at_last_batch(trainer: Trainer) -> bool:
     """Returns whether the present batch is the last of its epoch; True where Lightning does not say."""
-    try:
-        return _is_last_batch(trainer)
-    except MissingApi as error:
-        error.api.warn()
-        return True
+    is_last = True
+    with warn_if_missing():
+        is_last = _is_last_batch(trainer)
+    return is_last
 
 
 def step_options(callback: ModelCheckpoint) -> tuple[timedelta | None, int]:
