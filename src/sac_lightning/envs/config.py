@@ -118,10 +118,9 @@ class EnvConfig:
         declared = declared_action(self.action)
         if self.action_mask is not None:
             TEXT.check("env.action_mask", self.action_mask, ", or null")
+            ok = declared is None or len(declared.choices) > 0
             allowed = f"is for choices; the declared actions are {declared}"
-            require(
-                declared is None or len(declared.choices) > 0, "env.action_mask", self.action_mask, allowed
-            )
+            require(ok, "env.action_mask", self.action_mask, allowed)
 
     @property
     def time_limit(self) -> int | None:
@@ -274,10 +273,8 @@ def env_config(env: Any) -> EnvConfig:
         try:
             deepcopy(env).close()
         except Exception as error:
-            reason = (
-                f"cannot be copied ({error}), and a run needs more than one: give its class or a function"
-            )
-            raise ConfigError("env", name, reason) from error
+            reason = f"cannot be copied ({error}), and a run needs more than one"
+            raise ConfigError("env", name, f"{reason}: give its class or a function") from error
         return EnvConfig(id=name, make=partial(deepcopy, env))
     if callable(env):
         return EnvConfig(id=getattr(env, "__name__", type(env).__name__).strip("<>"), make=env)

@@ -22,7 +22,7 @@ from sac_lightning.core.errors import ConfigError, did_you_mean, install, number
 
 # What a config may always import.
 ALWAYS_ALLOWED = ("gymnasium", "sac_lightning")
-# Where an env lives -> the extra of this package that installs what it needs.
+# Where envs live that the configs of this package name -> the extra of it that installs what they need.
 EXTRAS = {
     "gymnasium.envs.mujoco": "mujoco",
     "gymnasium.envs.box2d": "box2d",
@@ -31,8 +31,6 @@ EXTRAS = {
     "minatar": "minatar",
     "gymnasium_robotics": "robotics",
 }
-# Other packages of envs that the configs of this package name.
-KNOWN = ("minigrid", "ale_py", "gymnasium_robotics")
 OWN_KEYS = ("render_mode", "max_episode_steps", "id")  # of EnvConfig, beside `kwargs`
 
 
@@ -45,14 +43,10 @@ def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) 
     prefixes = (*ALWAYS_ALLOWED, *allowed_prefixes)
     if not isinstance(module, str):
         raise ConfigError(key, module, "each must be a module's name")
-    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in (*prefixes, *KNOWN)):
+    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in (*prefixes, *EXTRAS)):
         root = module.partition(".")[0]
-        raise ConfigError(
-            key,
-            module,
-            f"only {', '.join(prefixes)} may be imported; "
-            f"if you trust this module, name it: env.allowed_prefixes=[{root}]",
-        )
+        advice = f"if you trust this module, name it: env.allowed_prefixes=[{root}]"
+        raise ConfigError(key, module, f"only {', '.join(prefixes)} may be imported; {advice}")
     try:
         return import_module(module)
     except (ImportError, ValueError) as error:
@@ -75,12 +69,8 @@ def check_id(env_id: str, of_tensors: bool = False) -> EnvSpec:
     if spec is None:
         near = _near_ids(env_id)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError(
-            "env.id",
-            env_id,
-            f"Gymnasium knows no such id.{hint} If a package registers it, write env.id=PACKAGE:{env_id} "
-            "or name it in env.imports",
-        )
+        advice = f"If a package registers it, write env.id=PACKAGE:{env_id} or name it in env.imports"
+        raise ConfigError("env.id", env_id, f"Gymnasium knows no such id.{hint} {advice}")
     # Ids that have moved to another package stay registered with a function that only raises.
     if getattr(spec.entry_point, "__module__", "") == "gymnasium.envs":
         raise ConfigError("env.id", env_id, f"has left Gymnasium. Did you mean {_newest(spec)}?")
@@ -113,12 +103,9 @@ def _near_ids(env_id: str) -> list[str]:
 
 def _newest(spec: EnvSpec) -> str:
     """Returns the id of the newest registered version of the env that `spec` is a version of."""
-    versions = [
-        other
-        for other in gym.registry.values()
-        if (other.namespace, other.name) == (spec.namespace, spec.name)
-    ]
-    return max(versions, key=lambda other: other.version or 0).id
+    name = spec.namespace, spec.name
+    versions = [each for each in gym.registry.values() if (each.namespace, each.name) == name]
+    return max(versions, key=lambda each: each.version or 0).id
 
 
 def _key(name: str) -> str:

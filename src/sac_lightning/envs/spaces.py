@@ -51,9 +51,8 @@ class FlatHybrid(spaces.Box):
         boxes = [leaf for leaf in leaves if isinstance(leaf, spaces.Box)]
         if len(choices) != 1 or not boxes or len(leaves) != 1 + len(boxes) or choices[0].n < 2:
             raise ConfigError("env.id", space, f"these actions are not supported; {HYBRID}")
-        low, high = (
-            np.concatenate([np.ravel(getattr(box, end)) for box in boxes]) for end in ("low", "high")
-        )
+        low = np.concatenate([np.ravel(box.low) for box in boxes])
+        high = np.concatenate([np.ravel(box.high) for box in boxes])
         floats = all(_floats(box.dtype) for box in boxes)
         if not (floats and np.isfinite((low, high)).all() and (low < high).all()):
             raise ConfigError("env.id", space, f"every number needs finite bounds, low < high; {HYBRID}")
@@ -96,11 +95,10 @@ class ObsRow(spaces.Box):
         self._order = sorted(range(len(parts)), key=hidden.__getitem__)
         self.parts = tuple(replace(parts[i], critic_only=hidden[i]) for i in self._order)
         if mask is not None:
-            self.parts = tuple(
-                _mask_part(each, choices) if each.name == mask else each for each in self.parts
-            )
-            found = ", ".join(part.name for part in self.parts)
-            ok = any(part.mask_of for part in self.parts)
+            parts = [_mask_part(each, choices) if each.name == mask else each for each in self.parts]
+            self.parts = tuple(parts)
+            found = ", ".join(part.name for part in parts)
+            ok = any(part.mask_of for part in parts)
             require(
                 ok, "env.action_mask", mask, f"must be info, or a key of the observations: {found or space}"
             )

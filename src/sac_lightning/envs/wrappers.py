@@ -160,9 +160,7 @@ class MaskInObservation(gym.Wrapper[Any, Any, Any, Any]):
         if needed and ACTION_MASK not in info:
             raise ValueError(f"info has no {ACTION_MASK}, and env.action_mask=info needs one")
         mask = info.get(ACTION_MASK, np.ones(self._size))
-        mask = (
-            np.concatenate([np.ravel(each) for each in mask]) if isinstance(mask, tuple) else np.ravel(mask)
-        )
+        mask = np.concatenate([np.ravel(each) for each in (mask if isinstance(mask, tuple) else (mask,))])
         if len(mask) != self._size:
             raise ValueError(f"{ACTION_MASK} has {len(mask)} numbers, for {self._size} actions")
         return {**(obs if self._is_dict else {"obs": obs}), ACTION_MASK: mask}

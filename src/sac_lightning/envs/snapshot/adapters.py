@@ -97,11 +97,8 @@ class MujocoState(Attributes):
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         integration = np.empty(mujoco.mj_stateSize(layer.model, kind))
         mujoco.mj_getState(layer.model, layer.data, integration, kind)
-        return {
-            "integration": integration,
-            "derived": _derived(layer),
-            "attributes": super().capture(layer),
-        }
+        attributes = super().capture(layer)
+        return {"integration": integration, "derived": _derived(layer), "attributes": attributes}
 
     def restore(self, layer: Layer, state: dict[str, Any]) -> None:
         """Raises ValueError when the model has other sizes, as after an update of MuJoCo."""
