@@ -177,9 +177,8 @@ def check_arguments(key: str = "") -> Callable[[C], C]:
         def checking(*args: Any, **kwargs: Any) -> None:
             # The constructor itself refuses too many arguments and unknown names.
             placed = map(check, options, args)
-            constructor(
-                *placed, *args[len(options) :], **{name: check(name, kwargs[name]) for name in kwargs}
-            )
+            named = {name: check(name, value) for name, value in kwargs.items()}
+            constructor(*placed, *args[len(options) :], **named)
 
         return cast(C, checking)
 
@@ -196,9 +195,8 @@ class _Option(NamedTuple):
         if self.allowed is None or (value is None and self.optional):
             return value
         if isinstance(self.allowed, Allowed):
-            return self.allowed.check(
-                f"{key}.{name}" if key else name, value, ", or null" if self.optional else ""
-            )
+            place = f"{key}.{name}" if key else name
+            return self.allowed.check(place, value, ", or null" if self.optional else "")
         self.allowed.check(name, value)
         return value
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.errors import require
 
 OTHERS = "ranks"  # in the state of rank 0: those of the others
 
@@ -95,10 +95,8 @@ class Ranks:
 def own_state(state: Mapping[str, Any], ranks: Ranks | None) -> Mapping[str, Any]:
     """Returns this rank's part of `Ranks.states`. Raises ConfigError where their number is another."""
     size, now = 1 + len(state.get(OTHERS, ())), 1 if ranks is None else ranks.size
-    if now != size:
-        raise ConfigError(
-            "devices", now, f"the checkpoint is of a run on {size}: resume it with devices={size}"
-        )
+    allowed = f"the checkpoint is of a run on {size}: resume it with devices={size}"
+    require(now == size, "devices", now, allowed)
     own: Mapping[str, Any] = state if ranks is None or not ranks.rank else state[OTHERS][ranks.rank - 1]
     return own
 

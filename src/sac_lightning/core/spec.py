@@ -35,9 +35,8 @@ class Described:
     @classmethod
     def check(cls, key: str, value: Any) -> None:
         """Raises ConfigError unless `value`, the argument `key`, is an object of this class."""
-        require(
-            isinstance(value, cls), key, value, f"must be an object of {cls.__name__}: {cls.advice(value)}"
-        )
+        allowed = f"must be an object of {cls.__name__}: {cls.advice(value)}"
+        require(isinstance(value, cls), key, value, allowed)
 
     def to_spec(self) -> PlainSpec:
         """This object as a plain dict of numbers, strings, lists and dicts."""
@@ -62,12 +61,9 @@ def from_spec(base: type[T], spec: "PlainSpec | T") -> T:
     name = plain.pop(KIND, base.__name__)
     known = {cls.__name__: cls for cls in _family(base)}
     if name not in known:
-        raise ConfigError(
-            base.__name__,
-            name,
-            f"no such class is imported; known: {', '.join(sorted(known))}."
-            f"{did_you_mean(name, known)} Import the module that defines your own class first",
-        )
+        reason = f"no such class is imported; known: {', '.join(sorted(known))}.{did_you_mean(name, known)}"
+        advice = "Import the module that defines your own class first"
+        raise ConfigError(base.__name__, name, f"{reason} {advice}")
     return known[name](**{key: _object(value) for key, value in plain.items()})
 
 

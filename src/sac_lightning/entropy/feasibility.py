@@ -78,6 +78,5 @@ def entropy_setting(rule: TemperatureRule, head: ActionHead, action: ActionSpec)
         return EntropySetting(log_alpha, None, math.nan, (), offset, None)
     target_rule = rule.target_rule.shifted(-offset)
     warning = check_rule(target_rule, head, offset)
-    return EntropySetting(
-        log_alpha, target_rule, target_rule.value(head), target_rule.memory(), offset, warning
-    )
+    target, memory = target_rule.value(head), target_rule.memory()
+    return EntropySetting(log_alpha, target_rule, target, memory, offset, warning)

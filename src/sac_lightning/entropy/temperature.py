@@ -181,9 +181,8 @@ class LearnedTemperature(TemperatureRule):
     def __post_init__(self) -> None:
         super().__post_init__()
         top = LARGEST if self.max is None else self.max
-        require(
-            self.min < top, "alpha.max", self.max, f"must be a number above alpha.min={self.min}, or null"
-        )
+        allowed = f"must be a number above alpha.min={self.min}, or null"
+        require(self.min < top, "alpha.max", self.max, allowed)
         allowed = f"must be a number within [alpha.min, alpha.max]=[{self.min:g}, {top:g}]"
         require(self.min <= self.init <= top, "alpha.init", self.init, allowed)
 
@@ -204,9 +203,8 @@ class LearnedTemperature(TemperatureRule):
     def parts(self, head: ActionHead) -> tuple[int, ...]:
         if not self.per_dim:
             return ()
-        allowed = (
-            f"needs independent action dimensions, as tanh_normal and normal have; this is {head.name()}"
-        )
+        needed = "needs independent action dimensions, as tanh_normal and normal have"
+        allowed = f"{needed}; this is {head.name()}"
         require(head.has_independent_dims, "alpha.per_dim", self.per_dim, allowed)
         return (head.num_continuous,)
 

@@ -73,12 +73,11 @@ class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
     Args:
         env: the env.
         name: what messages call it.
-        index: its number in a vector env; None for a single env.
     """
 
-    def __init__(self, env: Env, name: str, index: int | None = None) -> None:
+    def __init__(self, env: Env, name: str) -> None:
         super().__init__(env)
-        self._name = name if index is None else f"{name} (env {index})"
+        self._name = name
 
     def step(self, action: Any) -> EnvStep:
         try:

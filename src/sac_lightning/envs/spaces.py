@@ -98,10 +98,8 @@ class ObsRow(spaces.Box):
             parts = [_mask_part(each, choices) if each.name == mask else each for each in self.parts]
             self.parts = tuple(parts)
             found = ", ".join(part.name for part in parts)
-            ok = any(part.mask_of for part in parts)
-            require(
-                ok, "env.action_mask", mask, f"must be info, or a key of the observations: {found or space}"
-            )
+            allowed = f"must be info, or a key of the observations: {found or space}"
+            require(any(part.mask_of for part in parts), "env.action_mask", mask, allowed)
         bytes_do = all(part.dtype in BYTES or 0 < max(part.choices, default=0) <= 256 for part in self.parts)
         low, high, dtype = (0, 255, np.uint8) if bytes_do else (-np.inf, np.inf, np.float32)
         super().__init__(low, high, (sum(part.size for part in self.parts),), dtype)

@@ -27,15 +27,15 @@ def vector_env(
     Raises EnvError, which says why, when one of them cannot be made.
     """
     failure: Any = multiprocessing.Array("c", LONGEST_REASON) if vectorization == "async" else None
-    indices = range(num_envs) if num_envs > 1 else (None,)
-    factories = [EnvFactory(make, name, index, failure) for index in indices]
+    names = [f"{name} (env {index})" for index in range(num_envs)] if num_envs > 1 else [name]
+    factories = [EnvFactory(make, each, failure) for each in names]
     mode = AUTORESET[autoreset]
     envs: VectorEnv[Any, Any, Any]
     if vectorization == "async":
         try:
             envs = AsyncVectorEnv(factories, copy=True, daemon=True, autoreset_mode=mode)
         except LOST_WORKER as error:
-            reason = failure.value.decode(errors="replace") if failure is not None else ""
+            reason = failure.value.decode(errors="replace")
             raise EnvError(reason or f"{name}: a worker process could not make its env") from error
     else:
         envs = sync_vector_env(factories, mode)
@@ -44,11 +44,10 @@ def vector_env(
 
 @dataclass(frozen=True)
 class EnvFactory:
-    """Makes env number `index` of a vector env; knows whether it runs in a worker process."""
+    """Makes one env of a vector env; knows whether it runs in a worker process."""
 
     make: Callable[[], Env]
     name: str
-    index: int | None
     failure: Any = None  # shared memory for the reason why a worker could not make its env
     owner: int = field(default_factory=os.getpid)
 
@@ -57,14 +56,12 @@ class EnvFactory:
         if in_worker:
             prepare_worker()
         try:
-            env = make_named(
-                self.make, self.name if self.index is None else f"{self.name} (env {self.index})"
-            )
+            env = make_named(self.make, self.name)
         except EnvError as error:
             if in_worker and self.failure is not None:
                 self.failure.value = str(error).encode()[:LONGEST_REASON]
             raise
-        return ResumableEnv(GuardEnv(env, self.name, self.index))
+        return ResumableEnv(GuardEnv(env, self.name))
 
 
 def prepare_worker() -> None:

@@ -17,6 +17,7 @@ from sac_lightning.core.errors import require
 from sac_lightning.core.files import DamagedFile, sync_directory
 from sac_lightning.export.actions import exported_action
 from sac_lightning.replay import Journal, ReplayBuffer
+from sac_lightning.replay.episodes import broken_off
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
 
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
@@ -75,21 +76,20 @@ def read_rows(state: Mapping[str, Any], journal: Path, specs: tuple[ObsSpec, Act
 
 def episodes(rows: Rows) -> list[Episode]:
     """Returns all rows as episodes, in the order in which they begin."""
-    found = [episode for env in np.unique(rows.env) for episode in _episodes_of(rows, int(env))]
+    numbers = rows.first + np.arange(len(rows.env))
+    over = rows.terminated | rows.truncated | broken_off(numbers, rows.env, rows.breaks)
+    found = [episode for env in np.unique(rows.env) for episode in _episodes_of(rows, int(env), over)]
     return sorted(found, key=lambda episode: int(episode.rows[0]))
 
 
-def _episodes_of(rows: Rows, env: int) -> Iterator[Episode]:
+def _episodes_of(rows: Rows, env: int, over: Array) -> Iterator[Episode]:
     own = np.flatnonzero(rows.env == env)
-    over = rows.terminated[own] | rows.truncated[own]
-    last = np.searchsorted(own + rows.first, rows.breaks) - 1  # before each break
-    over[last[last >= 0]] = True
-    for number, piece in enumerate(np.split(own, np.flatnonzero(over[:-1]) + 1)):
+    for number, piece in enumerate(np.split(own, np.flatnonzero(over[own[:-1]]) + 1)):
         begins: Beginning = "unknown" if number == 0 and rows.first > 0 else "reset"
         ends: End = "truncated"
         if rows.terminated[piece[-1]]:
             ends = "terminated"
-        elif piece[-1] == own[-1] and not over[-1]:
+        elif piece[-1] == own[-1] and not over[own[-1]]:
             ends = "checkpoint"
         yield Episode(piece, env, begins, ends)
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.errors import require
 from sac_lightning.core.spec import Described
 from sac_lightning.spaces import ActionSpec
 from sac_lightning.types import Scalar, WeightedActions
@@ -49,10 +49,8 @@ class ActionHead(Described):
     @classmethod
     def for_action(cls, action: ActionSpec, **options: Any) -> Self:
         """This head for `action`. Raises ConfigError when it does not fit."""
-        if not cls.supports(action):
-            raise ConfigError(
-                "head", cls.name(), f"is for {cls.action_space_name}; the env has {action}: use head=auto"
-            )
+        allowed = f"is for {cls.action_space_name}; the env has {action}: use head=auto"
+        require(cls.supports(action), "head", cls.name(), allowed)
         return cls(**cls.sizes_for(action), **options)
 
     @classmethod

@@ -50,9 +50,8 @@ class RunningStatistics(nn.Module):
     def _merge(self, count: int | Tensor, mean: Tensor, var: Tensor) -> None:
         total = self.count + count
         away, share = mean - self.mean, count / total
-        self.var.copy_(
-            (1 - share) * self.var * (self.count > 0) + share * var + away.square() * share * (1 - share)
-        )
+        between = away.square() * share * (1 - share)
+        self.var.copy_((1 - share) * self.var * (self.count > 0) + share * var + between)
         self.mean.add_(away * share)
         self.count.copy_(total)
 

@@ -77,12 +77,11 @@ def missing_attribute(layer: Any, attributes: Sequence[str]) -> PrivateApi | Non
 
 
 def _missing(apis: Sequence[PrivateApi]) -> PrivateApi | None:
-    return next((api for api in apis if not _mentions(_class_of(api), api.attribute)), None)
-
-
-def _class_of(api: PrivateApi) -> type:
-    cls: type = resolve_name(api.name.removesuffix(f".{api.attribute}"))
-    return cls
+    for api in apis:
+        cls = resolve_name(api.name.removesuffix(f".{api.attribute}"))
+        if not _mentions(cls, api.attribute):
+            return api
+    return None
 
 
 @cache

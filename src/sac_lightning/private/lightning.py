@@ -145,14 +145,12 @@ def at_last_batch(trainer: Trainer) -> bool:
 
 def step_options(callback: ModelCheckpoint) -> tuple[timedelta | None, int]:
     """Returns `train_time_interval` and `every_n_train_steps` of a ModelCheckpoint; None and 0 if not set."""
-    found = []
-    for api in (TRAIN_TIME_INTERVAL, EVERY_N_TRAIN_STEPS):
-        try:
-            found.append(api.read(callback))
-        except MissingApi:
-            api.warn()
-            found.append(None)
-    return found[0], int(found[1] or 0)
+    interval, steps = None, 0
+    with warn_if_missing():
+        interval = TRAIN_TIME_INTERVAL.read(callback)
+    with warn_if_missing():
+        steps = int(EVERY_N_TRAIN_STEPS.read(callback) or 0)
+    return interval, steps
 
 
 def _is_last_batch(trainer: Trainer) -> bool:

@@ -150,6 +150,7 @@ class ReplayBuffer:
         self.next_row = self._next.tensor
         self._breaks: list[int] = []
         self.last_index = torch.zeros(0, 0, dtype=torch.int64)
+        self._ones = torch.ones(0, 0)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 
     def __len__(self) -> int:
@@ -213,7 +214,9 @@ class ReplayBuffer:
     def _drawn(self, index: Int[Tensor, "G B"]) -> BatchIndex:
         """Returns these rows with weights of 1, and keeps them for `age`."""
         self.last_index = index
-        return BatchIndex(index, torch.ones(index.shape, device=self.device))
+        if self._ones.shape != index.shape:
+            self._ones = torch.ones(index.shape, device=self.device)
+        return BatchIndex(index, self._ones)
 
     @property
     def rows(self) -> list[Tensor]:

@@ -27,7 +27,7 @@ class NextRows:
         """Records a step of some envs: their rows, and whether their episodes are over with it, [M] each."""
         before = self._newest[env]
         known = (before != NO_ROW) & ~np.isin(before, rows)  # a small ring may have just overwritten it
-        self._write(rows, NO_ROW)
+        self.tensor[torch.from_numpy(rows)] = NO_ROW
         self._write(before[known], rows[known])
         self._newest[env] = np.where(over, NO_ROW, rows)
 
@@ -57,8 +57,8 @@ class NextRows:
         self.end_episodes()
         self._newest[env] = np.where(over, NO_ROW, rows)  # the last of equal indices counts
 
-    def _write(self, rows: Array, following: Array | int) -> None:
-        self.tensor[torch.from_numpy(rows)] = torch.as_tensor(following, device=self.tensor.device)
+    def _write(self, rows: Array, following: Array) -> None:
+        self.tensor[torch.from_numpy(rows)] = torch.from_numpy(following).to(self.tensor.device)
 
 
 def broken_off(numbers: Array, env: Array, breaks: Sequence[int]) -> Array:

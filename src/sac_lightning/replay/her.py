@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sac_lightning.core.errors import ConfigError, require
+from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, check_arguments
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Storage
 from sac_lightning.replay.episodes import NO_ROW
@@ -62,8 +62,8 @@ class HerReplay(ReplayBuffer):
         Raises ConfigError for an env without goals.
         """
         self._find_goals(obs)
-        if not env.has_wrapper_attr("compute_reward"):
-            raise ConfigError("replay", "her", f"{NEEDED}; this env has no compute_reward")
+        found = env.has_wrapper_attr("compute_reward")
+        require(found, "replay", "her", f"{NEEDED}; this env has no compute_reward")
         self.compute_reward = env.get_wrapper_attr("compute_reward")
         if env.has_wrapper_attr("compute_terminated"):
             self.compute_terminated = env.get_wrapper_attr("compute_terminated")
@@ -180,10 +180,8 @@ class HerReplay(ReplayBuffer):
         pair = self._as_goal(self.all_rows.next_obs[scratch, self._achieved]), self._as_goal(goal)
         reward = np.asarray(self.compute_reward(*pair, {}), np.float32)
         if reward.shape != (len(rows),):
-            raise ValueError(
-                f"compute_reward returned shape {reward.shape} for goals of shape {pair[0].shape}; "
-                f"it must return one reward for each row"
-            )
+            shapes = f"compute_reward returned shape {reward.shape} for goals of shape {pair[0].shape}"
+            raise ValueError(f"{shapes}; it must return one reward for each row")
         self.all_rows.reward[scratch] = torch.from_numpy(reward).to(self.device)
         if self.compute_terminated is not None:
             ends = [bool(self.compute_terminated(*each, {})) for each in zip(*pair, strict=True)]
