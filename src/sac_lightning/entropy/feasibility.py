@@ -73,7 +73,7 @@ def entropy_setting(rule: TemperatureRule, head: ActionHead, action: ActionSpec)
         allowed = f"needs a width above 0 in each action dimension; the env has {action}"
         require(math.isfinite(offset), "alpha.units", rule.units, allowed)
     first = math.log(rule.initial) if rule.initial > 0.0 else -math.inf
-    log_alpha = torch.full(rule.parts(head), first)
+    log_alpha = torch.full(rule.log_alpha_shape(head), first)
     if rule.target_rule is None:
         return EntropySetting(log_alpha, None, math.nan, (), offset, None)
     target_rule = rule.target_rule.shifted(-offset)

@@ -80,7 +80,7 @@ class TemperatureRule(Described):
             return alpha
         return torch.full_like(alpha, self.critic_value or 0.0)
 
-    def parts(self, head: ActionHead) -> tuple[int, ...]:
+    def log_alpha_shape(self, head: ActionHead) -> tuple[int, ...]:
         """Returns the shape of log α. Raises ConfigError where the head cannot have it."""
         return ()
 
@@ -200,7 +200,7 @@ class LearnedTemperature(TemperatureRule):
     def loss(self, log_alpha: Alpha, entropy: Alpha, target_entropy: Scalar) -> Scalar:
         return losses.alpha_loss(log_alpha, entropy, target_entropy, self.loss_form)
 
-    def parts(self, head: ActionHead) -> tuple[int, ...]:
+    def log_alpha_shape(self, head: ActionHead) -> tuple[int, ...]:
         if not self.per_dim:
             return ()
         needed = "needs independent action dimensions, as tanh_normal and normal have"
