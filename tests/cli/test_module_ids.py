@@ -14,6 +14,8 @@ def test_a_typed_module_is_imported_and_a_file_s_is_not(
     ended = train("env=gym", ID, *TINY)
     assert ended.code == 0, ended.err
     (run,) = (tmp_path / "runs" / "module_envs:Plain-v0").iterdir()
+    # The command that is shown works as it is.
+    assert f"run={run} 'allowed_prefixes=[module_envs]'" in ended.out
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["env_id"]) == ("done", "module_envs:Plain-v0")
     line = mistake(evaluate(f"run='{run}'"))

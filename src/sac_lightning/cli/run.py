@@ -19,7 +19,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 from rich.tree import Tree
 
-from sac_lightning.cli.assemble import Plan, resolved
+from sac_lightning.cli.assemble import Plan, allowed_packages, resolved
 from sac_lightning.cli.command_line import (
     DONE,
     FAILED,
@@ -41,6 +41,7 @@ from sac_lightning.core.hardware import flush_denormals, keep_freed_memory
 from sac_lightning.core.ranks import RankLost, seed_of_rank
 from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
+from sac_lightning.envs.registry import needs_permission
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
 from sac_lightning.training.callbacks.stop import SIGNALS
 from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
@@ -255,8 +256,8 @@ class _Run:
         found = {"run directory": folder}
         if self.directory.last.is_file() or self.directory.best.is_file():
             # A run folder cannot allow anything.
-            prefixes = ",".join(map(str, self.plan.config.allowed_prefixes))
-            allowed = [f"allowed_prefixes=[{prefixes}]"] if prefixes else []
+            packages = [each for each in allowed_packages(self.plan.config) if needs_permission(each)]
+            allowed = [f"allowed_prefixes=[{','.join(packages)}]"] if packages else []
             found["evaluate"] = command_of("eval", f"run={folder}", *allowed)
             if status != "done":
                 found["continue"] = command_of("train", f"resume={folder}", *allowed)

@@ -34,6 +34,12 @@ EXTRAS = {
 OWN_KEYS = ("render_mode", "max_episode_steps", "id")  # of EnvConfig, beside `kwargs`
 
 
+def needs_permission(module: str, allowed_prefixes: Sequence[str] = ()) -> bool:
+    """Returns whether `module` lies neither under an allowed prefix nor in a package of our configs."""
+    prefixes = (*ALWAYS_ALLOWED, *EXTRAS, *allowed_prefixes)
+    return not any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
 def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) -> ModuleType:
     """Returns `module` (a dotted name), imported, when it lies under an allowed prefix.
 
@@ -43,7 +49,7 @@ def allowed_import(module: str, key: str, allowed_prefixes: Sequence[str] = ()) 
     prefixes = (*ALWAYS_ALLOWED, *allowed_prefixes)
     if not isinstance(module, str):
         raise ConfigError(key, module, "each must be a module's name")
-    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in (*prefixes, *EXTRAS)):
+    if needs_permission(module, allowed_prefixes):
         root = module.partition(".")[0]
         advice = f"if you trust this module, name it: env.allowed_prefixes=[{root}]"
         raise ConfigError(key, module, f"only {', '.join(prefixes)} may be imported; {advice}")
