@@ -31,6 +31,7 @@ from sac_lightning.training.trainer_options import NOT_COMPILED, PRECISIONS, che
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
+    "accumulate_grad_batches": "use a larger batch_size=",
     "devices": "use devices=",
     "accelerator": "use device=",
     "strategy": "is ddp where devices is more than 1",

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -126,11 +127,27 @@ def _groups_in(key: str, conf: Path) -> str:
 
 
 def _near_key(text: str, config: Path) -> str:
-    unknown = re.match(r"Could not override '(\w+)[\w.]*'", text)
+    unknown = re.match(r"Could not override '(\w+)(?:\.(\w+)[\w.]*)?'", text)
     if unknown is None:
         return ""
+    group, inner = unknown.groups()
+    if inner is not None and (config.parent / group).is_dir():
+        return _near_key_of(group, inner, config.parent)
     keys = yaml.safe_load(config.read_text())
     groups = {
         name.partition("@")[0] for each in keys.pop("defaults") if isinstance(each, dict) for name in each
     }
-    return did_you_mean(unknown[1], {name for name in (*keys, *groups) if name.isidentifier()})
+    return did_you_mean(group, {name for name in (*keys, *groups) if name.isidentifier()})
+
+
+def _near_key_of(group: str, key: str, conf: Path) -> str:
+    """Which options of `group` have `key`, or which of their keys are like it."""
+    keys: dict[str, set[str]] = {}
+    for file in sorted((conf / group).glob("*.yaml")):
+        whole: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+        inner: dict[str, Any] = whole.get(group, whole)  # a file of env has its keys under `env:`
+        keys[file.stem] = {name for name in inner if name.isidentifier() and name != "defaults"}
+    owners = [f"{group}={option}" for option, names in keys.items() if key in names]
+    if owners:
+        return f" It is a key of {', '.join(owners)}."
+    return did_you_mean(key, set().union(*keys.values()))
