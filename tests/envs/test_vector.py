@@ -156,6 +156,22 @@ def test_nan_is_named_with_its_place_and_step(vectorization: str, fault: str, wo
     envs.close()
 
 
+class TwoNumbers(Counter):
+    """Returns an observation of two numbers where its space has one."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        return np.zeros(2, np.float32), super().reset(**kwargs)[1]
+
+
+@BOTH
+def test_observation_of_another_shape_than_the_space_is_named(vectorization: str) -> None:
+    envs = EnvConfig(id="Counter-v0", make=TwoNumbers, vectorization=vectorization).build_vector(1)
+    words = r"reset returned an observation of shape \(2,\), its observation_space has \(1,\), at env step 0"
+    with pytest.raises(EnvError, match=words):
+        envs.reset(seed=0)
+    envs.close()
+
+
 def test_nan_in_the_last_observation_of_an_episode_is_found() -> None:
     envs = counters(1, length=2, fault="obs", at=2, autoreset="same_step")
     envs.reset(seed=0)

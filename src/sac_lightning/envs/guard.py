@@ -87,9 +87,14 @@ class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         try:
-            return self.env.reset(**kwargs)
+            result = self.env.reset(**kwargs)
         except Exception as error:
             raise self._error(error, "reset") from error
+        found, expected = np.shape(result[0]), self.env.observation_space.shape
+        if expected not in (None, found):  # a vector env would only speak of an "output array"
+            reason = f"reset returned an observation of shape {found}, its observation_space has {expected}"
+            raise EnvError(f"{self._name}: {reason}")
+        return result
 
     def _error(self, error: Exception, method: str) -> EnvError:
         return EnvError(f"{self._name} raised {type(error).__name__} in {method}: {error}")
