@@ -102,10 +102,8 @@ def episodes(fewest: float, most: float) -> str:
 
 
 def _column(metrics: Metrics, key: str) -> Column:
-    column = metrics.get(key)
-    return (
-        np.full(len(metrics["env_steps"]), np.nan) if column is None else np.asarray(column, dtype=np.float64)
-    )
+    missing = np.full(len(metrics["env_steps"]), np.nan)
+    return np.asarray(metrics.get(key, missing), dtype=np.float64)
 
 
 def _line(axes: Axes, metrics: Metrics, key: str, label: str, **style: Any) -> None:

@@ -46,7 +46,7 @@ class FlatHybrid(spaces.Box):
     """
 
     def __init__(self, space: "spaces.Tuple[Any] | spaces.Dict") -> None:
-        leaves = list(_leaves(space))
+        leaves = [leaf for _, leaf, _ in _leaves(space)]
         choices = [leaf for leaf in leaves if isinstance(leaf, spaces.Discrete)]
         boxes = [leaf for leaf in leaves if isinstance(leaf, spaces.Box)]
         if len(choices) != 1 or not boxes or len(leaves) != 1 + len(boxes) or choices[0].n < 2:
@@ -85,7 +85,7 @@ class ObsRow(spaces.Box):
         critic_only: Sequence[str] = (),
     ) -> None:
         self.nested = space
-        parts = [_obs_part(name, leaf) for name, leaf in _named_leaves(space)]
+        parts = [_obs_part(name, leaf) for name, leaf, _ in _leaves(space)]
         for key in critic_only:
             found = ", ".join(part.name for part in parts if part.name)
             allowed = f"must be keys of the observations that leave the actor one: {found or space}"
@@ -106,8 +106,7 @@ class ObsRow(spaces.Box):
 
     def row(self, observation: Any) -> Array:
         """Returns the row of an observation of the env's own space."""
-        leaves, values = _leaves(self.nested), _values(self.nested, observation)
-        numbers = [_numbers(*pair) for pair in zip(leaves, values, strict=True)]
+        numbers = [_numbers(leaf, value) for _, leaf, value in _leaves(self.nested, observation)]
         return np.concatenate([numbers[i] for i in self._order], dtype=self.dtype, casting="unsafe")
 
 
@@ -134,16 +133,6 @@ def _numbers(space: Any, value: Any) -> Array:
     numbers = np.ravel(value)
     is_choice = isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
     return numbers - np.ravel(space.start) if is_choice else numbers
-
-
-def _values(space: Any, observation: Any) -> Iterator[Any]:
-    """Yields the observations of the spaces of `_leaves`."""
-    if isinstance(space, spaces.Tuple | spaces.Dict):
-        keys: Any = space.spaces if isinstance(space, spaces.Dict) else range(len(space.spaces))
-        for key in keys:
-            yield from _values(space[key], observation[key])
-    else:
-        yield observation
 
 
 def obs_spec(space: gym.Space[Any]) -> ObsSpec:
@@ -227,18 +216,15 @@ def _declaration(spec: ActionSpec) -> tuple[str, Any]:
     return "discrete", spec.n
 
 
-def _leaves(space: Any) -> Iterator[Any]:
-    return (leaf for _, leaf in _named_leaves(space))
-
-
-def _named_leaves(space: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields each space that is no Dict or Tuple itself, with its keys: `outer/inner`."""
+def _leaves(space: Any, value: Any = None, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields each space that is no Dict or Tuple: its keys `outer/inner`, itself, and its part of `value`."""
     if isinstance(space, spaces.Tuple | spaces.Dict):
-        inner: Any = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for key, part in inner:
-            yield from _named_leaves(part, f"{name}/{key}" if name else str(key))
+        keys: Any = space.spaces if isinstance(space, spaces.Dict) else range(len(space.spaces))
+        for key in keys:
+            inner = None if value is None else value[key]
+            yield from _leaves(space[key], inner, f"{name}/{key}" if name else str(key))
     else:
-        yield name, space
+        yield name, space, value
 
 
 def _floats(dtype: Any) -> bool:

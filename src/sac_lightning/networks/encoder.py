@@ -185,8 +185,7 @@ class Convolutions(nn.Module):
         self._scale = 1.0 / 255.0 if obs.dtype == "uint8" else 1.0
         with torch.no_grad():
             for each in self.layers.parameters():
-                fan_in = each[0].numel() if each.ndim > 1 else 1  # biases start at 0
-                bound = fan_in**-0.5 if each.ndim > 1 else 0.0
+                bound = each[0].numel() ** -0.5 if each.ndim > 1 else 0.0  # biases start at 0
                 each.copy_((torch.rand(each.shape, generator=generator) * 2.0 - 1.0) * bound)
 
     def forward(self, obs: Shaped[Tensor, "B *obs"]) -> Float[Tensor, "B O"]:
