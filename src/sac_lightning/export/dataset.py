@@ -77,19 +77,19 @@ def read_rows(state: Mapping[str, Any], journal: Path, specs: tuple[ObsSpec, Act
 def episodes(rows: Rows) -> list[Episode]:
     """Returns all rows as episodes, in the order in which they begin."""
     numbers = rows.first + np.arange(len(rows.env))
-    over = rows.terminated | rows.truncated | broken_off(numbers, rows.env, rows.breaks)
-    found = [episode for env in np.unique(rows.env) for episode in _episodes_of(rows, int(env), over)]
+    done = rows.terminated | rows.truncated | broken_off(numbers, rows.env, rows.breaks)
+    found = [episode for env in np.unique(rows.env) for episode in _episodes_of(rows, int(env), done)]
     return sorted(found, key=lambda episode: int(episode.rows[0]))
 
 
-def _episodes_of(rows: Rows, env: int, over: Array) -> Iterator[Episode]:
+def _episodes_of(rows: Rows, env: int, done: Array) -> Iterator[Episode]:
     own = np.flatnonzero(rows.env == env)
-    for number, piece in enumerate(np.split(own, np.flatnonzero(over[own[:-1]]) + 1)):
+    for number, piece in enumerate(np.split(own, np.flatnonzero(done[own[:-1]]) + 1)):
         begins: Beginning = "unknown" if number == 0 and rows.first > 0 else "reset"
         ends: End = "truncated"
         if rows.terminated[piece[-1]]:
             ends = "terminated"
-        elif piece[-1] == own[-1] and not over[own[-1]]:
+        elif piece[-1] == own[-1] and not done[own[-1]]:
             ends = "checkpoint"
         yield Episode(piece, env, begins, ends)
 

@@ -135,18 +135,18 @@ class ReplayBuffer:
             num_envs: envs that are stepped at once.
             seed: of the sampler.
             device: where the rows lie.
-            scratch: rows beyond the ring, for a `draw` that makes transitions of its own; there are also
+            scratch: rows behind the ring, for a `draw` that makes transitions of its own; there are also
                 `prior_rows`.
             folder: of the files, with storage=memmap; they have no name, and none is left behind.
         """
         require(not math.isnan(self.gamma), "gamma", "auto", "needs `follow_time_limit` first: give a number")
         self.capacity, self.device, self.added = capacity, torch.device(device), 0
-        self.scratch, beyond = scratch, scratch + self.prior_rows
+        self.scratch, extra_rows = scratch, scratch + self.prior_rows
         frames, folder = self.frames_of(obs, self.device), self.files_in(folder)
-        self._ring = RingStorage(capacity, beyond, obs, action, self.device, frames, folder)
-        # What `gather` reads, and the ring without the rows beyond it.
+        self._ring = RingStorage(capacity, extra_rows, obs, action, self.device, frames, folder)
+        # What `gather` reads, and the ring without the rows behind it.
         self.all_rows, self.store, self.frames = self._ring.all_rows, self._ring.store, self._ring.frames
-        self._next = NextRows(capacity + beyond if self.n_step > 1 else 0, num_envs, self.device)
+        self._next = NextRows(capacity + extra_rows if self.n_step > 1 else 0, num_envs, self.device)
         self.next_row = self._next.tensor
         self._breaks: list[int] = []
         self.last_index = torch.zeros(0, 0, dtype=torch.int64)
@@ -283,8 +283,8 @@ class ReplayBuffer:
             numbers = np.arange(self.added - len(self), self.added)
             rows = numbers % self.capacity
             env = self.store.env.cpu().numpy()[rows]
-            over = (self.store.terminated | self.store.truncated).cpu().numpy()[rows]
-            self._next.restore(self.capacity, rows, env, over | broken_off(numbers, env, self._breaks))
+            done = (self.store.terminated | self.store.truncated).cpu().numpy()[rows]
+            self._next.restore(self.capacity, rows, env, done | broken_off(numbers, env, self._breaks))
 
     def empty_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Returns `state` without transitions, for a checkpoint that was saved without a journal."""

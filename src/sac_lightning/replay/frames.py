@@ -46,8 +46,8 @@ class Frames:
             self.drop(now[row])
             self.drop(then[row])
         # In the frames' dtype, or none would be found equal.
-        kind, shape = self._array.dtype, (len(rows), *self._stacked)
-        seen, following = (each.astype(kind, copy=False).reshape(shape) for each in (obs, next_obs))
+        dtype, shape = self._array.dtype, (len(rows), *self._stacked)
+        seen, following = (each.astype(dtype, copy=False).reshape(shape) for each in (obs, next_obs))
         nothing = [NO_SLOT] * self._stacked[0]
         for row, which, stack, next_stack in zip(rows, env.tolist(), seen, following, strict=True):
             slots = self.put(stack, self._last_seen.get(which, nothing))

@@ -106,8 +106,8 @@ class HerReplay(ReplayBuffer):
     def _record(self, numbers: Array) -> None:
         """Notes to which episodes these transitions belong, in the order in which they were added."""
         rows = torch.from_numpy(numbers % self.capacity).to(self.device)
-        over = (self.store.terminated[rows] | self.store.truncated[rows]).tolist()
-        for row, env, ends in zip(rows.tolist(), self.store.env[rows].tolist(), over, strict=True):
+        done = (self.store.terminated[rows] | self.store.truncated[rows]).tolist()
+        for row, env, ends in zip(rows.tolist(), self.store.env[rows].tolist(), done, strict=True):
             if self._env[row] != NO_ROW:  # an older transition has made room
                 self._oldest[self._env[row]] = self._step[row] + 1
             step = self._steps[env]

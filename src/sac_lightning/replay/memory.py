@@ -28,12 +28,11 @@ def planned_bytes(capacity: int, obs: ObsSpec, action: ActionSpec, frames: int =
     With `frames` in an observation one of them for each transition, and the numbers of all: an episode's end
     needs one more, and its beginning up to `frames`.
     """
-    shape, kind = action.row
-    of_obs, of_action = (getattr(torch, dtype).itemsize for dtype in (obs.dtype, kind))
-    of_obs *= obs.size
-    seen: int = of_obs // frames + 8 + 2 * 8 * frames if frames else 2 * of_obs
-    row_bytes: int = seen + math.prod(shape) * of_action + 4 + 1 + 1 + 2 + 4
-    return capacity * row_bytes
+    action_shape, action_dtype = action.row
+    obs_bytes = obs.size * np.dtype(obs.dtype).itemsize
+    both_obs = obs_bytes // frames + 8 + 2 * 8 * frames if frames else 2 * obs_bytes
+    action_bytes = math.prod(action_shape) * np.dtype(action_dtype).itemsize
+    return capacity * (both_obs + action_bytes + 4 + 1 + 1 + 2 + 4)
 
 
 def check_fits(

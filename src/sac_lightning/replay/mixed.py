@@ -79,8 +79,8 @@ class MixedReplay(ReplayBuffer):
             order = each.read(store, action)
             if self.n_step > 1:
                 env = store.env.cpu().numpy()[order]
-                over = (store.terminated | store.truncated).cpu().numpy()[order]
-                self._next.link(first + order, env, over)
+                done = (store.terminated | store.truncated).cpu().numpy()[order]
+                self._next.link(first + order, env, done)
             log.info("prior data: %d transitions of %s", each.rows, each.source)
             first += each.rows
 

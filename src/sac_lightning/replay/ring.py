@@ -36,7 +36,7 @@ class RingStorage:
 
     Args:
         capacity: rows of the ring.
-        beyond: further rows behind it.
+        extra_rows: further rows behind it.
         obs: shape and dtype of an observation.
         action: the action space.
         device: where the rows lie.
@@ -47,7 +47,7 @@ class RingStorage:
     def __init__(
         self,
         capacity: int,
-        beyond: int,
+        extra_rows: int,
         obs: ObsSpec,
         action: ActionSpec,
         device: torch.device,
@@ -56,29 +56,30 @@ class RingStorage:
     ) -> None:
         self.capacity, self._on_cpu = capacity, device.type == "cpu"
 
-        def zeros(*row: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            full = (capacity + beyond, *row)
+        def zeros(shape: tuple[int, ...] = (), dtype: str = "float32") -> Tensor:
+            full, of_torch = (capacity + extra_rows, *shape), getattr(torch, dtype)
             if folder is not None:
-                return mapped_zeros(full, dtype, folder)
-            return torch.zeros(full, dtype=dtype, device=device)
+                return mapped_zeros(full, of_torch, folder)
+            return torch.zeros(full, dtype=of_torch, device=device)
 
         self.frames = Frames(capacity, stack, obs, folder) if stack else None
-        of_obs: Any = (self.frames.obs, self.frames.next_obs) if self.frames else None
-        if of_obs is None:
-            of_obs = [zeros(*obs.shape, dtype=getattr(torch, obs.dtype)) for _ in range(2)]
-        shape, kind = action.row
+        obs_rows: Any
+        if self.frames is None:
+            obs_rows = zeros(obs.shape, obs.dtype), zeros(obs.shape, obs.dtype)
+        else:
+            obs_rows = self.frames.obs, self.frames.next_obs
         # What `ReplayBuffer.gather` reads.
         self.all_rows = Ring(
-            obs=of_obs[0],
-            action=zeros(*shape, dtype=getattr(torch, kind)),
+            obs=obs_rows[0],
+            action=zeros(*action.row),
             reward=zeros(),
-            next_obs=of_obs[1],
-            terminated=zeros(dtype=torch.bool),
-            truncated=zeros(dtype=torch.bool),
-            env=zeros(dtype=torch.int16),
+            next_obs=obs_rows[1],
+            terminated=zeros(dtype="bool"),
+            truncated=zeros(dtype="bool"),
+            env=zeros(dtype="int16"),
             log_prob=zeros(),
         )
-        self.store = Ring(*(each[:capacity] for each in self.all_rows)) if beyond else self.all_rows
+        self.store = Ring(*(each[:capacity] for each in self.all_rows)) if extra_rows else self.all_rows
         fields: tuple[Any, ...] = self.store
         self._tensors = [None if isinstance(field, FrameRows) else field for field in fields]
         # On the CPU rows are written through NumPy, whose assignment costs less than PyTorch's.
