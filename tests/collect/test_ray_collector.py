@@ -22,9 +22,10 @@ from tests.envs.numbered import Numbered
 from tests.resume.runs import QUIET, Run, StopAt, differences, saved_state
 
 from sac_lightning import ActorConfig, CriticConfig, EnvConfig, Policy, ReplayDataModule, SACModule
-from sac_lightning.collect import ray_actors
-from sac_lightning.collect.ray_actors import Block, EnvWorker, RayActors, RayOptions, deaths
+from sac_lightning.collect import ray_worker
+from sac_lightning.collect.ray_actors import RayActors, RayOptions, deaths
 from sac_lightning.collect.ray_collector import AHEAD, RayCollector
+from sac_lightning.collect.ray_worker import Block, EnvWorker
 from sac_lightning.core.errors import ConfigError
 from sac_lightning.core.seeding import torch_generator
 from sac_lightning.envs import action_spec, obs_spec
@@ -240,7 +241,7 @@ def test_an_actor_may_die_of_its_machine(kind: str) -> None:
 def test_a_new_actor_follows_nothing_after_a_resume_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     # The check of annotations in tests wants a real buffer.
-    monkeypatch.setattr(ray_actors, "BlockRows", type("Rows", (ray_actors.BlockRows, ReplayBuffer), {}))
+    monkeypatch.setattr(ray_worker, "BlockRows", type("Rows", (ray_worker.BlockRows, ReplayBuffer), {}))
     config, no_weights = EnvConfig(id="Pendulum-v1"), (0, 0, None)
     env = config.build()
     action, obs = action_spec(env.action_space), obs_spec(env.observation_space)

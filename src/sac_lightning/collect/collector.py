@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.collect.held_noise import HeldNoise, check_noise_hold
+from sac_lightning.collect.held_noise import HeldNoise
 from sac_lightning.compile.fused_action import FusedAction
 from sac_lightning.core.errors import require
 from sac_lightning.core.finite import check_action
@@ -22,6 +22,8 @@ from sac_lightning.spaces import ActionSpec, Array
 
 # Densities are for diagnostics, which average over mini-batches: some will do.
 DENSITY_EVERY = 8
+# Arrays of a Collector that its state contains; a TorchCollector has all but the last.
+KEPT = ("obs", "returns", "lengths", "discounted", "resetting")
 
 
 class Episode(NamedTuple):
@@ -88,7 +90,6 @@ class Collector:
         overlap: bool = False,
         noise_hold_max: int = 1,
     ) -> None:
-        check_noise_hold(noise_hold_max)
         allowed = "must be a number of env steps of at least 0"
         require(learning_starts >= 0, "learning_starts", learning_starts, allowed)
         self.envs, self.action, self.replay = envs, action, replay
@@ -105,7 +106,7 @@ class Collector:
         self._unknown_log_prob = np.full(envs.num_envs, np.nan, np.float32)
         self._pending: PendingStep | None = None
         self._fused: FusedAction | None = None
-        self._held = HeldNoise(noise_hold_max, envs.num_envs) if noise_hold_max > 1 else None
+        self._held = HeldNoise(noise_hold_max, envs.num_envs)
         self._env_numbers = np.arange(envs.num_envs, dtype=np.int16)
         self._discounted = np.zeros(envs.num_envs)
         self.discounted_returns = np.zeros(0)  # of the last `collect`
@@ -162,18 +163,13 @@ class Collector:
 
         It waits for a pending step, so capture the envs' own state after this.
         """
-        generator = self._generator
         return {
             "env_steps": self.env_steps,
-            "obs": torch.from_numpy(np.ascontiguousarray(self._obs)),
-            "returns": torch.from_numpy(self._returns.copy()),
-            "lengths": torch.from_numpy(self._lengths.copy()),
-            "resetting": torch.from_numpy(self._resetting.copy()),
+            **{name: torch.from_numpy(np.array(getattr(self, f"_{name}"))) for name in KEPT},
             "rng": json.dumps(self._rng.bit_generator.state),
-            "generator": None if generator is None else generator.get_state(),
+            "generator": None if self._generator is None else self._generator.get_state(),
             "fused_action": None if self._fused is None else self._fused.state_dict(),
-            "held_noise": None if self._held is None else self._held.state_dict(),
-            "discounted": torch.from_numpy(self._discounted.copy()),
+            "held_noise": self._held.state_dict(),
             "pending_step": None if self._pending is None else _to_tensors(self._pending),
         }
 
@@ -189,15 +185,13 @@ class Collector:
             self._generator = torch.Generator(device=device)
             continue_generator(self._generator, state["generator"])
         if envs_restored:
-            kept = ("obs", "returns", "lengths", "resetting", "discounted")
-            arrays = [state[key].numpy().copy() for key in kept]
-            self._obs, self._returns, self._lengths, self._resetting, self._discounted = arrays
+            for name in KEPT:
+                setattr(self, f"_{name}", state[name].numpy().copy())
             pending = state["pending_step"]
             self._pending = None if pending is None else _from_tensors(pending)
             fused = state["fused_action"]
             self._fused = None if fused is None else FusedAction.of_state(fused)
-            if self._held is not None:
-                self._held.load_state_dict(state["held_noise"], device)
+            self._held.load_state_dict(state["held_noise"], device)
 
     def restart_episodes(self, seed: int) -> None:
         """Starts a fresh episode in every env."""
@@ -205,8 +199,7 @@ class Collector:
         self._fused = self._pending = None
         self._returns[:], self._lengths[:], self._resetting[:] = 0.0, 0, False
         self._discounted[:] = 0.0
-        if self._held is not None:
-            self._held.end_all()
+        self._held.end_all()
 
     def _choose(self, policy: Policy) -> tuple[Array, Array]:
         """Returns actions and their log-density under the policy, which is NaN for most, to save time."""
@@ -232,7 +225,7 @@ class Collector:
         if self._generator is None:
             self._generator = torch_generator(self._action_seed, policy.device)
         fresh = policy.head.draw_acting_noise(self.envs.num_envs, self._generator, policy.device)
-        return fresh if self._held is None else self._held.next(fresh, self._rng)
+        return self._held.next(fresh, self._rng)
 
     def _start(self, policy: Policy) -> PendingStep:
         action, log_prob = self._choose(policy)
@@ -269,8 +262,7 @@ class Collector:
         self._recent_returns.append(self._discounted[~self._resetting])
         self.env_steps += self.envs.num_envs
         self._obs = obs
-        if self._held is not None:
-            self._held.end(over | self._resetting)
+        self._held.end(over | self._resetting)
         self._returns += raw_reward
         self._lengths += ~self._resetting
         if self.next_step_autoreset:

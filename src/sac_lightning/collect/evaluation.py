@@ -12,9 +12,11 @@ from gymnasium.wrappers import TimeLimit
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_action
+from sac_lightning.core.ranks import Ranks
 from sac_lightning.core.seeding import global_rng_state, restore_global_rng
 from sac_lightning.envs.guard import EnvError
 from sac_lightning.envs.wrappers import raw_reward
+from sac_lightning.spaces import Array
 
 # What to do where another env cannot be made.
 FEWER = "eval_envs (of eval.py: envs) says how many exist at once, eval_episodes=0 disables evaluation"
@@ -59,8 +61,9 @@ class Evaluator:
     Args:
         build: makes one env.
         seeds: one for each episode, at least one.
-        num_envs: envs at once, at least 1.
+        num_envs: envs at once, at least 1, of all ranks together.
         max_steps: env steps ≥ 1 after which an episode ends; None where its env alone ends it.
+        ranks: the processes that share the episodes; None for this one alone.
     """
 
     def __init__(
@@ -69,45 +72,57 @@ class Evaluator:
         seeds: Sequence[int],
         num_envs: int = 10,
         max_steps: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         at_least_one = Whole("[1, inf)")
         at_least_one.check("eval_episodes", len(seeds))
-        self._num_envs: int = at_least_one.check("eval_envs", num_envs)
-        self.seeds, self.max_steps = tuple(seeds), check_max_steps("eval_max_steps", max_steps)
-        self._build = build
+        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        self._num_envs = math.ceil(at_least_one.check("eval_envs", num_envs) / size)
+        self.seeds, self._own_seeds = tuple(seeds), tuple(seeds)[rank::size]
+        self.max_steps = check_max_steps("eval_max_steps", max_steps)
+        self._build, self._ranks = build, ranks
         self._envs: list[gym.Env[Any, Any]] = []
 
     def run(self, policy: Policy, stop: Callable[[], bool] = lambda: False) -> Evaluation:
         """Runs all episodes to their end.
 
-        Calls `stop` before every step. Raises EvaluationStopped once it returns True; the process's global
-        random states, from which an env may draw, are then as they were.
+        Calls `stop` before every step. Raises EvaluationStopped once it returns True, on any rank; the
+        process's global random states, from which an env may draw, are then as they were.
         """
         before = global_rng_state()
         returns: list[float] = []
         lengths: list[int] = []
+        stopped = False
         try:
-            for start in range(0, len(self.seeds), self._num_envs):
-                seeds = self.seeds[start : start + self._num_envs]
+            for start in range(0, len(self._own_seeds), self._num_envs):
+                seeds = self._own_seeds[start : start + self._num_envs]
                 self._make(len(seeds))
                 ret, length = _episodes(policy, self._envs[: len(seeds)], seeds, self.max_steps, stop)
                 returns += ret
                 lengths += length
         except EvaluationStopped:
+            stopped = True
+        if self._ranks is not None:
+            shares = self._ranks.gather([returns, lengths, stopped])
+            stopped = any(each[2] for each in shares)
+            returns, lengths = [0.0] * len(self.seeds), [0] * len(self.seeds)
+            for rank, share in enumerate(() if stopped else shares):
+                returns[rank :: len(shares)], lengths[rank :: len(shares)] = share[:2]
+        if stopped:
             restore_global_rng(before)
-            raise
+            raise EvaluationStopped
         return Evaluation(tuple(returns), tuple(lengths))
 
     def prepare(self) -> None:
         """Makes the first env. Raises EnvError when that fails, as `run` does."""
-        self._make(1)
+        self._make(min(1, len(self._own_seeds)))
 
     def _make(self, count: int) -> None:
         while len(self._envs) < count:
             try:
                 self._envs.append(self._build())
             except EnvError as error:
-                which = f"evaluation env {len(self._envs) + 1} of {min(self._num_envs, len(self.seeds))}"
+                which = f"evaluation env {len(self._envs) + 1} of {min(self._num_envs, len(self._own_seeds))}"
                 raise EnvError(f"{which}: {error}; {FEWER}") from error
 
     def close(self) -> None:
@@ -132,6 +147,19 @@ def has_time_limit(env: gym.Env[Any, Any]) -> bool:
             return True
         env = env.env
     return False
+
+
+def episode_observations(
+    env: gym.Env[Any, Any], policy: Policy, seed: int, max_steps: int | None = None
+) -> Array:
+    """Returns the observations [T, *obs] of an episode with deterministic actions."""
+    obs, done = env.reset(seed=seed)[0], False
+    seen: list[Array] = []
+    while not done and len(seen) != max_steps:
+        seen.append(obs)
+        obs, _, terminated, truncated, _ = env.step(policy.act(obs, deterministic=True))
+        done = terminated or truncated
+    return np.stack(seen)
 
 
 def _episodes(

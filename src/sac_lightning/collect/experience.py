@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from sac_lightning.collect.collector import Collector
+from sac_lightning.collect.held_noise import check_noise_hold
 from sac_lightning.collect.ray_actors import RayActors, RayOptions
 from sac_lightning.collect.ray_collector import RayCollector
-from sac_lightning.collect.torch_collector import TorchCollector
-from sac_lightning.core.errors import ConfigError
+from sac_lightning.collect.torch_collector import TorchCollector, check_torch
+from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.locking import FolderInUse, FolderLock
 from sac_lightning.core.seeding import Streams
 from sac_lightning.envs import EnvConfig
@@ -122,22 +123,15 @@ class Experience:
             self._restart_episodes(collector["env_steps"])
             log.warning("resume: episode-restart (%s has no state that can be saved)", obstacle(self.envs))
         self.collector.load_state_dict(collector, self._device, envs_restored=envs is not None)
-        self._load_replay(state["replay"], state["journal"])
-        if envs is None:
-            self.replay.end_episodes()
-
-    def _load_replay(self, replay: dict[str, Any], manifest: list[Any] | None) -> None:
-        if self.journal is None or manifest is None:
+        replay = state["replay"]
+        if self.journal is None or state["journal"] is None:
             log.warning("the checkpoint has no replay journal: the buffer starts empty")
             replay = self.replay.empty_state(replay)
         else:
-            self.journal.load(self.replay, manifest, replay["added"])
+            self.journal.load(self.replay, state["journal"], replay["added"])
         self.replay.load_state_dict(replay)
-
-    def prune(self, kept: list[list[Any]]) -> None:
-        """Removes what no kept checkpoint needs; `kept` are their journals' manifests."""
-        if self.journal is not None:
-            self.journal.prune(kept)
+        if envs is None:
+            self.replay.end_episodes()
 
     def close(self) -> None:
         """Closes the envs; `reopen` continues their episodes where their state can be saved."""
@@ -186,6 +180,20 @@ class Experience:
         # The first reset would play the run's first episode again; this seed belongs to this moment.
         self.collector.restart_episodes(self._streams.env + env_steps)
         self.envs.env_steps = env_steps
+
+
+def check_collector(
+    env: EnvConfig, num_envs: int, collect_steps: int, overlap: bool, noise_hold_max: int, ray: RayOptions
+) -> None:
+    """Raises ConfigError for options of a collector that do not go together."""
+    ray.check(env, num_envs, overlap)
+    allowed = (
+        "must be 1 with overlap: one step of the envs is under way while the updates of an iteration run"
+    )
+    require(not overlap or collect_steps == 1, "collect_steps", collect_steps, allowed)
+    check_noise_hold(noise_hold_max)
+    if env.vectorization == "torch":
+        check_torch(num_envs, overlap)
 
 
 def _locked(journal_dir: Path) -> FolderLock:

@@ -26,11 +26,12 @@ class HeldNoise:
     ends the hold. Each action still has the policy's probability: only its noise depends on the one before.
 
     Args:
-        longest: the most env steps of a hold, at least 1.
+        longest: the most env steps of a hold; 1 for new noise at every step.
         num_envs: E.
     """
 
     def __init__(self, longest: int, num_envs: int) -> None:
+        check_noise_hold(longest)
         weight = np.arange(1, longest + 1, dtype=np.float64) ** -EXPONENT
         self._prob = weight / weight.sum()
         self._left = np.zeros(num_envs, dtype=np.int64)
@@ -43,6 +44,8 @@ class HeldNoise:
             fresh: new noise, for the envs whose hold has ended.
             rng: draws how long they hold it.
         """
+        if len(self._prob) == 1:
+            return fresh
         ended = self._left == 0
         if ended.all():
             self._noise = fresh
@@ -61,10 +64,13 @@ class HeldNoise:
         """Ends the hold of all envs."""
         self._left[:] = 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the noise that is held, and for how long, as plain data."""
+    def state_dict(self) -> dict[str, Any] | None:
+        """Returns the noise that is held, and for how long, as plain data; None where none ever is."""
+        if len(self._prob) == 1:
+            return None
         return {"left": torch.from_numpy(self._left.copy()), "noise": self._noise.clone()}
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any] | None, device: torch.device) -> None:
         """Restores what `state_dict` returned, on `device`."""
-        self._left, self._noise = state["left"].numpy().copy(), state["noise"].to(device)
+        if state is not None:
+            self._left, self._noise = state["left"].numpy().copy(), state["noise"].to(device)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.collect.collector import CollectorState, Episode
-from sac_lightning.collect.ray_actors import Block, RayActors, RayOptions, networks
+from sac_lightning.collect.ray_actors import RayActors, RayOptions
+from sac_lightning.collect.ray_worker import Block, networks
 from sac_lightning.envs.snapshot.serialize import from_checkpoint, to_checkpoint
 from sac_lightning.replay import ReplayBuffer
 from sac_lightning.spaces import Array

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sac_lightning.algorithm.policy import Policy
-from sac_lightning.collect.collector import DENSITY_EVERY, CollectorState, Episode
-from sac_lightning.collect.held_noise import HeldNoise, check_noise_hold
+from sac_lightning.collect.collector import DENSITY_EVERY, KEPT, CollectorState, Episode
+from sac_lightning.collect.held_noise import HeldNoise
 from sac_lightning.core.errors import require
 from sac_lightning.core.finite import check_action
 from sac_lightning.core.seeding import continue_generator, torch_generator
@@ -29,13 +29,9 @@ class TorchCollector:
         envs: the vector env.
         action: its action space, a Box or a Discrete.
         replay: where transitions go.
-        env_seed: seed of the first reset.
-        action_seed: seed of the random actions and of the policy's noise.
-        learning_starts: env steps ≥ 0 with uniformly random actions before the policy acts.
+        env_seed, action_seed, learning_starts, noise_hold_max: as for Collector.
         device: of the policy and of the replay buffer.
         overlap: must be False: a step of such envs needs no thread beside the updates.
-        noise_hold_max: the most env steps for which the noise of an action is held: see HeldNoise; 1 for
-            new noise at every step.
     """
 
     def __init__(
@@ -51,7 +47,6 @@ class TorchCollector:
         overlap: bool = False,
         noise_hold_max: int = 1,
     ) -> None:
-        check_noise_hold(noise_hold_max)
         check_torch(envs.num_envs, overlap)
         count = envs.num_envs
         self.envs, self.action, self.replay = envs, action, replay
@@ -60,7 +55,7 @@ class TorchCollector:
         self._device = device
         self._generator = torch_generator(action_seed, device)
         self._rng = np.random.default_rng(action_seed)  # of how long noise is held
-        self._held = HeldNoise(noise_hold_max, count) if noise_hold_max > 1 else None
+        self._held = HeldNoise(noise_hold_max, count)
         self._to_env = to_env(action, device)
         self._env_numbers = torch.arange(count, dtype=torch.int16, device=device)
         self._unknown_log_prob = torch.full((count,), torch.nan, device=device)
@@ -103,8 +98,7 @@ class TorchCollector:
         self._lengths += 1
         if not step.over.any():
             return []
-        if self._held is not None:
-            self._held.end(step.over)
+        self._held.end(step.over)
         ended = zip(self._returns[self._over].tolist(), self._lengths[self._over].tolist(), strict=True)
         self._returns.masked_fill_(self._over, 0.0)
         self._lengths.masked_fill_(self._over, 0)
@@ -118,8 +112,7 @@ class TorchCollector:
             density = torch.full_like(self._unknown_log_prob, self.action.random_log_prob)
             return self._random(), density if known else self._unknown_log_prob
         noise = policy.head.draw_acting_noise(count, self._generator, self._device)
-        if self._held is not None:
-            noise = self._held.next(noise, self._rng)
+        noise = self._held.next(noise, self._rng)
         features = policy.features(self._obs)
         action = policy.head.act(features, noise)
         return action, policy.head.log_prob(features, action) if known else self._unknown_log_prob
@@ -144,13 +137,13 @@ class TorchCollector:
 
     def state_dict(self) -> CollectorState:
         """Returns counters, present observations, episode statistics and random streams as plain data."""
-        tensors = {name: getattr(self, f"_{name}").cpu().clone() for name in KEPT}
+        tensors = {name: getattr(self, f"_{name}").cpu().clone() for name in KEPT[:-1]}
         return {
             "env_steps": self.env_steps,
             **tensors,
             "rng": json.dumps(self._rng.bit_generator.state),
             "generator": self._generator.get_state(),
-            "held_noise": None if self._held is None else self._held.state_dict(),
+            "held_noise": self._held.state_dict(),
         }
 
     def load_state_dict(self, state: CollectorState, device: torch.device, *, envs_restored: bool) -> None:
@@ -159,27 +152,22 @@ class TorchCollector:
         self._rng.bit_generator.state = json.loads(state["rng"])
         continue_generator(self._generator, state["generator"])
         if envs_restored:
-            for name in KEPT:
+            for name in KEPT[:-1]:
                 setattr(self, f"_{name}", state[name].to(device, copy=True))
-            if self._held is not None:
-                self._held.load_state_dict(state["held_noise"], device)
+            self._held.load_state_dict(state["held_noise"], device)
 
     def restart_episodes(self, seed: int) -> None:
         """Starts a fresh episode in every env."""
         self._obs = self.envs.reset(seed % 2**31).to(self._device)
         for each in (self._returns, self._lengths, self._discounted):
             each.zero_()
-        if self._held is not None:
-            self._held.end_all()
+        self._held.end_all()
 
 
 def check_torch(num_envs: int, overlap: bool) -> None:
     """Raises ConfigError for what has no meaning, or no room, with env.vectorization=torch."""
     require(not overlap, "collector.overlap", overlap, "must be false with env.vectorization=torch")
     require(num_envs <= MOST_ENVS, "num_envs", num_envs, f"must be at most {MOST_ENVS}")
-
-
-KEPT = ("obs", "returns", "lengths", "discounted")
 
 
 def to_env(action: ActionSpec, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -9,11 +9,11 @@ from weakref import proxy
 import torch
 from typing_extensions import override
 
-from sac_lightning.collect.experience import Experience
 from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import FOLDER, check_arguments
 from sac_lightning.core.files import DamagedFile, write_atomically
+from sac_lightning.replay import Journal
 from sac_lightning.training.lightning_package import (
     LightningModule,
     ModelCheckpoint,
@@ -92,9 +92,9 @@ class LastCheckpoint(_OneFile):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not the parent's: it saves nothing before the first gradient update.
         self._save(trainer)
-        experience = getattr(datamodule(trainer), "experience", None)
-        if experience is not None and experience.journal is not None and experience.journal.has_spare:
-            self._prune(experience, trainer.global_rank)
+        journal = getattr(getattr(datamodule(trainer), "experience", None), "journal", None)
+        if journal is not None and journal.has_spare:
+            self._prune(journal, trainer.global_rank)
 
     def _save(self, trainer: Trainer) -> None:
         if fast_dev_run(trainer):
@@ -104,7 +104,8 @@ class LastCheckpoint(_OneFile):
         for logger in trainer.loggers:
             logger.after_save_checkpoint(proxy(self))
 
-    def _prune(self, experience: Experience, rank: int) -> None:
+    def _prune(self, journal: Journal, rank: int) -> None:
+        """Remove the transitions that no checkpoint in the folder needs."""
         try:
             kept = {_version(path): path for path in Path(self.dirpath or ".").glob("*.ckpt")}
             self._manifests = {
@@ -114,7 +115,7 @@ class LastCheckpoint(_OneFile):
         except DamagedFile as error:
             log.warning("the replay journal is not pruned, a checkpoint may need it: %s", error)
             return
-        experience.prune(list(self._manifests.values()))
+        journal.prune(list(self._manifests.values()))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
