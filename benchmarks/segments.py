@@ -70,13 +70,14 @@ class Segments(pl.Callback):
 
 def _clocks(data: Any, module: Any) -> Clocks:
     collector = data.experience.collector
-    update = (module.sac, "update") if module._compiled is None else (module._compiled, "_run")
+    loop = module.update_loop
+    update = (module.sac, "update") if loop.compiled is None else (loop.compiled, "_update")
     clocks = Clocks(
         {
             "collecting": [(collector, "collect"), (collector, "fuse_action")],
             "sampling": [(data.experience.replay, "draw")],
-            "updating": [(module, "_noise"), update, (module, "_diagnose")],
-            "logging": [(module, "_log_row")],
+            "updating": [(module.sac.head, "draw_noise"), update, (loop._diagnostics, "of")],
+            "logging": [(loop, "row"), (module, "log_metrics")],
         }
     )
     clocks.start()

@@ -31,7 +31,8 @@ import torch
 # the package itself, and its tests hand it wrong types on purpose.
 CHECKED = (
     "types spaces algorithm heads entropy networks optim replay compile "
-    "collect.collector collect.evaluation collect.loaders training.metrics training.module"
+    "collect.collector collect.evaluation collect.loaders training.metrics training.module "
+    "training.update_loop training.policy_module"
 )
 jaxtyping.install_import_hook(  # before the package is imported
     [f"sac_lightning.{name}" for name in CHECKED.split()], "typechecked.checked"

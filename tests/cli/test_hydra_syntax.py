@@ -7,7 +7,7 @@ import yaml
 from tests.cli.conftest import TINY, Command, everything, mistake, start
 from tests.cli.sweeps import summary
 
-from sac_lightning.cli.command_line import in_our_words
+from sac_lightning.cli.command_line import translated_overrides
 from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.core.errors import ConfigError
 
@@ -32,7 +32,7 @@ SWEEP = ("--multirun", "seed=0,1", *SHORT, "hydra.sweep.dir=sweep")
     ],
 )
 def test_words_of_others_are_understood(typed: list[str], ours: list[str]) -> None:
-    assert in_our_words(typed) == ours
+    assert translated_overrides(typed) == ours
 
 
 def test_a_logger_of_lightning_alone_no_callbacks_a_profile_and_the_config_as_a_tree(

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 import sac_lightning
-from sac_lightning.cli.assemble import resolved
+from sac_lightning.cli.config import resolved
 from sac_lightning.cli.targets import (
     KINDS,
     KINDS_OF_ENTRIES,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.cli.conftest import TINY, Command, Server
 
-from sac_lightning.cli.run import git_commit
+from sac_lightning.cli.config import git_commit
 
 OFFLINE = ("logger=wandb", "logger.wandb.mode=offline", "env.max_episode_steps=10", "hydra.run.dir=run")
 EVERYTHING = (

@@ -52,7 +52,8 @@ RUNS = """
                      critic=CriticConfig(**small), compile=compiled)
         replay, generator = data.experience.replay, data.experience.collector._generator
         kept = {**module.state_dict(), "acting": generator.get_state(),
-                "drawing": replay.generator.get_state(), "updates": module._noise_generator.get_state(),
+                "drawing": replay.generator.get_state(),
+                "updates": module.update_loop.noise_generator.get_state(),
                 "global": torch.get_rng_state(),
                 "numpy": torch.tensor([np.random.rand()]), "python": torch.tensor([random.random()])}
         kept |= {f"row {name}": value[:60] for name, value in replay.store._asdict().items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from sac_lightning.cli.command_line import in_our_words
+from sac_lightning.cli.command_line import translated_overrides
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "coming_from.md").read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ def check_composes(spans: list[str]) -> None:
         for each in shared:
             together = [word for span in dict.fromkeys(each.values()) for word in overrides(span)]
             try:
-                compose("train", in_our_words(together))
+                compose("train", translated_overrides(together))
             except Exception as error:
                 pytest.fail(f"{together}: {error}")
 

@@ -1,33 +1,29 @@
 """From a composed config to a module, a data module and a trainer; every mistake before an env is made."""
 
 import functools
-import inspect
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from sac_lightning.cli.command_line import typed_path
+from sac_lightning.cli.config import allowed_packages, check_values, make_whole
 from sac_lightning.cli.instantiate import build, naming_errors
 from sac_lightning.cli.slurm import stop_signals
-from sac_lightning.cli.sweep.multirun import Shares
-from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS, check_targets
-from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
-from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
+from sac_lightning.cli.targets import check_targets
+from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.hardware import check_devices, resolve_compile, resolve_device, resolve_threads
 from sac_lightning.entropy import entropy_setting
 from sac_lightning.envs import declared_action
 from sac_lightning.replay import MixedReplay
-from sac_lightning.replay.prior import MINARI
 from sac_lightning.spaces import BoxAction
 from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo, GracefulStop
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
-from sac_lightning.training.trainer_options import NOT_COMPILED, PRECISIONS, check_count
+from sac_lightning.training.trainer_options import NOT_COMPILED, check_count
 
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
@@ -39,50 +35,6 @@ OWN_TRAINER_KEYS = {
     "precision": "use precision=",
     "max_epochs": "follows from total_env_steps and steps_per_epoch",
     "max_steps": "follows from total_env_steps and utd_ratio",
-}
-GROUPS = (
-    *("env", "head", "alpha", "target_entropy", "actor", "critic", "encoder", "torso"),
-    *("value_head", "pessimism", "target_network", "optimizer", "module", "data"),
-    *("replay", "collector", "trainer", "logger", "callbacks", "paths"),
-)
-# Groups that are no objects: plain keys, or entries that are objects each.
-PLAIN_GROUPS = ("collector", "logger", "callbacks", "paths")
-# Their objects need the action space: `_partial_: true`.
-PARTIAL_GROUPS = ("head", "module")
-# Keys whose number the config passes on to others, in their place or by ${...}.
-COUNTS = (
-    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
-    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
-    *("reset_every", "random_shift", "log_every_n_env_steps", "threads", "devices"),
-)
-
-
-def _is_profiler(value: Any) -> bool:
-    return value is None or names_path(value) or (isinstance(value, DictConfig) and "_target_" in value)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, ListConfig | list) and all(isinstance(item, str) for item in value)
-
-
-# The keys of conf/train.yaml that no constructor checks.
-RULES: dict[str, Allowed] = {
-    "allowed_prefixes": Rule(_texts, "a list of packages, e.g. [my_package]"),
-    "tags": Rule(_texts, "a list of words, e.g. [baseline,night]"),
-    "task_name": Rule(names_path, "text that names a folder"),
-    "lr": Number("(0, 1)"),
-    "random_shift": Whole("[0, 100]", "pixels"),
-    "precision": OneOf(PRECISIONS),
-    "resume": Rule(lambda value: value is None or names_path(value), "the folder of a run, or null"),
-    "paths.run_dir": FOLDER,
-    "print_config": BOOL,
-    "sweep.resume": BOOL,
-    "trainer.deterministic": Rule(
-        lambda value: isinstance(value, bool) or value == "warn", "true, false or warn"
-    ),
-    "trainer.profiler": Rule(
-        _is_profiler, "null, simple, advanced, pytorch, or a profiler of your own with _target_"
-    ),
 }
 
 
@@ -148,8 +100,10 @@ def plan(cfg: DictConfig) -> Plan:
     for key, advice in OWN_TRAINER_KEYS.items():
         if cfg.trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key}", cfg.trainer[key], advice)
-    if cfg.eval_episodes == 0:
-        _need_no_evaluation(cfg.callbacks)
+    for name, entry in cfg.callbacks.items() if cfg.eval_episodes == 0 else ():
+        monitor = None if entry is None else entry.get("monitor")
+        allowed = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
+        require(not str(monitor).startswith("eval/"), "eval_episodes", 0, allowed)
     # What may be named may be imported, so that one key is enough.
     OmegaConf.update(cfg, "env.allowed_prefixes", allowed_packages(cfg), merge=False, force_add=True)
     device = resolve_device(cfg.device)
@@ -170,9 +124,7 @@ def plan(cfg: DictConfig) -> Plan:
         threads=resolve_threads(cfg.threads, cfg.devices),
         max_seconds=_max_seconds(cfg.trainer.get("max_time")),
         # Several devices compile nothing.
-        compiled=resolve_compile(
-            cfg.compile, datamodule.updates_due(datamodule.total_env_steps) if cfg.devices == 1 else 0
-        ),
+        compiled=resolve_compile(cfg.compile, datamodule.schedule.total_updates if cfg.devices == 1 else 0),
     )
     make_module.keywords["critic"].check_replay(datamodule.replay.needs_huber_loss)
     make_module.keywords["critic"].check_actor(make_module.keywords["actor"])
@@ -189,76 +141,6 @@ def plan(cfg: DictConfig) -> Plan:
     return made
 
 
-def place_prior_data(cfg: DictConfig) -> None:
-    """Write the files of `replay.data` as absolute paths, so that a run can be resumed from anywhere."""
-    replay = cfg.get("replay")
-    if isinstance(replay, DictConfig) and _texts(sources := OmegaConf.select(replay, "data")):
-        replay.data = [
-            each if each.startswith(MINARI) else str(typed_path(each).absolute()) for each in sources
-        ]
-
-
-def make_whole(cfg: DictConfig) -> None:
-    """Write whole numbers as such, where somebody wrote 1e5."""
-    for key in COUNTS:
-        cfg[key] = as_whole(cfg[key])
-
-
-def allowed_packages(cfg: DictConfig) -> list[str]:
-    """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
-    packages, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
-    packages.check("allowed_prefixes", cfg.allowed_prefixes)
-    packages.check("env.allowed_prefixes", of_env)
-    return list(dict.fromkeys([*cfg.allowed_prefixes, *of_env]))
-
-
-def check_values(cfg: DictConfig) -> None:
-    """Raise ConfigError for a key that no constructor would check; call it before anything is built."""
-    for group in GROUPS:
-        value = cfg.get(group)
-        is_object = isinstance(value, DictConfig) and isinstance(value.get("_target_"), str)
-        ok = is_object or (isinstance(value, DictConfig) and group in PLAIN_GROUPS)
-        require(ok, group, value, f"must name an option of conf/{group}")
-        partial = group in PARTIAL_GROUPS
-        allowed = f"must be {'true' if partial else 'false, or left out'}"
-        given = value.get("_partial_", partial)
-        require(given is partial, f"{group}._partial_", given, allowed)
-    require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
-    for key, rule in RULES.items():
-        rule.check(key, OmegaConf.select(cfg, key))
-    Shares.of(cfg.sweep, jobs=1)
-    for group in ("logger", "callbacks"):
-        for key, entry in cfg[group].items():
-            ok = entry is None or (isinstance(entry, DictConfig) and "_target_" in entry)
-            require(ok, f"{group}.{key}", entry, "must be null, or have a _target_ and its arguments")
-    for group in REFERRING_GROUPS:
-        for key, value in own_values(cfg, group).items():
-            own = key.startswith("_") or key not in inspect.signature(KINDS[group]).parameters
-            require(own, f"{group}.{key}", value, "follows from another key of the config: set that one")
-
-
-def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Return `cfg` as plain data, without the repetitions in the groups `module` and `data`."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {**plain, **{group: own_values(cfg, group) for group in REFERRING_GROUPS}}
-
-
-def own_values(cfg: DictConfig, group: str) -> dict[str, Any]:
-    """Return what `group` says itself: all but the usual arguments that are written `${...}`."""
-    usual = inspect.signature(KINDS[group]).parameters
-    raw: Any = OmegaConf.to_container(cfg[group], resolve=False)
-    own = {key: cfg[group][key] for key, value in raw.items() if key not in usual or "${" not in str(value)}
-    plain: Any = OmegaConf.to_container(OmegaConf.create(own), resolve=True)
-    return cast(dict[str, Any], plain)
-
-
-def _need_no_evaluation(callbacks: DictConfig) -> None:
-    for name, entry in callbacks.items():
-        monitor = entry.get("monitor") if isinstance(entry, DictConfig) else None
-        allowed = f"callbacks.{name!s} watches {monitor}, which evaluations give: leave it out, or evaluate"
-        require(not str(monitor).startswith("eval/"), "eval_episodes", 0, allowed)
-
-
 def _make_head(cfg: DictConfig, make_module: "functools.partial[SACModule]", action: Any) -> Any:
     with naming_errors(cfg, "head"):
         return make_module.keywords["head"](action)
@@ -266,12 +148,9 @@ def _make_head(cfg: DictConfig, make_module: "functools.partial[SACModule]", act
 
 def _check_head(cfg: DictConfig, make_module: "functools.partial[SACModule]") -> None:
     """Raise ConfigError for a head's own arguments, for an env that does not say what an action is."""
-    declared: list[dict[str, Any]] = [
-        {"box": 1},
-        {"discrete": 2},
-        {"multi_discrete": [2, 2]},
-        {"hybrid": [2, 1]},
-    ]
+    declared: tuple[dict[str, Any], ...] = (
+        *({"box": 1}, {"discrete": 2}, {"multi_discrete": [2, 2]}, {"hybrid": [2, 1]}),
+    )
     unbounded = BoxAction((-math.inf,), (math.inf,), (1,))
     for each in (*map(declared_action, declared), unbounded):
         try:

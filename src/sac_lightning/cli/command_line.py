@@ -48,7 +48,7 @@ class SweepEnded(Exception):
         self.code = code
 
 
-def in_our_words(arguments: Sequence[str]) -> list[str]:
+def translated_overrides(arguments: Sequence[str]) -> list[str]:
     """`arguments` of train.py, where users of Hydra and of lightning-hydra-template have words of their own.
 
     `hydra/launcher=joblib` is `launcher=joblib`, `~logger` and `logger=null` are `logger=none`, and
@@ -129,7 +129,7 @@ def _is_quoted(value: str) -> bool:
     return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
 
 
-def shown_number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Write a number for a table."""
     return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 

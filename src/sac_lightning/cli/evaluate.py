@@ -3,8 +3,8 @@
 import math
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,21 +29,11 @@ def main() -> None:
 
 def command() -> int:
     """The command's exit status; a mistake is one line on stderr."""
-    with _sigterm_as_ctrl_c():
-        one = "evaluates one run at a time; call it once for each"
-        return hydra_command("eval", _job, paths=("run", "checkpoint"), no_multirun=one)
-
-
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does: nothing half-written stays behind."""
-
-    def signalled(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, signalled)
+    one = "evaluates one run at a time; call it once for each"
+    # As Ctrl-C does: nothing half-written stays behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        return hydra_command("eval", _job, paths=("run", "checkpoint"), no_multirun=one)
     finally:
         signal.signal(signal.SIGTERM, before)
 

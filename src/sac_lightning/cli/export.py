@@ -179,6 +179,7 @@ def _hub(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
 def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> float:
     from sac_lightning import export
     from sac_lightning.cli.saved_run import load
+    from sac_lightning.core.checkpoint import read_checkpoint, replay_state
 
     env_id = str(run.config["env"]["id"])
     dataset = str(cfg.dataset) if cfg.dataset is not None else export.default_name(env_id)
@@ -186,7 +187,10 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
     require(not out.exists() or out.is_dir(), "out", out, "is a file: name a folder")
     module = load(checkpoint, str(cfg.checkpoint), "cpu")
     specs = module.obs_spec, module.action_spec
-    rows = export.read_rows(_replay_state(checkpoint), run.path / "replay", specs)
+    state = replay_state(read_checkpoint(checkpoint))
+    if not state.get("journal"):
+        raise DamagedFile(checkpoint, "refers to no replay journal: there is nothing to export")
+    rows = export.read_rows(state, run.path / "replay", specs)
     cut = export.episodes(rows)
     last = rows.first + len(rows.reward) - 1
     described = f"Replay of SAC on {env_id}: transitions {rows.first} to {last} of the run {run.path.name}."
@@ -207,15 +211,6 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
         },
     )
     return float(len(cut))
-
-
-def _replay_state(checkpoint: Path) -> Any:
-    from sac_lightning.core.checkpoint import read_checkpoint
-
-    state = read_checkpoint(checkpoint).get("ReplayDataModule")
-    if not isinstance(state, dict) or not state.get("journal"):
-        raise DamagedFile(checkpoint, "refers to no replay journal: there is nothing to export")
-    return state
 
 
 if __name__ == "__main__":

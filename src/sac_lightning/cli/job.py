@@ -12,23 +12,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sac_lightning.cli.assemble import check_values, make_whole, place_prior_data, plan
+from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, rank_of
+from sac_lightning.cli.config import check_values, make_whole, place_prior_data
 from sac_lightning.cli.mistakes import print_mistake
-from sac_lightning.cli.resume import FREE, open_run, resumed_config, run_directory
+from sac_lightning.cli.resume import MAY_DIFFER, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
-from sac_lightning.cli.rundir import RunDirectory, portable
+from sac_lightning.cli.rundir import RunDirectory, portable_config
 from sac_lightning.cli.slurm import earlier_run
-from sac_lightning.cli.sweep.jobs import defining
+from sac_lightning.cli.sweep.jobs import defining_overrides
 from sac_lightning.cli.sweep.multirun import POOLS
-from sac_lightning.cli.sweep.pool import stopping_with
+from sac_lightning.cli.sweep.pool import stop_with_sweep
 from sac_lightning.cli.targets import leaves, read_saved
 from sac_lightning.core.errors import ConfigError, one_line, require, whole
 from sac_lightning.core.files import DamagedFile
 from sac_lightning.envs.registry import split_id
 
 # Where a job runs may change between two starts; how far it goes may not: that would be another sweep.
-MAY_CHANGE = ({*FREE} - {"total_env_steps"}) | {"paths", "sweep", "threads", "allowed_prefixes"}
+MAY_DIFFER_IN_SWEEP = {*MAY_DIFFER, "paths", "sweep", "threads", "allowed_prefixes"} - {"total_env_steps"}
 
 
 class ForeignRun(Exception):
@@ -46,7 +47,8 @@ def run_job(cfg: DictConfig) -> tuple[int, float]:
     if hydra.mode == RunMode.MULTIRUN:
         require(cfg.devices == 1, "devices", cfg.devices, "must be 1 in a sweep (-m)")
         in_pool = str(hydra.launcher.get("_target_", "")).endswith(POOLS)
-        outcome = _run_of_sweep(cfg, directory, defining(overrides), Path(str(hydra.sweep.dir)), in_pool)
+        sweep = Path(str(hydra.sweep.dir))
+        outcome = _run_of_sweep(cfg, directory, defining_overrides(overrides), sweep, in_pool)
     else:
         try:
             outcome = _new(cfg, directory, overrides) if cfg.resume is None else _resumed(cfg, overrides)
@@ -72,7 +74,7 @@ def _name_wandb_run(
     """Set W&B's name from the overrides and its group from the sweep where the config leaves them open."""
     wandb = cfg.logger.get("wandb")
     if wandb is not None:
-        wandb.name = wandb.name or " ".join(defining(overrides)) or str(cfg.task_name)
+        wandb.name = wandb.name or " ".join(defining_overrides(overrides)) or str(cfg.task_name)
         wandb.group = wandb.group or sweep
         wandb.id = run_id or wandb.id
 
@@ -81,7 +83,7 @@ def _new(cfg: DictConfig, directory: RunDirectory, overrides: list[str]) -> Outc
     if (earlier := earlier_run(directory.path, overrides)) is not None:
         directory.remove_if_empty()
         cfg.resume = str(earlier)
-        free = [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in FREE]
+        free = [each for each in overrides if re.split(r"[=./@]", each.lstrip("+~"))[0] in MAY_DIFFER]
         return _resumed(cfg, [f"resume={earlier}", *free])
     if rank_of(cfg.devices):
         named = any(each.startswith("hydra.run.dir=") for each in sys.argv)
@@ -121,7 +123,7 @@ def _run_of_sweep(
     In a pool an exception would end the other jobs at once: there an interruption is an outcome too.
     """
     try:
-        with stopping_with(sweep) if in_pool else nullcontext(), directory.locked(wait=True):
+        with stop_with_sweep(sweep) if in_pool else nullcontext(), directory.locked(wait=True):
             outcome = _train_or_fail(cfg, directory, overrides, sweep)
     except KeyboardInterrupt:
         if not in_pool:
@@ -182,9 +184,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, overrides: list[str], sweep
 
 
 def _refuse_another(cfg: DictConfig, saved: DictConfig, directory: RunDirectory) -> None:
-    now, was = (dict(leaves(OmegaConf.to_container(each))) for each in (portable(cfg), saved))
+    now, was = (dict(leaves(OmegaConf.to_container(each))) for each in (portable_config(cfg), saved))
     for key in sorted({*now, *was}):
-        free = key.partition(".")[0] in MAY_CHANGE or key.startswith("env.allowed_prefixes")
+        free = key.partition(".")[0] in MAY_DIFFER_IN_SWEEP or key.startswith("env.allowed_prefixes")
         if not free and now.get(key) != was.get(key):
             reason = f"is {was.get(key)} in the run that {directory.path} already contains"
             raise ForeignRun(f"{key}={now.get(key)}: {reason}")

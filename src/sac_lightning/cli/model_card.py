@@ -29,7 +29,7 @@ PARTS = ("alpha", "target_entropy", "torso", "value_head", "pessimism", "target_
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ReportedReturn:
     """Undiscounted returns of deterministic episodes: mean and standard deviation, and what was played."""
 
     mean: float
@@ -37,7 +37,7 @@ class Evaluation:
     text: str
 
 
-def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
+def evaluation_of(run: Run, module: SACModule) -> ReportedReturn | None:
     """The evaluation of this policy by eval.py, else the one of training at its env step, else None."""
     steps, played = int(module.env_steps), read_json(run.results / "eval.json") or {}
     try:
@@ -45,7 +45,7 @@ def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
         if found == [steps, _env_id(run), True, run.max_steps]:
             mean, std = float(played["return_mean"]), float(played["return_std"])
             seeds = f"reset seeds {min(played['seeds'])} to {max(played['seeds'])}"
-            return Evaluation(
+            return ReportedReturn(
                 mean, std, f"{mean:.2f} ± {std:.2f} over {played['episodes']} episodes ({seeds})"
             )
     except (KeyError, TypeError, ValueError):  # a file of something else
@@ -59,7 +59,7 @@ def evaluation_of(run: Run, module: SACModule) -> Evaluation | None:
     if not math.isfinite(mean):
         return None
     during = "in an evaluation of training, by which this checkpoint may have been chosen"
-    return Evaluation(mean, std, f"{mean:.2f} ± {std:.2f} {during}")
+    return ReportedReturn(mean, std, f"{mean:.2f} ± {std:.2f} {during}")
 
 
 def policy_files(run: Run, module: SACModule) -> dict[str, bytes]:
@@ -117,7 +117,7 @@ def permission(run: Run) -> list[str]:
     return [f"allowed_prefixes=[{','.join(map(str, allowed))}]"] if allowed else []
 
 
-def _header(env_id: str, evaluation: Evaluation | None) -> str:
+def _header(env_id: str, evaluation: ReportedReturn | None) -> str:
     header: dict[str, Any] = {
         "library_name": "sac_lightning",
         "pipeline_tag": "reinforcement-learning",

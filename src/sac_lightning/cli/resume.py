@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from sac_lightning.cli.assemble import allowed_packages, own_values
+from sac_lightning.cli.config import allowed_packages, own_values
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.cli.targets import REFERRING_GROUPS, check_saved, read_saved
 from sac_lightning.core.checkpoint import journal_manifests, read_checkpoint
@@ -18,11 +18,12 @@ from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile, check_no_links
 from sac_lightning.private.lightning import saved_epochs
 from sac_lightning.replay import Journal
-from sac_lightning.training.datamodule import ReplayDataModule, rank_folder
-from sac_lightning.training.module import CHECKPOINT_KEY
+from sac_lightning.training.datamodule import ReplayDataModule
+from sac_lightning.training.policy_module import CHECKPOINT_KEY
+from sac_lightning.training.trainer_options import rank_folder
 
 # What may differ: how far to go, where, and how the run is watched.
-FREE = (
+MAY_DIFFER = (
     "resume",
     "total_env_steps",
     "eval_max_steps",
@@ -94,7 +95,7 @@ def open_run(value: str) -> Resumption:
     try:
         content = read_whole(checkpoint, directory)
     except DamagedFile as error:
-        raise with_way_out(error, directory, checkpoint) from error.__cause__
+        raise with_older_checkpoint(error, directory, checkpoint) from error.__cause__
     try:
         run_id = content.get(CHECKPOINT_KEY, {}).get("run_id")
         data = content.get(ReplayDataModule.__qualname__, {})
@@ -118,7 +119,7 @@ def read_whole(checkpoint: Path, directory: RunDirectory) -> dict[str, Any]:
     return content
 
 
-def with_way_out(error: DamagedFile, directory: RunDirectory, tried: Path) -> DamagedFile:
+def with_older_checkpoint(error: DamagedFile, directory: RunDirectory, tried: Path) -> DamagedFile:
     """`error` with the command that resumes from another checkpoint that is whole, if there is one."""
     for other in sorted(directory.checkpoints.glob("*.ckpt"), key=lambda path: -path.stat().st_mtime):
         if other == tried:
@@ -142,7 +143,7 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
     saved = read_saved(directory.config)
     parsed = OverridesParser.create().parse_overrides(overrides)
     keys = [each.key_or_group.replace("/", ".") for each in parsed]
-    given = [key for key in keys if key.split(".")[0] in FREE]
+    given = [key for key in keys if key.split(".")[0] in MAY_DIFFER]
     check_saved(saved, directory.path, allowed_packages(composed), given)
     for key in PERMISSIONS:
         OmegaConf.update(saved, key, OmegaConf.select(composed, key), merge=False, force_add=True)
@@ -156,7 +157,7 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
             saved.resume = composed.resume
         elif key in PERMISSIONS:
             continue
-        elif root in FREE:
+        elif root in MAY_DIFFER:
             OmegaConf.update(saved, key, value, merge=False, force_add=True)
         else:
             _refuse_difference(override, _plain(value), _plain(OmegaConf.select(saved, key)))
@@ -167,7 +168,7 @@ def resumed_config(resumption: Resumption, composed: DictConfig, overrides: list
 
 def _refuse_difference(override: Override, value: Any, was: Any) -> None:
     key, given = override.key_or_group, str(override.input_line).partition("=")[2]
-    may = f"only {', '.join(FREE[1:])} may change"
+    may = f"only {', '.join(MAY_DIFFER[1:])} may change"
     if override.is_delete() or (value is None and override.value() is not None):  # such as debug=fast
         raise ConfigError(key, given, f"cannot be compared with the run that is resumed; {may}")
     if value != was:

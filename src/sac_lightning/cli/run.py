@@ -2,38 +2,33 @@
 
 import logging
 import os
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.syntax import Syntax
-from rich.text import Text
-from rich.tree import Tree
+from omegaconf import DictConfig
 
-from sac_lightning.cli.assemble import Plan, allowed_packages, resolved
+from sac_lightning.cli.assemble import Plan
 from sac_lightning.cli.command_line import (
     DONE,
     FAILED,
     FIRST_RANK,
     INTERRUPTED,
     command_of,
+    format_number,
     full_error,
     print_rows,
     rank_of,
-    shown_number,
 )
+from sac_lightning.cli.config import allowed_packages, hyperparameters, print_config
 from sac_lightning.cli.instantiate import build
-from sac_lightning.cli.resume import Resumption, with_way_out
-from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning, versions
+from sac_lightning.cli.resume import Resumption, with_older_checkpoint
+from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.cli.slurm import note_job, requeue
 from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import DamagedFile, read_json
@@ -48,6 +43,7 @@ from sac_lightning.training.loggers import EnvStepWandbLogger, MetricsCSV
 from sac_lightning.training.module import SACModule
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 # Of the traceback of a run that failed: its end, with the place and the message.
 LAST_LINES = 8
 
@@ -82,17 +78,18 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
     trainer = trainer_of(plan, epochs)
     seed_global_rng(Streams.of(seed_of_rank(plan.config.seed, rank)).process)
     module = plan.module()
+    this = _Run(plan, module, trainer, directory, resumption, list(overrides))
     if rank:
         screen().quiet = True  # rank 0 says what happens
         with logging_to(directory.log):
-            return _Run(plan, module, trainer, directory, resumption, list(overrides)).beside_the_first()
+            return this.beside_the_first()
     directory.prepare(plan.config)
     if resumption is None:
         note_job(directory.path, overrides)
     if plan.config.get("print_config", False):
         print_config(plan.config)
     with logging_to(directory.log):
-        return _Run(plan, module, trainer, directory, resumption, list(overrides)).to_the_end()
+        return this.to_the_end()
 
 
 def trainer_of(plan: Plan, epochs: int) -> pl.Trainer:
@@ -112,6 +109,11 @@ class _Run:
     error: str | None = None
     started: float = field(default_factory=time.time)
 
+    def _each(self, kind: type[T]) -> list[T]:
+        """The callbacks and loggers of a class."""
+        parts = (*vars(self.trainer)["callbacks"], *self.trainer.loggers)
+        return [each for each in parts if isinstance(each, kind)]
+
     def to_the_end(self) -> Outcome:
         log.info("run directory: %s", self.directory.path)
         if self.plan.devices > 1:
@@ -123,9 +125,8 @@ class _Run:
             summary = self._summary(code, status)
             self._record(code, summary)
         finally:  # a process may make many runs, and W&B's must not outlive theirs
-            for logger in self.trainer.loggers:
-                if isinstance(logger, EnvStepWandbLogger):
-                    logger.finish(exit_code=code)
+            for logger in self._each(EnvStepWandbLogger):
+                logger.finish(exit_code=code)
         self._print(summary)
         if code == INTERRUPTED:
             self._requeue()
@@ -146,7 +147,7 @@ class _Run:
         except DamagedFile as error:
             tried = None if self.resumption is None else self.resumption.checkpoint
             ours = error.path.resolve().is_relative_to(self.directory.path.resolve())  # not prior data
-            damage = with_way_out(error, self.directory, tried) if tried and ours else error
+            damage = with_older_checkpoint(error, self.directory, tried) if tried and ours else error
             raise damage from error.__cause__
         except ConfigError:  # of an env or of data that only the fit has opened
             raise
@@ -175,31 +176,29 @@ class _Run:
         if self.resumption is None:
             self.trainer.fit(self.module, self.plan.datamodule)
             return
-        for logger in self.trainer.loggers:
-            if isinstance(logger, MetricsCSV):
-                logger.truncate_after(self.resumption.env_steps)
+        for logger in self._each(MetricsCSV):
+            logger.truncate_after(self.resumption.env_steps)
         log.info("resuming at %d env steps from %s", self.resumption.env_steps, self.resumption.checkpoint)
         self.trainer.fit(self.module, self.plan.datamodule, ckpt_path=self.resumption.checkpoint)
 
     def _requeue(self) -> None:
         """Queue the job again where a signal has asked for that."""
-        stops = [each for each in _callbacks_of(self.trainer) if isinstance(each, GracefulStop)]
-        asked = [number for stop in stops for number in stop.received if number not in SIGNALS]
+        received = [number for stop in self._each(GracefulStop) for number in stop.received]
+        asked = [number for number in received if number not in SIGNALS]
         if asked:
             requeue(asked[0])
 
     def _how_it_ended(self) -> tuple[int, str]:
-        callbacks = _callbacks_of(self.trainer)
-        reasons = [each.reason for each in callbacks if isinstance(each, GracefulStop | TrialPruner)]
+        stops, pruners = self._each(GracefulStop), self._each(TrialPruner)
+        reasons = [*(each.reason for each in stops), *(each.reason for each in pruners)]
         if "interrupted" in reasons:
             return INTERRUPTED, "interrupted"
         return DONE, next((reason for reason in reasons if reason is not None), "done")
 
     def _record(self, code: int, summary: dict[str, Any]) -> None:
         if code != DONE:
-            for callback in _callbacks_of(self.trainer):
-                if isinstance(callback, PlotCallback):
-                    callback.draw(self.trainer)
+            for callback in self._each(PlotCallback):
+                callback.draw(self.trainer)
         try:
             self.directory.write_summary(summary)
         except OSError as error:  # a full disk; what ended the run has been logged
@@ -240,14 +239,12 @@ class _Run:
         return list({each.partition("=")[0]: each for each in typed}.values())
 
     def _best(self) -> float | None:
-        for callback in _callbacks_of(self.trainer):
-            if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
-                return float(callback.best_model_score)
-        return None
+        scores = [each.best_model_score for each in self._each(BestCheckpoint)]
+        return next((float(score) for score in scores if score is not None), None)
 
     def _print(self, summary: dict[str, Any]) -> None:
         keys = ("env_steps", "eval_episodes", "eval_return_mean", "eval_return_std", "best_return_mean")
-        rows = {key: shown_number(summary[key]) for key in (*keys, "alpha", "entropy")}
+        rows = {key: format_number(summary[key]) for key in (*keys, "alpha", "entropy")}
         print_rows(f"{summary['env_id']}: {summary['status']}", rows, self._next(summary["status"]))
 
     def _next(self, status: str) -> dict[str, str]:
@@ -261,8 +258,8 @@ class _Run:
             found["evaluate"] = command_of("eval", f"run={folder}", *allowed)
             if status != "done":
                 found["continue"] = command_of("train", f"resume={folder}", *allowed)
-        for logger in self.trainer.loggers:
-            if isinstance(logger, EnvStepWandbLogger) and logger.mode == "offline" and logger.sync_dir:
+        for logger in self._each(EnvStepWandbLogger):
+            if logger.mode == "offline" and logger.sync_dir:
                 found["upload"] = logger.sync_command
         return found
 
@@ -270,37 +267,3 @@ class _Run:
 def _group(cfg: DictConfig, name: str) -> list[Any]:
     entries = [f"{name}.{key}" for key, entry in cfg[name].items() if entry is not None]
     return [build(cfg, entry) for entry in entries]
-
-
-def _callbacks_of(trainer: pl.Trainer) -> list[pl.Callback]:
-    """Lightning does not declare the attribute."""
-    callbacks: list[pl.Callback] = vars(trainer)["callbacks"]
-    return callbacks
-
-
-def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """Return the resolved config with `versions` and, in a git repository, `git_commit`."""
-    commit = git_commit(Path.cwd()) or git_commit(Path(__file__).parent)
-    found = {} if commit is None else {"git_commit": commit}
-    return {**resolved(cfg), "versions": versions(), **found}
-
-
-def print_config(cfg: DictConfig) -> None:
-    """Print the resolved config as a tree on stdout, one branch for each group."""
-    tree = Tree("config")
-    for key, value in resolved(cfg).items():
-        if isinstance(value, dict) and value:
-            tree.add(key).add(Syntax(OmegaConf.to_yaml(OmegaConf.create(value)).rstrip(), "yaml"))
-        else:
-            tree.add(Text(f"{key}: {value}"))
-    Console(file=sys.stdout).print(tree)
-
-
-def git_commit(folder: Path) -> str | None:
-    """Return the commit that is checked out in the repository around `folder`; None where there is none."""
-    try:
-        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

@@ -48,7 +48,7 @@ class RunDirectory:
 
         Raises ConfigError if that, or train.log, cannot be written.
         """
-        text = OmegaConf.to_yaml(portable(cfg))
+        text = OmegaConf.to_yaml(portable_config(cfg))
         try:
             write_atomically(self.config, lambda temporary: temporary.write_text(text, encoding="utf-8"))
             self.log.touch()
@@ -141,24 +141,24 @@ class RunDirectory:
                 folder = folder.parent
 
 
-def portable(cfg: DictConfig) -> DictConfig:
+def portable_config(cfg: DictConfig) -> DictConfig:
     """`cfg` resolved, but for `paths`, which belong to the place where a run lies."""
-    from sac_lightning.cli.assemble import resolved  # imports PyTorch, which a sweep's own process spares
+    from sac_lightning.cli.config import resolved  # imports PyTorch, which a sweep's own process spares
 
     run_dir = str(cfg.paths.run_dir)
-    moved = replaced(resolved(cfg), run_dir, "${paths.run_dir}")
+    moved = replace_text(resolved(cfg), run_dir, "${paths.run_dir}")
     moved["paths"] = {"run_dir": "."}
     out = OmegaConf.create({})
     out.merge_with(moved)
     return out
 
 
-def replaced(value: Any, old: str, new: str) -> Any:
+def replace_text(value: Any, old: str, new: str) -> Any:
     """Return plain data with `old` replaced by `new` in all texts."""
     if isinstance(value, dict):
-        return {key: replaced(item, old, new) for key, item in value.items()}
+        return {key: replace_text(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [replaced(item, old, new) for item in value]
+        return [replace_text(item, old, new) for item in value]
     return value.replace(old, new) if isinstance(value, str) else value
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from sac_lightning.cli import hub
 from sac_lightning.cli.command_line import typed_path
-from sac_lightning.cli.rundir import replaced
+from sac_lightning.cli.rundir import replace_text
 from sac_lightning.cli.targets import check_wrappers, read_saved
 from sac_lightning.collect.evaluation import check_max_steps, has_time_limit
 from sac_lightning.core.errors import ConfigError, require
@@ -59,7 +59,7 @@ class Run:
         left_out = ("_target_", "allowed_prefixes", "make")
         said = {key: value for key, value in self.config["env"].items() if key not in left_out}
         check_wrappers(said.get("wrappers"), self.path, allowed_prefixes)
-        placed = replaced(said, "${paths.run_dir}", str(self.results.absolute()))
+        placed = replace_text(said, "${paths.run_dir}", str(self.results.absolute()))
         try:
             env = EnvConfig(**placed, allowed_prefixes=allowed_prefixes)
             env.check()

@@ -10,7 +10,7 @@ only, not through what they import: `torch.hub.os.system` is no path, though Pyt
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -183,7 +183,21 @@ def check_saved(
     `allowed` are packages that this command line trusts, `given` keys whose values come from there.
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    _Check(folder, allowed, given).all(plain, "")
+    for path, node in _mappings(plain):
+        if is_under(re.sub(r"\[\d+\]", "", path), given):
+            continue
+        target = node.get("_target_")
+        if f"{path}._target_" in given:
+            target = None
+        elif "_target_" in node:
+            check_saved_target(path, target, folder.resolve(), allowed)
+        if "_args_" in node and not is_under(node.get("_target_"), allowed):
+            raise ConfigError(
+                f"{path}._args_", node["_args_"], "a saved config gives arguments by their names"
+            )
+        watches = path == "trainer" or (path.partition(".")[0] in WATCHING and path.count(".") == 1)
+        if watches and not is_under(target, allowed):
+            _check_places(node, path, folder, given, named_only=is_under(target, (OURS,)))
     replay = plain.get("replay")
     if isinstance(replay, dict) and replay.get("data") and not {"replay", "replay.data"} & set(given):
         known = isinstance(replay.get("sha256"), list)
@@ -197,7 +211,7 @@ def check_wrappers(wrappers: Any, folder: Path, allowed: Sequence[str]) -> None:
     """Raise ConfigError for a wrapper of a saved config that would write outside of `folder`."""
     for number, wrapper in enumerate(wrappers if isinstance(wrappers, list) else ()):
         if not (isinstance(wrapper, dict) and is_under(wrapper.get("name"), allowed)):
-            _Check(folder, allowed, ()).places(wrapper, f"env.wrappers[{number}]", named_only=False)
+            _check_places(wrapper, f"env.wrappers[{number}]", folder)
 
 
 def check_saved_target(path: str, target: Any, folder: Path, allowed: Sequence[str]) -> None:
@@ -214,54 +228,29 @@ def check_saved_target(path: str, target: Any, folder: Path, allowed: Sequence[s
         raise ConfigError(f"{path}._target_", target, reason)
 
 
-class _Check:
-    def __init__(self, folder: Path, allowed: Sequence[str], given: Collection[str]) -> None:
-        self.folder, self.allowed, self.given = folder.resolve(), allowed, given
+def _check_places(
+    node: Any, path: str, folder: Path, given: Collection[str] = (), named_only: bool = False
+) -> None:
+    """Texts under `path` must not lead out of `folder`, but for those that are `given`.
 
-    def all(self, node: Any, path: str) -> None:
-        if path in self.given:
-            return
-        if isinstance(node, list):
-            for index, item in enumerate(node):
-                self.all(item, f"{path}[{index}]")
-        if not isinstance(node, dict):
-            return
-        if "_target_" in node and f"{path}._target_" not in self.given:
-            check_saved_target(path, node["_target_"], self.folder, self.allowed)
-        if "_args_" in node and not is_under(node.get("_target_"), self.allowed):
-            raise ConfigError(
-                f"{path}._args_", node["_args_"], "a saved config gives arguments by their names"
-            )
-        for key, item in node.items():
-            self.all(item, f"{path}.{key}" if path else str(key))
-        if path == "trainer" or (path.partition(".")[0] in WATCHING and path.count(".") == 1):
-            self._places_of(node, path)
+    Of our own classes we know which keys name a place: `named_only` looks at these alone.
+    """
+    for key, value in leaves(node, path):
+        name = re.sub(r"\[\d+\]", "", key).rpartition(".")[2]
+        is_place = NAMES_A_PLACE.search(name) is not None
+        skipped = name == "_target_" or is_under(key, given) or (named_only and not is_place)
+        if not skipped and isinstance(value, str) and _leads_out(value, folder.resolve(), is_place):
+            reason = f"stands in the saved config and leads out of {folder.resolve()}"
+            raise ConfigError(key, value, f"{reason}; give it on this command line")
 
-    def _places_of(self, node: dict[str, Any], path: str) -> None:
-        target = "" if f"{path}._target_" in self.given else node.get("_target_")
-        if not is_under(target, self.allowed):
-            self.places(node, path, named_only=is_under(target, (OURS,)))
 
-    def places(self, node: Any, path: str, named_only: bool) -> None:
-        """Texts under `path` must not lead out. Of our own classes we know which keys name a place."""
-        for key, value in leaves(node, path):
-            name = re.sub(r"\[\d+\]", "", key).rpartition(".")[2]
-            is_place = NAMES_A_PLACE.search(name) is not None
-            covered = any(key == each or key.startswith(f"{each}.") for each in self.given)
-            if name == "_target_" or covered or not isinstance(value, str) or (named_only and not is_place):
-                continue
-            if self._leads_out(value.replace(RUN_DIR, str(self.folder)), is_place):
-                reason = (
-                    f"stands in the saved config and leads out of {self.folder}; give it on this command line"
-                )
-                raise ConfigError(key, value, reason)
-
-    def _leads_out(self, text: str, is_place: bool) -> bool:
-        if "://" in text or "::" in text or text.startswith("~"):
-            return True
-        if is_place or Path(text).is_absolute():
-            return not Path(text).resolve().is_relative_to(self.folder)
-        return ".." in Path(text).parts
+def _leads_out(text: str, folder: Path, is_place: bool) -> bool:
+    text = text.replace(RUN_DIR, str(folder))
+    if "://" in text or "::" in text or text.startswith("~"):
+        return True
+    if is_place or Path(text).is_absolute():
+        return not Path(text).resolve().is_relative_to(folder)
+    return ".." in Path(text).parts
 
 
 def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -272,3 +261,14 @@ def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
     if isinstance(node, list):
         return [leaf for index, item in enumerate(node) for leaf in leaves(item, f"{path}[{index}]")]
     return [(path, node)]
+
+
+def _mappings(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All mappings in `node`, itself first, each with its dotted key."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, item in node.items():
+            yield from _mappings(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _mappings(item, f"{path}[{index}]")

@@ -11,11 +11,11 @@ from sac_lightning.cli.command_line import (
     MISTAKE,
     SweepEnded,
     end_with_first_rank,
-    in_our_words,
     let_hydra_raise,
     load_frameworks,
     quote_paths,
     quoted,
+    translated_overrides,
     unquoted,
 )
 from sac_lightning.cli.mistakes import no_option, print_mistake
@@ -50,7 +50,7 @@ def command() -> int:
         return run_job(cfg)
 
     end_with_first_rank()
-    sys.argv[1:] = in_our_words(sys.argv[1:])
+    sys.argv[1:] = translated_overrides(sys.argv[1:])
     try:
         _in_the_run_that_is_resumed()
     except ConfigError as error:

@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,47 +11,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sac_lightning.algorithm.policy import Policy
 from sac_lightning.collect.collector import Collector, Episode
-from sac_lightning.collect.evaluation import (
-    EVAL_SEED,
-    NO_TIME_LIMIT,
-    Evaluation,
-    EvaluationStopped,
-    Evaluator,
-    check_max_steps,
-    has_time_limit,
-)
-from sac_lightning.collect.experience import Experience
-from sac_lightning.collect.held_noise import check_noise_hold
+from sac_lightning.collect.evaluation import EVAL_SEED
+from sac_lightning.collect.experience import Experience, check_collector
 from sac_lightning.collect.loaders import Iteration, SizedLoader
 from sac_lightning.collect.ray_actors import RayOptions
 from sac_lightning.collect.ray_collector import RayCollector
-from sac_lightning.collect.torch_collector import check_torch
-from sac_lightning.core.errors import as_whole, number, require, whole
+from sac_lightning.core.errors import as_whole, require, whole
 from sac_lightning.core.fields import Whole, check_arguments
-from sac_lightning.core.ranks import Ranks, own_state, seed_of_rank
-from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
+from sac_lightning.core.ranks import own_state, seed_of_rank
+from sac_lightning.envs import EnvConfig
 from sac_lightning.envs.guard import Env
-from sac_lightning.private.lightning import settle_epochs
 from sac_lightning.replay import ReplayBuffer, check_fits
 from sac_lightning.replay.memory import GIB
 from sac_lightning.spaces import ActionSpec, Array, ObsSpec
-from sac_lightning.training.lightning_package import LightningDataModule, Trainer
-from sac_lightning.training.loops import allow_uneven_epochs, fast_dev_run
-from sac_lightning.training.trainer_options import (
-    StepOptions,
-    check_share,
-    fast_dev_run_sizes,
-    ranks_of,
-)
+from sac_lightning.training.evaluation_data import EvaluationDataModule
+from sac_lightning.training.lightning_package import Trainer
+from sac_lightning.training.loops import allow_uneven_epochs
+from sac_lightning.training.schedule import Schedule
+from sac_lightning.training.trainer_options import check_share, rank_folder
 
 log = logging.getLogger(__name__)
-UPDATES_PER_BATCH = 32
-MOST_UPDATES = 1000  # per env step; published work stays below a hundred
 
 
-class ReplayDataModule(LightningDataModule):
+class ReplayDataModule(EvaluationDataModule):
     """Collects with the module's newest policy and yields the mini-batches that are due.
 
     One iteration of the loop is `num_envs * collect_steps` env steps and the updates that are due after them.
@@ -90,8 +73,6 @@ class ReplayDataModule(LightningDataModule):
         journal_dir: the folder of the replay journal; None for none: a checkpoint then has no transitions.
     """
 
-    trainer: Any  # None outside of a fit
-
     @check_arguments()
     def __init__(
         self,
@@ -120,68 +101,43 @@ class ReplayDataModule(LightningDataModule):
         device: torch.device | str = "cpu",
         journal_dir: Path | str | None = None,
     ) -> None:
-        super().__init__()
-        self.env = env_config(env)
+        super().__init__(env, eval_episodes, eval_envs, eval_seed, eval_max_steps)
         self.total_env_steps, self.steps_per_epoch = total_env_steps, steps_per_epoch
         self.learning_starts, self.num_envs, self.collect_steps = learning_starts, num_envs, collect_steps
         self.overlap, self.noise_hold_max = overlap, as_whole(noise_hold_max)
+        self.batch_size, self.seed, self.device = batch_size, seed, torch.device(device)
+        self.journal_dir = None if journal_dir is None else Path(journal_dir)
+        self.replay = ReplayBuffer() if replay is None else replay
+        asked = self.replay.requested_capacity
+        self.capacity = min(1_000_000, total_env_steps) if asked is None else asked
+        self.schedule = Schedule(
+            total_env_steps=total_env_steps,
+            steps_per_epoch=steps_per_epoch,
+            learning_starts=learning_starts,
+            num_envs=num_envs,
+            collect_steps=collect_steps,
+            utd_ratio=utd_ratio,
+            iterations_per_batch=iterations_per_batch,
+            offline_updates=self.replay.offline_steps,
+        )
         self.ray = RayOptions(
             actors=actors,
             address=address,
             publish_every=publish_every,
             deterministic=deterministic,
-            updates_due=self.updates_due,
+            updates_due=self.schedule.updates_due,
         )
-        self.utd_ratio, self.batch_size = utd_ratio, batch_size
-        self.eval_episodes, self.eval_envs, self.eval_seed = eval_episodes, eval_envs, eval_seed
-        self.eval_max_steps = check_max_steps("eval_max_steps", eval_max_steps)
-        self.seed, self.device = seed, torch.device(device)
-        self.journal_dir = None if journal_dir is None else Path(journal_dir)
-        self.replay = ReplayBuffer() if replay is None else replay
-        asked = self.replay.requested_capacity
-        self.capacity = min(1_000_000, total_env_steps) if asked is None else asked
-        self._check_together()
-        updates = max(1.0, utd_ratio * self._steps_per_iteration)
-        self.iterations_per_batch = iterations_per_batch or max(1, int(UPDATES_PER_BATCH // updates))
-        self.env.check()
-        if self.replay.requested_gamma == "auto":
-            self.replay.follow_time_limit(self.env.time_limit)
-        self._ranks: Ranks | None = None
-        self._specs: tuple[ObsSpec, ActionSpec] | None = None
-        self.experience: Experience | None = None
-        self.evaluator: Evaluator | None = None
-        self._loader: SizedLoader[Iteration] | None = None
-        self._options: StepOptions | None = None
-        self._ending, self._has_time_limit = False, True
-        self.stop_requested: Callable[[], bool] = bool  # False; asked at every step of an evaluation
-        self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
-        self._warm_up = self.learning_starts  # of the present fit
-        self._offline_steps, self._offline_done = self.replay.offline_steps, 0  # updates on prior data
-        self._offline_at_once = UPDATES_PER_BATCH
-
-    def _check_together(self) -> None:
-        allowed = f"must be a number above 0 and at most {MOST_UPDATES}: gradient updates per env step"
-        require(0.0 < number(self.utd_ratio) <= MOST_UPDATES, "utd_ratio", self.utd_ratio, allowed)
-        steps, per_epoch = self._steps_per_iteration, self.steps_per_epoch
-        allowed = f"must be at least num_envs · collect_steps = {steps}"
-        require(steps <= per_epoch, "steps_per_epoch", per_epoch, allowed)
-        allowed = f"must be a whole number of at least num_envs={self.num_envs}"
-        require(whole(self.capacity) >= self.num_envs, "replay.capacity", self.capacity, allowed)
-        total, first = self.total_env_steps, self.learning_starts
-        allowed = f"must be at least learning_starts={first}, or nothing is ever learned"
-        require(total >= first, "total_env_steps", total, allowed)
-        self.ray.check(self.env, self.num_envs, self.overlap)
-        ok = not self.overlap or self.collect_steps == 1
-        allowed = (
-            "must be 1 with overlap: one step of the envs is under way while the updates of an iteration run"
-        )
-        require(ok, "collect_steps", self.collect_steps, allowed)
-        check_noise_hold(self.noise_hold_max)
+        allowed = f"must be a whole number of at least num_envs={num_envs}"
+        require(whole(self.capacity) >= num_envs, "replay.capacity", self.capacity, allowed)
+        check_collector(self.env, num_envs, collect_steps, overlap, self.noise_hold_max, self.ray)
         allowed = f"must be memory with device={self.device}: files are for device=cpu"
         ok = self.replay.storage == "memory" or self.device.type == "cpu"
         require(ok, "replay.storage", self.replay.storage, allowed)
-        if self.env.vectorization == "torch":
-            check_torch(self.num_envs, self.overlap)
+        self.env.check()
+        if self.replay.requested_gamma == "auto":
+            self.replay.follow_time_limit(self.env.time_limit)
+        self.experience: Experience | None = None
+        self._loader: SizedLoader[Iteration] | None = None
 
     def check_ranks(self, ranks: int) -> None:
         """Raise ConfigError unless envs and mini-batches can be shared out over so many processes."""
@@ -190,15 +146,8 @@ class ReplayDataModule(LightningDataModule):
         check_share("num_envs", self.num_envs, ranks)
         check_share("batch_size", self.batch_size, ranks)
 
-    @property
-    def specs(self) -> tuple[ObsSpec, ActionSpec]:
-        """Spaces of obs and actions, read once from an env that is closed again."""
-        if self._specs is None:
-            with closing(self.env.build()) as probe:
-                self._specs = obs_spec(probe.observation_space), action_spec(probe.action_space)
-                self._has_time_limit = has_time_limit(probe)
-                self.replay.follow_env(probe, *self._specs)
-        return self._specs
+    def _read(self, env: Env, obs: ObsSpec, action: ActionSpec) -> None:
+        self.replay.follow_env(env, obs, action)
 
     def check_memory(self, ranks: int = 1) -> int:
         """Return the bytes that the buffers of `ranks` need. Raise ConfigError where they are not free."""
@@ -217,101 +166,62 @@ class ReplayDataModule(LightningDataModule):
         """Env steps taken so far."""
         return self.experience.collector.env_steps * self._num_ranks if self.experience else 0
 
-    def updates_due(self, env_steps: int) -> int:
-        """Return the gradient updates due after `env_steps` env steps; the warm-up has none.
-
-        Those on prior data come before the first env step.
-        """
-        return self._offline_steps + math.floor(self.utd_ratio * max(0, env_steps - self._warm_up) + 1e-9)
-
     def setup(self, stage: str) -> None:
         """Make the envs and allocate the buffer; for `validate` and `test` the evaluation envs alone."""
-        self._ranks, ranks = ranks_of(self.trainer), 1
-        if self._ranks is not None:
-            ranks = self._ranks.size
-            if stage == "fit":
-                self.check_ranks(ranks)
-            if self.device.type == "cuda":
-                self.device = self.trainer.strategy.root_device
-        obs, _ = self.specs
-        tries = fast_dev_run(self.trainer)
-        self.teardown("validate")
-        if self.eval_episodes:
-            episodes = min(tries or self.eval_episodes, self.eval_episodes)
-            # Tests have episodes of their own: evaluations may have chosen the best checkpoint.
-            first = self.eval_seed + (self.eval_episodes if stage == "test" else 0)
-            seeds = range(first, first + episodes)[self._rank :: ranks]
-            at_once = math.ceil(self.eval_envs / ranks)
-            self.evaluator = Evaluator(self.env.build, seeds, at_once, self.eval_max_steps) if seeds else None
-            if self.eval_max_steps is None and not self._has_time_limit:
-                log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
+        if stage == "fit" and self.trainer is not None:
+            self.check_ranks(self.trainer.world_size)
+        super().setup(stage)
+        if self._ranks is not None and self.device.type == "cuda":
+            self.device = self.trainer.strategy.root_device
         if stage != "fit":
             return
-        self._ending, self._options = False, None
+        self._ending = False
         if self.trainer is not None:  # a program may load a buffer without one
             allow_uneven_epochs(self.trainer)
-        self._warm_up, self._offline_steps = self.learning_starts, self.replay.offline_steps
-        if tries:
-            self._warm_up, self._offline_steps = min(self._warm_up, self._steps_per_iteration), 0
+        self.schedule.total_env_steps = self.total_env_steps  # a later fit may have more
+        self.schedule.start_fit(self.trainer)
         if self.experience is None:
-            planned = self.check_memory(ranks)
-            if self.replay.requested_gamma == "auto":
-                log.info(
-                    "gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit
-                )
-            once = ", images stored once" if self.replay.frames_of(obs, self.device) else ""
-            where = self.replay.files_in(self.journal_dir) or self.device
-            log.info("replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, where, once)
-            self.experience = Experience(
-                self.env,
-                self.num_envs // ranks,
-                self.specs,
-                replay=self.replay,
-                capacity=math.ceil(self.capacity / ranks),
-                most_drawn=self._own_batch_size * math.ceil(1 + self.utd_ratio * self._steps_per_iteration),
-                learning_starts=self.learning_starts,
-                seed=seed_of_rank(self.seed, self._rank),
-                device=self.device,
-                journal_dir=self.journal_dir and rank_folder(self.journal_dir, self._rank),
-                overlap=self.overlap,
-                noise_hold_max=self.noise_hold_max,
-                ray=self.ray if self.ray.actors else None,
-            )
-            log.info("resume: %s", self.experience.guarantee)
+            self.experience = self._make_experience()
         else:
             self.experience.reopen()
         if self.evaluator is not None and self.trainer is not None and self.trainer.limit_val_batches:
             self.evaluator.prepare()  # fails now, not after a whole epoch
-        self.experience.collector.learning_starts = math.ceil(self._warm_up / ranks)
+        self.experience.collector.learning_starts = math.ceil(self.schedule.warm_up / self._num_ranks)
+
+    def _make_experience(self) -> Experience:
+        planned, batch_size = self.check_memory(self._num_ranks), self.batch_size // self._num_ranks
+        if self.replay.requested_gamma == "auto":
+            log.info("gamma=auto: %g, for episodes of %s env steps", self.replay.gamma, self.env.time_limit)
+        once = ", images stored once" if self.replay.frames_of(self.specs[0], self.device) else ""
+        where = self.replay.files_in(self.journal_dir) or self.device
+        log.info("replay buffer: %d rows, %.3f GiB on %s%s", self.capacity, planned / GIB, where, once)
+        experience = Experience(
+            self.env,
+            self.num_envs // self._num_ranks,
+            self.specs,
+            replay=self.replay,
+            capacity=math.ceil(self.capacity / self._num_ranks),
+            most_drawn=batch_size * math.ceil(1 + self.schedule.updates_per_iteration),
+            learning_starts=self.learning_starts,
+            seed=seed_of_rank(self.seed, self._rank),
+            device=self.device,
+            journal_dir=self.journal_dir and rank_folder(self.journal_dir, self._rank),
+            overlap=self.overlap,
+            noise_hold_max=self.noise_hold_max,
+            ray=self.ray if self.ray.actors else None,
+        )
+        log.info("resume: %s", experience.guarantee)
+        return experience
 
     def train_dataloader(self) -> SizedLoader[Iteration]:
         """Return the rest of the present epoch, or one empty batch where only its evaluation is left."""
-        if self._options is None:
-            settle_epochs(self.trainer)
-            self._options = StepOptions.of(self.trainer)
-            if self.utd_ratio * self._steps_per_iteration > 1.0:
-                self._options.check(self._global_steps(self.total_env_steps))
-        done = 0 if self._options.limits_epochs else self.env_steps % self.steps_per_epoch
-        epoch_ends = self.env_steps - done + self.steps_per_epoch
-        steps = self._global_steps(min(epoch_ends, self.total_env_steps))
-        sizes = self._options.batch_sizes(self.iterations_per_batch, steps)
-        # Its options may name any update; otherwise an iteration is as long as a batch.
-        self._offline_at_once = 1 if self._options.every or self._options.max_steps else UPDATES_PER_BATCH
-        sizes = [1] * math.ceil(self._offline_left / self._offline_at_once) + sizes
-        if tries := fast_dev_run(self.trainer):
-            sizes = fast_dev_run_sizes(tries, self.utd_ratio * self._steps_per_iteration)
+        sizes = self.schedule.batch_sizes(self.trainer, self.env_steps)
         if self.evaluation_due and self.eval_episodes and self.trainer.limit_val_batches:
             sizes = [0]
         self._loader = SizedLoader(sizes, self._iterate)
         if self._ending:
             self._loader.stop()
         return self._loader
-
-    def _global_steps(self, end: int) -> Iterator[int]:
-        """Yield `trainer.global_step` now and after each iteration until `end` env steps."""
-        begin = self.trainer.global_step + self._offline_left - self.updates_due(self.env_steps)
-        every = self._steps_per_iteration
-        return (begin + self.updates_due(now) for now in range(self.env_steps, end + every, every))
 
     def end_epoch_early(self) -> None:
         """End the present epoch after the running iteration, and any later one before its first."""
@@ -324,25 +234,8 @@ class ReplayDataModule(LightningDataModule):
         """Whether a stop left env steps of the present epoch, or its evaluation, undone."""
         return self.evaluation_due or (self._loader is not None and self._loader.cut_short)
 
-    def val_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
-        """Return a loader of one evaluation of the present policy; no loader where evaluation is off."""
-        return SizedLoader([1], self._evaluate) if self.eval_episodes else []
-
-    def test_dataloader(self) -> SizedLoader[Evaluation | None] | list[Any]:
-        """Return a loader of one evaluation, on the episodes after those of `val_dataloader`."""
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> SizedLoader[Array]:
-        """Return one batch: the observations [T, *obs] of one episode with deterministic actions."""
-        return SizedLoader([1], self._observe)
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Return `batch`: the buffer is already on the device of the networks."""
-        return batch
-
     def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
-        if self.evaluator is not None:
-            self.evaluator.close()
+        super().teardown(stage)
         if stage == "fit" and self.experience is not None:
             self.experience.close()
 
@@ -357,7 +250,7 @@ class ReplayDataModule(LightningDataModule):
         """Return what a checkpoint needs of envs, replay buffer and evaluation."""
         if self.experience is None:
             return {}
-        counts = {"evaluation_due": self.evaluation_due, "offline_done": self._offline_done}
+        counts = {"evaluation_due": self.evaluation_due, "offline_done": self.schedule.offline_done}
         state = {**self.experience.state_dict(), **counts}
         return state if self._ranks is None else self._ranks.states(state)
 
@@ -367,24 +260,25 @@ class ReplayDataModule(LightningDataModule):
             state = dict(own_state(state, self._ranks))
             self.experience.load_state_dict(state)
             self.evaluation_due = state.get("evaluation_due", False)
-            self._offline_done = state.get("offline_done", 0)
+            self.schedule.offline_done = state.get("offline_done", 0)
 
     def _iterate(self) -> Iteration:
         assert self.experience is not None
-        collector = self.experience.collector
-        replay = self.experience.replay
+        collector, replay, policy = self.experience.collector, self.replay, self._policy
         before, stored = self.env_steps, replay.added
-        policy = self._policy
-        if offline := self._offline_left > 0:
-            finished: list[Episode] = []
-            discounted_returns: Array | Tensor = np.zeros(0)
-            updates = self._count_offline()
+        finished: list[Episode] = []
+        discounted_returns: Array | Tensor = np.zeros(0)
+        if offline := self.schedule.offline_left > 0:
+            updates = self.schedule.count_offline()
         else:
             finished = collector.collect(policy, self.collect_steps)
             discounted_returns = collector.discounted_returns
-            updates = self.updates_due(self.env_steps) - self.updates_due(before)
+            updates = self.schedule.updates_due(self.env_steps) - self.schedule.updates_due(before)
         fused_action = None
-        if updates and self._fuses_action and isinstance(collector, Collector):
+        # Of several updates only the last one would choose the next action.
+        fuses = self.schedule.updates_per_iteration <= 1.0 and not self.overlap
+        can_fuse = getattr(self.trainer.lightning_module, "can_fuse_action", False)
+        if updates and fuses and can_fuse and isinstance(collector, Collector):
             fused_action = collector.fuse_action(policy, taken=not offline)
         return Iteration(
             env_steps=self.env_steps,
@@ -393,97 +287,10 @@ class ReplayDataModule(LightningDataModule):
             discounted_returns=discounted_returns,
             replay=replay,
             updates=updates,
-            index=replay.draw(updates, self._own_batch_size) if updates else None,
+            index=replay.draw(updates, self.batch_size // self._num_ranks) if updates else None,
             fused_action=fused_action,
             policy_lag=collector.policy_lag if isinstance(collector, RayCollector) else None,
         )
-
-    @property
-    def offline_done(self) -> int:
-        """Updates on prior data so far, before the first env step."""
-        return self._offline_done
-
-    @property
-    def _offline_left(self) -> int:
-        return max(0, self._offline_steps - self._offline_done)
-
-    def _count_offline(self) -> int:
-        """Return how many updates on prior data are next; log every tenth of them."""
-        updates = min(self._offline_left, self._offline_at_once)
-        tenth = 10 * self._offline_done // self._offline_steps
-        self._offline_done += updates
-        if 10 * self._offline_done // self._offline_steps > tenth:
-            log.info("prior data: %d of %d offline updates", self._offline_done, self._offline_steps)
-        return updates
-
-    def _evaluate(self) -> Evaluation | None:
-        """Run an evaluation; return None where a stop interrupted it."""
-        evaluation: Evaluation | None = Evaluation((), ())  # of a rank for which there is no episode
-        try:
-            if self.evaluator is not None:
-                evaluation = self.evaluator.run(self._policy, self._stops)
-        except EvaluationStopped:
-            evaluation = None
-        if self._ranks is not None:
-            evaluation = self._evaluation_of(self._ranks, evaluation)
-        self.evaluation_due = evaluation is None
-        return evaluation
-
-    def _evaluation_of(self, ranks: Ranks, own: Evaluation | None) -> Evaluation | None:
-        """Return the episodes of all ranks, in the order of their seeds; None where one was interrupted."""
-        shares = ranks.gather(None if own is None else [list(own.returns), list(own.lengths)])
-        if None in shares:
-            return None
-        order = [(i % ranks.size, i // ranks.size) for i in range(sum(len(each[0]) for each in shares))]
-        returns, lengths = (tuple(shares[rank][k][i] for rank, i in order) for k in range(2))
-        return Evaluation(returns, lengths)
-
-    def _observe(self) -> Array:
-        """Play the first evaluation episode; return its observations [T, *obs]."""
-        policy = self._policy
-        seen: list[Array] = []
-        with closing(self.env.build()) as env:
-            obs, done = env.reset(seed=self.eval_seed)[0], False
-            while not done and len(seen) != self.eval_max_steps:
-                seen.append(obs)
-                obs, _, terminated, truncated, _ = env.step(policy.act(obs, deterministic=True))
-                done = terminated or truncated
-        return np.stack(seen)
-
-    def _stops(self) -> bool:
-        return self.trainer.state.fn == "fit" and (self._ending or self.stop_requested())
-
-    @property
-    def _fuses_action(self) -> bool:
-        """Whether an update also chooses the next action: of several updates only the last would count."""
-        one = self.utd_ratio * self._steps_per_iteration <= 1.0 and not self.overlap
-        return one and getattr(self.trainer.lightning_module, "can_fuse_action", False)
-
-    @property
-    def _policy(self) -> Policy:
-        policy: Policy = self.trainer.lightning_module.policy
-        return policy
-
-    @property
-    def _rank(self) -> int:
-        return 0 if self._ranks is None else self._ranks.rank
-
-    @property
-    def _num_ranks(self) -> int:
-        return 1 if self._ranks is None else self._ranks.size
-
-    @property
-    def _own_batch_size(self) -> int:
-        return self.batch_size // self._num_ranks
-
-    @property
-    def _steps_per_iteration(self) -> int:
-        return self.num_envs * self.collect_steps
-
-
-def rank_folder(folder: Path, rank: int) -> Path:
-    """Return where the rank's own journal is, inside `folder`, which is that of rank 0."""
-    return folder / f"rank{rank}" if rank else folder
 
 
 def data_of(trainer: Trainer) -> ReplayDataModule:

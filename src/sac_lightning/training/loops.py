@@ -56,14 +56,15 @@ def env_steps(trainer: Trainer) -> int:
 
 def continues(trainer: Trainer, module_env_steps: int) -> bool:
     """Whether a fit continues with the data of the module's last one, not with new or earlier data."""
-    begun = env_steps(trainer) > 0 or getattr(datamodule(trainer), "offline_done", 0) > 0
+    schedule = getattr(datamodule(trainer), "schedule", None)
+    begun = env_steps(trainer) > 0 or (schedule is not None and schedule.offline_done > 0)
     return begun and env_steps(trainer) >= module_env_steps
 
 
 def total_updates(trainer: Trainer) -> int:
     """Gradient updates of the whole run, at least 1: learning-rate schedules end with the last."""
-    data = datamodule(trainer)
-    return max(1, data.updates_due(data.total_env_steps)) if hasattr(data, "updates_due") else 1
+    schedule = getattr(datamodule(trainer), "schedule", None)
+    return 1 if schedule is None else max(1, schedule.total_updates)
 
 
 def replay(trainer: Trainer) -> Any:
@@ -103,7 +104,7 @@ def log_at_given_steps(logger: Logger) -> None:
     vars(logger).pop("log_metrics", None)
 
 
-def wait_for_metrics(trainer: Trainer) -> None:
+def defer_monitors(trainer: Trainer) -> None:
     """Let callbacks that monitor a metric of training begin with the first row that has it.
 
     Lightning's ModelCheckpoint and EarlyStopping fail in an epoch of the warm-up, or one in which no episode
@@ -114,8 +115,8 @@ def wait_for_metrics(trainer: Trainer) -> None:
             vars(callback)[name] = partial(_if_known, callback.monitor, getattr(callback, name))
 
 
-def wait_no_longer(trainer: Trainer) -> None:
-    """Undo `wait_for_metrics`."""
+def restore_monitors(trainer: Trainer) -> None:
+    """Undo `defer_monitors`."""
     for callback in _monitoring(trainer):
         for name in ("on_validation_end", "on_train_epoch_end"):
             vars(callback).pop(name, None)

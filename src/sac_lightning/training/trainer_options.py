@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sac_lightning.core.errors import ConfigError, require
@@ -38,6 +39,11 @@ def ranks_of(trainer: Trainer | None) -> Ranks | None:
     if trainer is None or trainer.world_size == 1:
         return None
     return Ranks(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+
+
+def rank_folder(folder: Path, rank: int) -> Path:
+    """Return where the rank's own journal is, inside `folder`, which is that of rank 0."""
+    return folder / f"rank{rank}" if rank else folder
 
 
 def check_share(key: str, value: int, ranks: int) -> None:

@@ -79,7 +79,7 @@ class Drawn(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0 and trainer.current_epoch == 0:
             self.states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-            self.noise = pl_module._noise_generator.get_state().tolist()
+            self.noise = pl_module.update_loop.noise_generator.get_state().tolist()
             self.latest = dict(pl_module.latest)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from sac_lightning.cli.command_line import DONE, ENDED, FAILED, INTERRUPTED, shown_number
+from sac_lightning.cli.command_line import DONE, ENDED, FAILED, INTERRUPTED, format_number
 from sac_lightning.cli.rundir import RunDirectory
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import read_json, write_json
@@ -25,7 +25,7 @@ WATCHING = (
 )
 
 
-def defining(overrides: Iterable[str]) -> list[str]:
+def defining_overrides(overrides: Iterable[str]) -> list[str]:
     """Return the overrides that decide what a job computes."""
     return [each for each in overrides if not each.lstrip("+~").startswith(WATCHING)]
 
@@ -72,7 +72,7 @@ class Job:
         """Write the summary that its worker could not write."""
         directory = RunDirectory(self.path)
         config = OmegaConf.load(directory.config) if directory.config.is_file() else OmegaConf.create()
-        directory.write_failure(FAILED, KILLED, defining(self.overrides), config)
+        directory.write_failure(FAILED, KILLED, defining_overrides(self.overrides), config)
 
     def _written(self) -> tuple[int, int]:
         """When config.yaml, a job's first file, and summary.json, its last, were written; 0: never."""
@@ -83,7 +83,7 @@ class Job:
         return first, last
 
 
-def worst(jobs: Iterable[Job]) -> int:
+def exit_status_of(jobs: Iterable[Job]) -> int:
     """Return the exit status of a sweep: 130 if a job was interrupted, otherwise the largest of all."""
     codes = {job.code for job in jobs}
     return INTERRUPTED if INTERRUPTED in codes else max(codes, default=DONE)
@@ -95,7 +95,7 @@ def print_table(jobs: Sequence[Job], folder: Path) -> None:
     table = Table("job", Column("overrides", overflow="fold"), "status", *COLUMNS)
     for job in jobs:
         shown = " ".join(each for each in job.overrides if each in varying)
-        cells = [shown_number(job.summary.get(key)) for key in COLUMNS]
+        cells = [format_number(job.summary.get(key)) for key in COLUMNS]
         table.add_row(str(job.number), escape(shown), job.status, *cells)
     console = Console(file=sys.stdout)
     console.print(str(folder), markup=False, highlight=False, soft_wrap=True)
@@ -108,7 +108,7 @@ def print_table(jobs: Sequence[Job], folder: Path) -> None:
 
 def _varying(overrides: Sequence[Sequence[str]]) -> set[str]:
     """The overrides that not all jobs have; with a single job, those that define it."""
-    sets = [set(defining(each)) for each in overrides]
+    sets = [set(defining_overrides(each)) for each in overrides]
     common = set.intersection(*sets) if len(sets) > 1 else set()
     return set().union(*sets) - common
 

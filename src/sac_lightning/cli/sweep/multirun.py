@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sac_lightning.cli.command_line import DONE, FAILED, MISTAKE, SweepEnded, quoted
-from sac_lightning.cli.sweep.jobs import Job, defining, open_folder, print_table, worst
+from sac_lightning.cli.sweep.jobs import Job, defining_overrides, exit_status_of, open_folder, print_table
 from sac_lightning.cli.sweep.pool import Interruption, LauncherFailed, launch_all
 from sac_lightning.core.errors import ConfigError, as_whole, one_line, require, whole
 from sac_lightning.core.fields import BOOL
@@ -62,13 +62,13 @@ def run_grid(multirun: "Multirun", arguments: list[str]) -> list[dict[str, Any]]
     if len(set(places)) < len(places):
         allowed = "must differ from job to job: use ${hydra.job.num} or ${hydra.job.override_dirname} in it"
         raise ConfigError("hydra.sweep.subdir", places[0], allowed)
-    folder = multirun.open_folder({"jobs": [defining(each) for each in overrides]})
+    folder = multirun.open_folder({"jobs": [defining_overrides(each) for each in overrides]})
     jobs = [Job(number, each, folder / places[number]) for number, each in enumerate(overrides)]
     try:
         code = multirun.launch(jobs)
     finally:
         print_table(jobs, folder)
-    code = max(code, worst(jobs))
+    code = max(code, exit_status_of(jobs))
     if code != DONE:
         raise SweepEnded(code)
     return [job.summary for job in jobs]
@@ -112,7 +112,7 @@ class Multirun:
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         overrides = parser.parse_overrides(list(arguments))
         # A folder named by `override_dirname` must be found again by sweep.resume=true.
-        keys = [each.key_or_group for each in overrides if not defining([str(each.input_line)])]
+        keys = [each.key_or_group for each in overrides if not defining_overrides([str(each.input_line)])]
         names = self.config.hydra.job.config.override_dirname
         excluded = ",".join(map(quoted, dict.fromkeys([*names.exclude_keys, *keys, *ADDED])))
         self._add_to_jobs(f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]")

@@ -111,7 +111,7 @@ class Interruption:
 
 
 @contextmanager
-def stopping_with(sweep: Path) -> Iterator[None]:
+def stop_with_sweep(sweep: Path) -> Iterator[None]:
     """In a worker: send SIGTERM to this process once the sweep is interrupted; a training saves a checkpoint.
 
     Raises KeyboardInterrupt where nothing is trained yet.

@@ -27,7 +27,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sac_lightning.cli.command_line import DONE, FAILED, SweepEnded, quoted
-from sac_lightning.cli.sweep.jobs import Job, defining, print_table
+from sac_lightning.cli.sweep.jobs import Job, defining_overrides, print_table
 from sac_lightning.cli.sweep.multirun import Multirun
 from sac_lightning.core.errors import ConfigError, did_you_mean, require
 from sac_lightning.core.fields import Whole, check_fields
@@ -134,7 +134,8 @@ def run_search(multirun: Multirun, arguments: list[str], search: Search) -> list
     at_once = multirun.share(search.trials).at_once
     multirun.subfolder(0, space.example())
     identity = {key: value for key, value in asdict(search).items() if key not in ("trials", "params")}
-    folder = multirun.open_folder({**identity, "space": space.written, "fixed": defining(space.fixed)})
+    fixed = defining_overrides(space.fixed)
+    folder = multirun.open_folder({**identity, "space": space.written, "fixed": fixed})
     return _Trials(multirun, search, space, folder, at_once).run()
 
 

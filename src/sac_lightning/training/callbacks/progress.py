@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from sac_lightning.core.errors import number, require
-from sac_lightning.core.fields import check_arguments
+from sac_lightning.core.fields import Number, check_arguments
 from sac_lightning.core.screen import screen
 from sac_lightning.training.datamodule import data_of
 from sac_lightning.training.lightning_package import LightningModule, ProgressBar, Trainer
@@ -42,11 +41,12 @@ class RunProgress(ProgressBar):
 
     @check_arguments()
     def __init__(
-        self, refresh_per_second: float = 4.0, live: bool = True, console: Console | None = None
+        self,
+        refresh_per_second: Annotated[float, Number("(0, 4]")] = 4.0,
+        live: bool = True,
+        console: Console | None = None,
     ) -> None:
         super().__init__()
-        ok = 0 < number(refresh_per_second) <= 4
-        require(ok, "refresh_per_second", refresh_per_second, "above 0 and at most 4")
         self._console = console if console is not None else screen()
         self._every_s = 1.0 / refresh_per_second
         self._enabled, self._may_redraw = True, live

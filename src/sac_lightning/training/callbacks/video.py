@@ -101,22 +101,18 @@ def film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int |
         seed: of the episode's reset.
         max_steps: steps after which the film ends; None for the env's own end.
     """
+    import imageio.v2 as imageio
+
     path.parent.mkdir(parents=True, exist_ok=True)
     # ffmpeg reads the container from the name, so the film keeps its own in a folder of its own.
     with TemporaryDirectory(prefix=".film-", dir=path.parent) as folder:
-        film_path = Path(folder) / path.name
-        _film(env, film_path, policy, seed, max_steps)
-        write_atomically(path, film_path.replace)
-
-
-def _film(env: EnvConfig, path: Path, policy: Policy, seed: int, max_steps: int | None) -> None:
-    import imageio.v2 as imageio
-
-    with closing(Camera(env.build("rgb_array"))) as camera:
-        fps = camera.metadata.get("render_fps") or DEFAULT_FPS
-        evaluator = Evaluator(lambda: camera, [seed], max_steps=max_steps)
-        with imageio.get_writer(path, fps=fps, macro_block_size=2) as camera.writer:  # H.264 needs even sizes
-            evaluator.run(policy)
+        file = Path(folder) / path.name
+        with closing(Camera(env.build("rgb_array"))) as camera:
+            fps = camera.metadata.get("render_fps") or DEFAULT_FPS
+            # H.264 needs even sizes.
+            with imageio.get_writer(file, fps=fps, macro_block_size=2) as camera.writer:
+                Evaluator(lambda: camera, [seed], max_steps=max_steps).run(policy)
+        write_atomically(path, file.replace)
 
 
 class Camera(gym.Wrapper[Any, Any, Any, Any]):

@@ -1,0 +1,158 @@
+"""A composed config: its whole numbers and paths, the keys that no constructor checks, its plain data."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+from rich.tree import Tree
+
+from sac_lightning.cli.command_line import typed_path
+from sac_lightning.cli.rundir import versions
+from sac_lightning.cli.sweep.multirun import Shares
+from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS
+from sac_lightning.core.errors import as_whole, names_path, require
+from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
+from sac_lightning.replay.prior import MINARI
+from sac_lightning.training.trainer_options import PRECISIONS
+
+GROUPS = (
+    *("env", "head", "alpha", "target_entropy", "actor", "critic", "encoder", "torso"),
+    *("value_head", "pessimism", "target_network", "optimizer", "module", "data"),
+    *("replay", "collector", "trainer", "logger", "callbacks", "paths"),
+)
+# Groups that are no objects: plain keys, or entries that are objects each.
+PLAIN_GROUPS = ("collector", "logger", "callbacks", "paths")
+# Their objects need the action space: `_partial_: true`.
+PARTIAL_GROUPS = ("head", "module")
+# Keys whose number the config passes on to others, in their place or by ${...}.
+COUNTS = (
+    *("seed", "total_env_steps", "steps_per_epoch", "eval_episodes", "eval_envs", "eval_seed"),
+    *("eval_max_steps", "learning_starts", "num_envs", "batch_size", "actor_delay"),
+    *("reset_every", "random_shift", "log_every_n_env_steps", "threads", "devices"),
+)
+
+
+def _is_profiler(value: Any) -> bool:
+    return value is None or names_path(value) or (isinstance(value, DictConfig) and "_target_" in value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, ListConfig | list) and all(isinstance(item, str) for item in value)
+
+
+# The keys of conf/train.yaml that no constructor checks.
+RULES: dict[str, Allowed] = {
+    "allowed_prefixes": Rule(_texts, "a list of packages, e.g. [my_package]"),
+    "tags": Rule(_texts, "a list of words, e.g. [baseline,night]"),
+    "task_name": Rule(names_path, "text that names a folder"),
+    "lr": Number("(0, 1)"),
+    "random_shift": Whole("[0, 100]", "pixels"),
+    "precision": OneOf(PRECISIONS),
+    "resume": Rule(lambda value: value is None or names_path(value), "the folder of a run, or null"),
+    "paths.run_dir": FOLDER,
+    "print_config": BOOL,
+    "sweep.resume": BOOL,
+    "trainer.deterministic": Rule(
+        lambda value: isinstance(value, bool) or value == "warn", "true, false or warn"
+    ),
+    "trainer.profiler": Rule(
+        _is_profiler, "null, simple, advanced, pytorch, or a profiler of your own with _target_"
+    ),
+}
+
+
+def place_prior_data(cfg: DictConfig) -> None:
+    """Write the files of `replay.data` as absolute paths, so that a run can be resumed from anywhere."""
+    replay = cfg.get("replay")
+    if isinstance(replay, DictConfig) and _texts(sources := OmegaConf.select(replay, "data")):
+        replay.data = [
+            each if each.startswith(MINARI) else str(typed_path(each).absolute()) for each in sources
+        ]
+
+
+def make_whole(cfg: DictConfig) -> None:
+    """Write whole numbers as such, where somebody wrote 1e5."""
+    for key in COUNTS:
+        cfg[key] = as_whole(cfg[key])
+
+
+def allowed_packages(cfg: DictConfig) -> list[str]:
+    """The packages that `cfg` allows for its objects and for its env. Raises ConfigError for no list."""
+    packages, of_env = RULES["allowed_prefixes"], cfg.env.get("allowed_prefixes", [])
+    packages.check("allowed_prefixes", cfg.allowed_prefixes)
+    packages.check("env.allowed_prefixes", of_env)
+    return list(dict.fromkeys([*cfg.allowed_prefixes, *of_env]))
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Raise ConfigError for a key that no constructor would check; call it before anything is built."""
+    for group in GROUPS:
+        value = cfg.get(group)
+        is_object = isinstance(value, DictConfig) and isinstance(value.get("_target_"), str)
+        ok = is_object or (isinstance(value, DictConfig) and group in PLAIN_GROUPS)
+        require(ok, group, value, f"must name an option of conf/{group}")
+        partial = group in PARTIAL_GROUPS
+        allowed = f"must be {'true' if partial else 'false, or left out'}"
+        given = value.get("_partial_", partial)
+        require(given is partial, f"{group}._partial_", given, allowed)
+    require(isinstance(cfg.get("sweep"), DictConfig), "sweep", cfg.get("sweep"), "must have the keys of conf")
+    for key, rule in RULES.items():
+        rule.check(key, OmegaConf.select(cfg, key))
+    Shares.of(cfg.sweep, jobs=1)
+    for group in ("logger", "callbacks"):
+        for key, entry in cfg[group].items():
+            ok = entry is None or (isinstance(entry, DictConfig) and "_target_" in entry)
+            require(ok, f"{group}.{key}", entry, "must be null, or have a _target_ and its arguments")
+    for group in REFERRING_GROUPS:
+        for key, value in own_values(cfg, group).items():
+            own = key.startswith("_") or key not in inspect.signature(KINDS[group]).parameters
+            require(own, f"{group}.{key}", value, "follows from another key of the config: set that one")
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return `cfg` as plain data, without the repetitions in the groups `module` and `data`."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {**plain, **{group: own_values(cfg, group) for group in REFERRING_GROUPS}}
+
+
+def own_values(cfg: DictConfig, group: str) -> dict[str, Any]:
+    """Return what `group` says itself: all but the usual arguments that are written `${...}`."""
+    usual = inspect.signature(KINDS[group]).parameters
+    raw: Any = OmegaConf.to_container(cfg[group], resolve=False)
+    own = {key: cfg[group][key] for key, value in raw.items() if key not in usual or "${" not in str(value)}
+    plain: Any = OmegaConf.to_container(OmegaConf.create(own), resolve=True)
+    return cast(dict[str, Any], plain)
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """Return the resolved config with `versions` and, in a git repository, `git_commit`."""
+    commit = git_commit(Path.cwd()) or git_commit(Path(__file__).parent)
+    found = {} if commit is None else {"git_commit": commit}
+    return {**resolved(cfg), "versions": versions(), **found}
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit that is checked out in the repository around `folder`; None where there is none."""
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def print_config(cfg: DictConfig) -> None:
+    """Print the resolved config as a tree on stdout, one branch for each group."""
+    tree = Tree("config")
+    for key, value in resolved(cfg).items():
+        if isinstance(value, dict) and value:
+            tree.add(key).add(Syntax(OmegaConf.to_yaml(OmegaConf.create(value)).rstrip(), "yaml"))
+        else:
+            tree.add(Text(f"{key}: {value}"))
+    Console(file=sys.stdout).print(tree)
