@@ -40,7 +40,7 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
     assert SAID[fault] in " ".join(ended.err.split())
     (run,) = (tmp_path / "runs" / "Faulty-v0").iterdir()
     assert f"the whole traceback is in {run / 'train.log'}\n" in ended.err
-    assert f"python train.py resume={run}\n" in ended.out
+    assert f"python train.py resume={run} 'allowed_prefixes=[faulty_envs]'\n" in ended.out
     log = (run / "train.log").read_text()
     assert "Traceback (most recent call last)" in log
     assert SAID[fault] in log
@@ -50,6 +50,35 @@ def test_env_that_fails_ends_the_run_with_1_and_a_kept_checkpoint(
     assert (run / "plots" / "learning_curve.png").is_file()
     if fault == "raise":
         assert wandb_exit_code(run) == 1
+
+
+# arguments: the exit status, and Lightning's sentence.
+REFUSED = {
+    "logger=none +callbacks.rate={_target_:pytorch_lightning.callbacks.LearningRateMonitor}": (
+        2,
+        "Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger.",
+    ),
+    "callbacks=early_stopping callbacks.early_stopping.stopping_threshold=1 "
+    "callbacks.early_stopping.monitor=eval/retrun_mean": (
+        1,
+        "Early stopping conditioned on metric `eval/retrun_mean` which is not available.",
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_option_that_lightning_refuses_ends_the_run_with_its_sentence_alone(
+    arguments: str, train: Command, tmp_path: Path
+) -> None:
+    code, sentence = REFUSED[arguments]
+    ended = train(*TINY, *arguments.split(" "))
+    assert ended.code == code  # 2 only before the first env step
+    assert sentence in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert "File " not in ended.err
+    (run,) = (tmp_path / "runs" / "Pendulum-v1").iterdir()
+    assert "Traceback (most recent call last)" in (run / "train.log").read_text()
+    assert json.loads((run / "summary.json").read_text())["exit_status"] == code
 
 
 @pytest.fixture(scope="module")

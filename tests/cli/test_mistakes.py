@@ -130,6 +130,21 @@ MISTAKES = {
     "replay.capacity=1.5": ("replay.capacity=1.5: must be a whole number",),
     "+trainer.gradient_clip_val=1": ("trainer.gradient_clip_val=1: clip", "optimizer.max_grad_norm"),
     "+trainer.accumulate_grad_batches=2": ("trainer.accumulate_grad_batches=2: use a larger batch_size=",),
+    "trainer.accelerator=cpu": ("trainer.accelerator: use device=",),
+    "trainer.max_step=100": ("Could not override 'trainer.max_step'", "Did you mean max_steps"),
+    "+trainer.max_step=100": ("trainer=pytorch_lightning.Trainer: ", "Did you mean max_steps"),
+    "callbacks.early_stopping.patience=3": (
+        "Could not override 'callbacks.early_stopping.patience'",
+        "It is a key of callbacks=early_stopping.",
+    ),
+    "callbacks.plots.every_n_epoch=3": (
+        "Could not override 'callbacks.plots.every_n_epoch'",
+        "Did you mean every_n_epochs?",
+    ),
+    "callbacks.best.monitor=eval/return": (
+        "Could not override 'callbacks.best.monitor'. To append to your config use "
+        "+callbacks.best.monitor=eval/return.",
+    ),
     "+trainer.devices=2": ("trainer.devices=2: use devices=",),
     "devices=abc": ("devices=abc: must be a whole number of at least 1",),
     "devices=0": ("devices=0: must be a whole number of at least 1",),

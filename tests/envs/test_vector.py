@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.utils.step_api_compatibility import step_api_compatibility
 from gymnasium.vector import AutoresetMode
 
 from sac_lightning.envs import CheckedVectorEnv, EnvConfig, EnvError, check_finite
@@ -169,6 +170,50 @@ def test_observation_of_another_shape_than_the_space_is_named(vectorization: str
     words = r"reset returned an observation of shape \(2,\), its observation_space has \(1,\), at env step 0"
     with pytest.raises(EnvError, match=words):
         envs.reset(seed=0)
+    envs.close()
+
+
+class OldGym(Counter):
+    """Returns what envs of the package gym returned before its version 0.26."""
+
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward, terminated or truncated, info
+
+
+class OldReset(Counter):
+    """Returns an observation alone from `reset`."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        return super().reset(**kwargs)[0]
+
+
+@BOTH
+@pytest.mark.parametrize("wrappers", [[], [{"name": "RecordEpisodeStatistics"}]], ids=["bare", "wrapped"])
+def test_env_of_the_older_gym_is_told_what_step_and_reset_return(
+    vectorization: str, wrappers: list[dict[str, Any]]
+) -> None:
+    known: Any = {"vectorization": vectorization, "wrappers": wrappers}
+    envs = EnvConfig(id="OldGym-v0", make=OldGym, **known).build_vector(1)
+    envs.reset(seed=0)
+    words = r"step must return five values: obs, reward, terminated, truncated, info\. .*, True\)"
+    with pytest.raises(EnvError, match=f"OldGym-v0.*{words}"):
+        act(envs)
+    envs.close()
+    envs = EnvConfig(id="OldReset-v0", make=OldReset, **known).build_vector(1)
+    with pytest.raises(EnvError, match=r"OldReset-v0.*reset must return two values: obs, info"):
+        envs.reset(seed=0)
+    envs.close()
+
+
+def test_the_advice_for_an_env_of_the_older_gym_works() -> None:
+    class Converted(OldGym):
+        def step(self, action: Any) -> Any:
+            return step_api_compatibility(super().step(action), True)
+
+    envs = EnvConfig(id="Converted-v0", make=Converted).build_vector(1)
+    envs.reset(seed=0)
+    assert act(envs)[1].tolist() == [1.0]
     envs.close()
 
 

@@ -40,13 +40,16 @@ def datasets(
 ) -> Callable[[str], Any]:
     """The exported replay of a kind of run."""
 
+    folder = tmp_path / "my sets"
+
     def made(kind: str) -> Any:
-        line = (f"run={run_of(kind)}", "format=minari", "checkpoint=last", "out=sets", "dataset=own-v3")
+        line = (f"run={run_of(kind)}", "format=minari", "checkpoint=last", "out=my sets", "dataset=own-v3")
         ended = export(*line)
         assert ended.code == 0, ended.err
-        assert everything(tmp_path / "sets") >= {"own-v3", "own-v3/data/main_data.hdf5"}
-        assert not [path for path in (tmp_path / "sets").iterdir() if path.name.startswith(".")]
-        return opened(tmp_path / "sets", "own-v3", monkeypatch)
+        assert everything(folder) >= {"own-v3", "own-v3/data/main_data.hdf5"}
+        assert not [path for path in (folder).iterdir() if path.name.startswith(".")]
+        assert f"MINARI_DATASETS_PATH='{folder}' and" in ended.out  # a shell needs the quotes
+        return opened(folder, "own-v3", monkeypatch)
 
     return made
 

@@ -65,7 +65,7 @@ def test_an_ended_run_says_so_and_stays_as_it_is(run: Path, server: Server) -> N
     before = everything(run)
     ended = server.train(f"resume={run}", cwd=run.parent)
     assert ended.code == 0
-    assert "already has its total_env_steps=160: give a larger one to continue" in ended.out
+    assert "has 160 env steps already: give total_env_steps above 160 to continue" in ended.out
     assert everything(run) == before
 
 

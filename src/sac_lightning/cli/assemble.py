@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.config import allowed_packages, check_values, make_whole
 from sac_lightning.cli.instantiate import build, naming_errors
+from sac_lightning.cli.mistakes import OWN_TRAINER_KEYS
 from sac_lightning.cli.slurm import stop_signals
 from sac_lightning.cli.targets import check_targets
 from sac_lightning.core.errors import ConfigError, require
@@ -24,18 +25,6 @@ from sac_lightning.training.callbacks import AtomicCheckpointIO, EvaluationVideo
 from sac_lightning.training.datamodule import ReplayDataModule
 from sac_lightning.training.module import SACModule
 from sac_lightning.training.trainer_options import NOT_COMPILED, check_count
-
-OWN_TRAINER_KEYS = {
-    "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
-    "accumulate_grad_batches": "use a larger batch_size=",
-    "devices": "use devices=",
-    "accelerator": "use device=",
-    "strategy": "is ddp where devices is more than 1",
-    "num_nodes": "this command runs on one machine; docs/lightning.md shows a program for several",
-    "precision": "use precision=",
-    "max_epochs": "follows from total_env_steps and steps_per_epoch",
-    "max_steps": "follows from total_env_steps and utd_ratio",
-}
 
 
 @dataclass(frozen=True)

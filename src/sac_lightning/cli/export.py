@@ -1,6 +1,7 @@
 """`python export.py run=RUN_DIR format=onnx`, `sac-export`: a run's policy or replay as a file for others."""
 
 import math
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,7 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
         out, dataset, rows, cut, specs, description=described, algorithm_name="SAC (sac_lightning)"
     )
     counts = ", ".join(f"{sum(each.ends == end for each in cut)} {label}" for end, label in ENDS.items())
+    place = shlex.quote(str(out.absolute()))
     print_rows(
         f"{env_id}: the replay after {int(module.env_steps):,} env steps",
         {
@@ -207,7 +209,7 @@ def _dataset(cfg: "DictConfig", run: "Run", checkpoint: Path, out: Path) -> floa
         {
             "checkpoint": str(checkpoint),
             "written": str(folder),
-            "open it": f"MINARI_DATASETS_PATH={out.absolute()} and minari.load_dataset('{dataset}')",
+            "open it": f"MINARI_DATASETS_PATH={place} and minari.load_dataset('{dataset}')",
         },
     )
     return float(len(cut))

@@ -1,6 +1,7 @@
 """Objects from the groups of a config; a mistake is named by the key that was typed."""
 
 import functools
+import inspect
 import re
 import types
 import typing
@@ -16,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from sac_lightning.cli.targets import kind_of
-from sac_lightning.core.errors import ConfigError, as_whole, number, one_line, require, whole
+from sac_lightning.core.errors import ConfigError, as_whole, did_you_mean, number, one_line, require, whole
 
 REFERENCE = re.compile(r"^\$\{(\w+(?:\.\w+)*)\}$")
 # Where constructors take any value, and fail with it later.
@@ -109,7 +110,19 @@ def naming_errors(config: DictConfig, key: str) -> Iterator[None]:
     except (InstantiationException, TypeError, ValueError, ImportError, MisconfigurationException) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         target = OmegaConf.select(config, f"{key}._target_", default="?")
-        raise ConfigError(key, target, one_line(cause)) from None
+        raise ConfigError(key, target, one_line(cause) + _near_argument(str(cause), target)) from None
+
+
+def _near_argument(reason: str, target: str) -> str:
+    """What may be meant where `reason` says that `target` does not have an argument."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    if unknown is None:
+        return ""
+    try:
+        known = inspect.signature(get_method(target)).parameters
+    except (ImportError, ValueError, TypeError):  # such as a class of an extension module
+        return ""
+    return "." + did_you_mean(unknown[1], known)
 
 
 PLAIN = (bool, int, float, str, list, dict, type(None))

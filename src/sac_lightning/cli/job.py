@@ -107,8 +107,9 @@ def _resumed(composed: DictConfig, overrides: list[str]) -> Outcome:
         complete = resumption.env_steps >= total and not resumption.evaluation_due
         # Where the process was killed before it could write its summary, the run does that now.
         if complete and directory.ended():
-            reason = f"already has its total_env_steps={total}: give a larger one to continue"
-            print(f"{directory.path} {reason}")
+            steps = resumption.env_steps
+            advice = f"give total_env_steps above {steps} to continue"
+            print(f"{directory.path} has {steps} env steps already: {advice}")
             return Outcome(DONE, {})
         if cfg.logger.get("wandb") is not None:
             cfg.logger.wandb.id = resumption.run_id

@@ -15,6 +15,18 @@ from sac_lightning.core.files import DamagedFile
 
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
+# Arguments of Lightning's Trainer that other keys decide.
+OWN_TRAINER_KEYS = {
+    "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
+    "accumulate_grad_batches": "use a larger batch_size=",
+    "devices": "use devices=",
+    "accelerator": "use device=",
+    "strategy": "is ddp where devices is more than 1",
+    "num_nodes": "this command runs on one machine; docs/lightning.md shows a program for several",
+    "precision": "use precision=",
+    "max_epochs": "follows from total_env_steps and steps_per_epoch",
+    "max_steps": "follows from total_env_steps and utd_ratio",
+}
 
 
 def print_mistake(error: BaseException, config: Path | None = None) -> int:
@@ -31,7 +43,8 @@ def print_mistake(error: BaseException, config: Path | None = None) -> int:
         text = _plain(_missing_extra(text) or text)
         if config is not None:
             conf = config.parent
-            text = _of_one_network(text, conf) or _of_groups(text, conf) or text + _near_key(text, config)
+            advice = _of_one_network(text, conf) or _of_groups(text, conf) or _of_trainer(text)
+            text = advice or text + _near_key(text, config)
         chosen = re.match(r"Could not find '(\w+)/(.+?)'", text)
         text += _meant(chosen[1], chosen[2]) if chosen is not None else ""
     if full_error():
@@ -120,6 +133,13 @@ def _of_groups(text: str, conf: Path) -> str:
     return f"{key[1]}: {inner}" if key is not None and inner else ""
 
 
+def _of_trainer(text: str) -> str:
+    """Which other key decides an argument of the Trainer: conf/trainer does not have that argument."""
+    key = re.match(r"Could not override 'trainer\.(\w+)'", text)
+    advice = OWN_TRAINER_KEYS.get(key[1]) if key is not None else None
+    return f"trainer.{key[1]}: {advice}" if key is not None and advice else ""
+
+
 def _groups_in(key: str, conf: Path) -> str:
     """What to type where `key` contains groups and has no option of its own."""
     names = sorted(path.name for path in (conf / key).glob("*") if path.is_dir())
@@ -127,7 +147,7 @@ def _groups_in(key: str, conf: Path) -> str:
 
 
 def _near_key(text: str, config: Path) -> str:
-    unknown = re.match(r"Could not override '(\w+)(?:\.(\w+)[\w.]*)?'", text)
+    unknown = re.match(r"Could not override '(\w+)(?:\.(\w[\w.]*))?'", text)
     if unknown is None:
         return ""
     group, inner = unknown.groups()
@@ -140,13 +160,17 @@ def _near_key(text: str, config: Path) -> str:
     return did_you_mean(group, {name for name in (*keys, *groups) if name.isidentifier()})
 
 
-def _near_key_of(group: str, key: str, conf: Path) -> str:
-    """Which options of `group` have `key`, or which of their keys are like it."""
-    keys: dict[str, set[str]] = {}
+def _near_key_of(group: str, path: str, conf: Path) -> str:
+    """Which options of `group` have the dotted key `path`, or which of their keys are like it."""
+    *parents, key = path.split(".")
+    keys: dict[str, set[str]] = {"": set(OWN_TRAINER_KEYS)} if group == "trainer" else {}
     for file in sorted((conf / group).glob("*.yaml")):
-        whole: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
-        inner: dict[str, Any] = whole.get(group, whole)  # a file of env has its keys under `env:`
-        keys[file.stem] = {name for name in inner if name.isidentifier() and name != "defaults"}
+        inner: Any = yaml.safe_load(file.read_text()) or {}
+        inner = inner.get(group, inner)  # a file of env has its keys under `env:`
+        for parent in parents:
+            inner = inner.get(parent) if isinstance(inner, dict) else None
+        names = inner if isinstance(inner, dict) else {}
+        keys[file.stem] = {name for name in names if name.isidentifier() and name != "defaults"}
     owners = [f"{group}={option}" for option, names in keys.items() if key in names]
     if owners:
         return f" It is a key of {', '.join(owners)}."

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from sac_lightning.cli.assemble import Plan
@@ -19,6 +20,7 @@ from sac_lightning.cli.command_line import (
     FAILED,
     FIRST_RANK,
     INTERRUPTED,
+    MISTAKE,
     command_of,
     format_number,
     full_error,
@@ -159,8 +161,11 @@ class _Run:
                 screen().quiet = False
             log.error("training failed: %s", error)
             self.directory.log_traceback()
-            self._show_traceback(error)
-            return FAILED, "failed"
+            is_mistake = _is_wrong_option(error)
+            if full_error() or not is_mistake:
+                self._show_traceback(error)
+            began = 0 if self.resumption is None else self.resumption.env_steps
+            return MISTAKE if is_mistake and self.plan.datamodule.env_steps == began else FAILED, "failed"
 
     def _show_traceback(self, error: Exception) -> None:
         """Print the last lines of the traceback, or all of it with HYDRA_FULL_ERROR=1."""
@@ -262,6 +267,15 @@ class _Run:
             if logger.mode == "offline" and logger.sync_dir:
                 found["upload"] = logger.sync_command
         return found
+
+
+def _is_wrong_option(error: Exception) -> bool:
+    """Whether Lightning refuses an option of the Trainer or of a callback: its sentence says enough."""
+    if isinstance(error, MisconfigurationException):
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    module = frames[-1].f_globals["__name__"] if frames else ""
+    return type(error) is RuntimeError and module.startswith("pytorch_lightning.callbacks.")
 
 
 def _group(cfg: DictConfig, name: str) -> list[Any]:

@@ -29,6 +29,16 @@ else:
 # What a pipe raises when the process at its other end is gone.
 LOST_WORKER = (EOFError, BrokenPipeError, ConnectionResetError)
 
+# What each method of a Gymnasium env returns; envs of the older package gym return less.
+RETURNS = {
+    "step": (
+        "step must return five values: obs, reward, terminated, truncated, info. For an env of the older gym "
+        "return step_api_compatibility(env.step(action), True), a function of "
+        "gymnasium.utils.step_api_compatibility"
+    ),
+    "reset": "reset must return two values: obs, info",
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,23 +91,32 @@ class GuardEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> EnvStep:
         try:
-            return self.env.step(action)
+            result = self.env.step(action)
         except Exception as error:
             raise self._error(error, "step") from error
+        self._check_count(result, "step", 5)
+        return result
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         try:
             result = self.env.reset(**kwargs)
         except Exception as error:
             raise self._error(error, "reset") from error
+        self._check_count(result, "reset", 2)
         found, expected = np.shape(result[0]), self.env.observation_space.shape
         if expected not in (None, found):  # a vector env would only speak of an "output array"
             reason = f"reset returned an observation of shape {found}, its observation_space has {expected}"
             raise EnvError(f"{self._name}: {reason}")
         return result
 
+    def _check_count(self, result: Any, method: str, count: int) -> None:
+        if not isinstance(result, tuple | list) or len(result) != count:
+            raise EnvError(f"{self._name}: {RETURNS[method]}")
+
     def _error(self, error: Exception, method: str) -> EnvError:
-        return EnvError(f"{self._name} raised {type(error).__name__} in {method}: {error}")
+        # A wrapper has unpacked what the env returned; the env's own code may say the same.
+        hint = f". {RETURNS[method]}" if "values to unpack" in str(error) else ""
+        return EnvError(f"{self._name} raised {type(error).__name__} in {method}: {error}{hint}")
 
 
 class CheckedEnv(GuardEnv):
