@@ -48,7 +48,12 @@ def test_render_mode_is_a_key(train: Command, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     ended = train(*pictured, *TINY)
     assert ended.code == 1
-    assert "module_envs:Pictured-v0 could not be made: ValueError: a render_mode is needed" in ended.err
+    # The env's own line, then what went wrong: no traceback of the command.
+    assert 'raise ValueError("a render_mode is needed")' in ended.err
+    line = "error: module_envs:Pictured-v0 could not be made: ValueError: a render_mode is needed"
+    assert ended.err.splitlines()[-1] == line
+    assert len(ended.err.splitlines()) == 9
+    assert "Error executing job" not in ended.err
 
 
 def test_a_simulator_that_exists_once_is_trained_and_evaluated(

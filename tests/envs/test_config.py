@@ -126,6 +126,7 @@ def test_mujoco_draws_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None
         ({"wrappers": ["ClipAction"]}, "env.wrappers", "{name: ClassName"),
         ({"wrappers": [{"stack_size": 4}]}, "env.wrappers", "{name: ClassName"),
         ({"wrappers": [{"name": "ClipActions"}]}, "env.wrappers", "Did you mean ClipAction"),
+        ({"wrappers": [{"name": "Effort"}]}, "env.wrappers", "write its package too: my_package.Effort"),
         ({"wrappers": [{"name": "FrameStackObservation"}]}, "env.wrappers", "stack_size"),
         ({"wrappers": [{"name": "ClipAction", "low": 1}]}, "env.wrappers", "low"),
         ({"wrappers": [{"name": "gymnasium.spaces.Box"}]}, "env.wrappers", "no such wrapper"),

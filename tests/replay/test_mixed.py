@@ -119,8 +119,8 @@ def test_actions_come_back_from_the_env_s_units(action: ActionSpec) -> None:
     [
         ({"reward": None}, "lacks the arrays reward; must have obs, action, reward, next_obs, terminated"),
         ({"reward": np.zeros(6)}, "must have as many rows of each array, at least 1"),
-        ({"obs": np.zeros((7, 3))}, r"obs has rows of shape \(3,\) and dtype float64; this env needs \(1,\)"),
-        ({"obs": np.full((7, 1), "a")}, "obs has rows of shape .* and dtype <U1; this env needs"),
+        ({"obs": np.zeros((7, 3))}, r"obs has rows of shape \(3,\); this env needs \(1,\)$"),
+        ({"obs": np.full((7, 1), "a")}, "obs has the dtype <U1, which cannot be converted to float32"),
         ({"action": np.zeros(7)}, r"action has rows of shape \(\)"),
         ({"truncated": np.zeros((7, 1), bool)}, r"truncated has rows of shape \(1,\)"),
     ],

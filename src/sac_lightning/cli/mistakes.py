@@ -9,12 +9,14 @@ from typing import Any
 
 import yaml
 
-from sac_lightning.cli.command_line import MISTAKE, full_error
+from sac_lightning.cli.command_line import FAILED, MISTAKE, full_error
 from sac_lightning.core.errors import ConfigError, did_you_mean, install, one_line
 from sac_lightning.core.files import DamagedFile
 
 # Launchers that come with an extra: the name of Hydra's option, and the extra.
 EXTRAS = {"ray": "ray", "submitit_slurm": "slurm", "submitit_local": "slurm"}
+# Of the traceback of a run that failed: its end, with the place and the message.
+LAST_LINES = 8
 # Arguments of Lightning's Trainer that other keys decide.
 OWN_TRAINER_KEYS = {
     "gradient_clip_val": "clip with optimizer.max_grad_norm, of each network and of log_alpha",
@@ -53,6 +55,19 @@ def print_mistake(error: BaseException, config: Path | None = None) -> int:
     text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     print(f"error: {text}", file=sys.stderr)
     return MISTAKE
+
+
+def print_failure(error: BaseException) -> int:
+    """Print the end of the traceback of an env's own code, then the error in one line; return FAILED."""
+    lines = last_lines(error.__cause__ or error)
+    print(*lines, f"error: {one_line(error)}", sep="\n", file=sys.stderr)
+    return FAILED
+
+
+def last_lines(error: BaseException) -> list[str]:
+    """Return the last lines of the traceback of `error`, or all of it with HYDRA_FULL_ERROR=1."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return lines if full_error() else lines[-LAST_LINES:]
 
 
 def no_option(arguments: Sequence[str], conf: Path) -> ConfigError | None:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from sac_lightning.cli.command_line import (
 )
 from sac_lightning.cli.config import allowed_packages, hyperparameters, print_config
 from sac_lightning.cli.instantiate import build
+from sac_lightning.cli.mistakes import last_lines
 from sac_lightning.cli.resume import Resumption, with_older_checkpoint
 from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.cli.slurm import note_job, requeue
@@ -46,8 +48,6 @@ from sac_lightning.training.module import SACModule
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-# Of the traceback of a run that failed: its end, with the place and the message.
-LAST_LINES = 8
 
 
 class Outcome(NamedTuple):
@@ -169,10 +169,8 @@ class _Run:
 
     def _show_traceback(self, error: Exception) -> None:
         """Print the last lines of the traceback, or all of it with HYDRA_FULL_ERROR=1."""
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        shown = lines if full_error() else lines[-LAST_LINES:]
-        rest = [] if len(shown) == len(lines) else [f"the whole traceback is in {self.directory.log}"]
-        for line in (*shown, *rest):
+        rest = [] if full_error() else [f"the whole traceback is in {self.directory.log}"]
+        for line in (*last_lines(error), *rest):
             screen().print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _fit(self) -> None:
@@ -184,6 +182,8 @@ class _Run:
         for logger in self._each(MetricsCSV):
             logger.truncate_after(self.resumption.env_steps)
         log.info("resuming at %d env steps from %s", self.resumption.env_steps, self.resumption.checkpoint)
+        # Lightning warns that the folder of the run's own checkpoints is not empty.
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
         self.trainer.fit(self.module, self.plan.datamodule, ckpt_path=self.resumption.checkpoint)
 
     def _requeue(self) -> None:

@@ -18,7 +18,7 @@ from sac_lightning.cli.command_line import (
     translated_overrides,
     unquoted,
 )
-from sac_lightning.cli.mistakes import no_option, print_mistake
+from sac_lightning.cli.mistakes import no_option, print_failure, print_mistake
 from sac_lightning.core.errors import ConfigError, require
 from sac_lightning.core.files import DamagedFile
 
@@ -97,6 +97,12 @@ def hydra_command(
             code, objective = job(cfg)
         except (ConfigError, DamagedFile, OmegaConfBaseException) as error:
             code, objective = print_mistake(error), None
+        except RuntimeError as error:
+            from sac_lightning.envs import EnvError  # imports Gymnasium, which --help spares
+
+            if not isinstance(error, EnvError):
+                raise
+            code, objective = print_failure(error), None
         hydra_cfg = HydraConfig.get()
         if hydra_cfg.mode != RunMode.MULTIRUN:
             codes.append(code)

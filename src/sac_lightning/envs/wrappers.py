@@ -87,7 +87,8 @@ def _class_and_kwargs(
         raise ConfigError(KEY, name, REFUSED)
     if not (isinstance(found, type) and issubclass(found, gym.Wrapper)):
         hint = did_you_mean(class_name, getattr(module, "__all__", None) or dir(module))
-        raise ConfigError(KEY, name, f"{module.__name__} has no such wrapper.{hint}")
+        own = "" if module_name else f" For a wrapper of your own, write its package too: my_package.{name}"
+        raise ConfigError(KEY, name, f"{module.__name__} has no such wrapper.{hint}{own}")
     return found, kwargs
 
 

@@ -115,9 +115,9 @@ class FileData(PriorData):
         self, name: str, shape: tuple[int, ...], dtype: Any, row: tuple[int, ...], to: str
     ) -> None:
         """Raises ConfigError unless the array `name` has rows of shape `row` that can be cast to `to`."""
-        found = f"{name} has rows of shape {shape[1:]} and dtype {dtype}"
-        ok = shape[1:] == row and np.can_cast(dtype, to, "same_kind")
-        self.require(ok, f"{found}; this env needs {row} and {to}")
+        self.require(shape[1:] == row, f"{name} has rows of shape {shape[1:]}; this env needs {row}")
+        ok = np.can_cast(dtype, to, "same_kind")
+        self.require(ok, f"{name} has the dtype {dtype}, which cannot be converted to {to}")
 
     def _put(self, column: Tensor, rows: slice, values: Array, name: str) -> None:
         """Writes `values` into `rows` of `column`. Raises DamagedFile for a number that is not finite."""
