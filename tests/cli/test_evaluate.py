@@ -119,6 +119,9 @@ def test_mistake_is_told_in_one_line(
 
 def test_folder_that_is_no_run_is_told_what_it_lacks(evaluate: Command, tmp_path: Path) -> None:
     assert mistake(evaluate()) == "run=???: must be given"
+    unknown = mistake(evaluate("run=nowhere", "env.id=Pendulum-v1"))
+    assert unknown.startswith("Could not override 'env.id'")
+    assert "is a key of" not in unknown  # the groups of train.py are none here
     assert mistake(evaluate("run=nowhere")) == "run=nowhere: is no run: there is no such folder"
     (tmp_path / "empty").mkdir()
     assert mistake(evaluate("run=empty")) == "run=empty: is no run: it has no config.yaml"

@@ -166,12 +166,12 @@ def _near_key(text: str, config: Path) -> str:
     if unknown is None:
         return ""
     group, inner = unknown.groups()
-    if inner is not None and (config.parent / group).is_dir():
-        return _near_key_of(group, inner, config.parent)
     keys = yaml.safe_load(config.read_text())
     groups = {
         name.partition("@")[0] for each in keys.pop("defaults") if isinstance(each, dict) for name in each
     }
+    if inner is not None and group in groups:  # eval.py has no env of its own
+        return _near_key_of(group, inner, config.parent)
     return did_you_mean(group, {name for name in (*keys, *groups) if name.isidentifier()})
 
 
