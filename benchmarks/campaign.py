@@ -21,6 +21,7 @@ from recipes import ROOT, Point, Run, Runs
 
 OURS: dict[str, tuple[str, ...]] = {
     "sac": (),
+    "sac_lr": ("lr=1e-3",),
     "sac_bf16": ("precision=bf16-mixed",),
     "fast": ("experiment=fast",),
 }
@@ -41,7 +42,7 @@ class Stage(NamedTuple):
 FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
 STAGES = (
     Stage(("sac", "sb3_dqn"), DISCRETE, FIVE, None),
-    Stage(("sac", "fast", "sb3_sac"), MUJOCO[:4], THREE, 100_000),
+    Stage(("sac", "sac_lr", "fast", "sb3_sac"), MUJOCO[:4], THREE, 100_000),
     Stage(("sac", "sac_bf16", "fast"), MUJOCO[:4], FIVE, 300_000),
     Stage(("sac", "fast"), MUJOCO[4:], THREE, 200_000),
     Stage(("sac", "fast"), ("halfcheetah", "walker2d"), THREE, 1_000_000),
@@ -103,6 +104,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     parser.add_argument("--table-only", action="store_true", help="make no run, write page and picture")
     parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs" / "benchmarks" / "campaign")
+    parser.add_argument("--no-minutes", action="store_true", help="other work runs beside: leave minutes out")
     parser.add_argument("--methods", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS])
     parser.add_argument("--steps", type=int, help="env steps of each run; left out: those of its stage")
     arguments = parser.parse_args()
@@ -116,6 +118,7 @@ def main() -> int:
 
             how = ("logger=csv", "threads=1", "compile=true")
             runs = CampaignRuns(table_of(env), arguments.runs_dir, how)
+            runs.has_minutes = not arguments.no_minutes
             made = [
                 Run(method, OURS.get(method, ()), env, seed)
                 for seed in stage.seeds

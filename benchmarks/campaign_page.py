@@ -44,6 +44,7 @@ PUBLISHED: dict[tuple[str, str], tuple[str, ...]] = {
 }
 COLOURS = {
     "sac": "#2563a8",
+    "sac_lr": "#d9a028",
     "sac_bf16": "#7c3aed",
     "fast": "#1b9e77",
     "sb3_sac": "#94a3b8",
@@ -172,7 +173,6 @@ def draw() -> None:
                 for by_minutes, axes in enumerate(grid[:, column]):
                     lines = [each[by_minutes] for each in own]
                     if np.isnan([line.steps[-1] for line in lines]).any():
-                        axes.set_visible(False)
                         continue
                     begin, end = max(each.steps[0] for each in lines), min(each.steps[-1] for each in lines)
                     seen = band(lines, np.linspace(begin, end, 100))
@@ -183,6 +183,7 @@ def draw() -> None:
             grid[0, column].set(title=env, xlabel="env steps")
             grid[1, column].set(xlabel="minutes of training")
             grid[0, column].legend(fontsize=7)
+            grid[1, column].set_visible(bool(grid[1, column].lines))
         figure.supylabel("mean return of 20 episodes", fontsize=9)
         FigureCanvasAgg(figure)
         figure.savefig(PICTURE, format="png")

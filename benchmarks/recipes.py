@@ -67,6 +67,7 @@ class Runs:
 
     def __init__(self, table: Table, folder: Path, how: tuple[str, ...]) -> None:
         self.table, self.folder, self.how = table, folder, how
+        self.has_minutes = True  # whether rows have the minutes of training, which other work makes longer
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Self:
@@ -96,7 +97,8 @@ class Runs:
         """Returns the evaluations of a run that are in the table."""
         rows = [row for row in self.table.rows if run.is_of(row)]
         return [
-            Point(int(row["env_steps"]), float(row["minutes"]), float(row["return_mean"])) for row in rows
+            Point(int(row["env_steps"]), float(row["minutes"] or "nan"), float(row["return_mean"]))
+            for row in rows
         ]
 
     def command(self, run: Run) -> str:
@@ -139,6 +141,8 @@ class Runs:
         points = evaluations(self.folder / run.name)
         what = {"recipe": run.recipe, "env": run.env, "seed": run.seed}
         how = {"versions": self.versions_of(run), "commit": commit(), "command": self.command(run)}
+        if not self.has_minutes:
+            points = [point._replace(minutes=float("nan")) for point in points]
         # Rows that are there keep the commit that made them.
         self.table.add({**what, **point._asdict(), **how} for point in points if point.env_steps not in known)
         if points:
