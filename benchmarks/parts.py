@@ -7,6 +7,7 @@ run is not made again, and one that was stopped goes on.
 """
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def draw(runs: Runs, made: Sequence[Run], out: Path) -> None:
         for axes, name in zip(grid.flat, names, strict=False):
             curves(axes, PLAIN, "#94a3b8")
             curves(axes, name, "#2563a8")
-            axes.set_title(name, fontsize=9)
+            axes.set_title(textwrap.fill(name, 30), fontsize=9)
         for axes in list(grid.flat)[len(names) :]:
             axes.set_axis_off()
         figure.supxlabel("env steps", fontsize=9)
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, default=PICTURE)
     arguments = parser.parse_args()
     runs, failed = Runs.of(arguments), 0
+    runs.has_minutes = False  # the picture needs none
     runs.how = (*runs.how, *HOW)
     made = list(all_runs(PARTS, arguments.envs, arguments.seeds))
     if not arguments.table_only:
