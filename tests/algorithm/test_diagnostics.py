@@ -210,7 +210,8 @@ def test_a_policy_that_has_not_moved_has_no_shift_and_ages_are_env_steps(discret
     module = SACModule(*data.specs, actor=still)
     now, then = module.sac.head.log_prob(module.sac.actor(batch.obs), batch.action), batch.log_prob
     known = torch.isfinite(then)  # of every eighth step
-    torch.testing.assert_close(now[known], then[known], atol=1e-5, rtol=0.0)
+    # tanh and its inverse multiply the rounding of an action near ±1, differently on each CPU.
+    torch.testing.assert_close(now[known], then[known], atol=1e-5, rtol=1e-4)
     assert torch.equal(known, (99 - age) % 8 == 0)
     assert int(age.min()) >= 0 and int(age.max()) == 39  # the ring holds the last 40
     # A clock's episodes have length 4, so transition i began at step i mod 4 of its episode i // 4.
