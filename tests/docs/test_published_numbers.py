@@ -161,6 +161,7 @@ def looks_like(one: Path, other: Path) -> bool:
 def test_speeds_beside_the_first_edition_are_those_of_the_csv() -> None:
     section = SPEED.partition("## Beside the first edition")[2].partition("\n## ")[0]
     ratios = []
+    in_readme: dict[str, list[tuple[str, str]]] = {}
     for env in ("Pendulum-v1", "HalfCheetah-v5"):
         speeds: dict[str, list[float]] = {}
         for row in rows(f"versus_b85adb5_{env}.csv"):
@@ -170,12 +171,25 @@ def test_speeds_beside_the_first_edition_are_those_of_the_csv() -> None:
             ("compiled", "sac_lightning compiled fp32", "b85adb5 compiled"),
             ("compiled, bf16", "sac_lightning compiled bf16", "b85adb5 bf16"),
         ):
-            medians = (f"{statistics.median(speeds[each]):.0f}" for each in (ours, before))
+            medians = [f"{statistics.median(speeds[each]):.0f}" for each in (ours, before)]
             beside = [median_ratio(speeds[ours], speeds[each]) for each in (before, SB3)]
             cells = [env, shown, *medians, *(f"{each:.2f}" for each in beside)]
             assert f"| {' | '.join(cells)} |" in section
             ratios.append(beside[0])
+            in_readme.setdefault(shown.replace(",", ""), []).append((medians[0], f"{beside[1]:.2f}"))
     assert f"This edition reaches {min(ratios):.2f} to {max(ratios):.2f} of its speed" in README
+    for shown, ((here, times), (there, times_there)) in in_readme.items():
+        assert f"{shown} {here} and {there}: {times} and {times_there} times" in README
+
+
+def test_denormal_numbers_cost_what_docs_say() -> None:
+    for env in ENVS:
+        ratios = [
+            float(row["ratio"])
+            for row in rows("denormals.csv")
+            if row["env"] == env and int(row["env_steps"]) >= 4_000
+        ]
+        assert f"{min(ratios):.2f} to {max(ratios):.2f} times" in SPEED.replace("\n ", "")
 
 
 def median_ratio(ours: list[float], theirs: list[float]) -> float:
