@@ -56,7 +56,7 @@ def test_a_resumed_run_takes_a_float_for_its_end(train: Command, evaluate: Comma
     assert ended.code == 0, ended.err
     assert json.loads((run / "summary.json").read_text())["env_steps"] == 90
     assert train(f"resume={run}", "total_env_steps=9.0e1").out.endswith(
-        "total_env_steps=90: give a larger one to continue\n"
+        "has 90 env steps already: give total_env_steps above 90 to continue\n"
     )
     assert evaluate(f"run={run}", "episodes=2e0", "seed=5.0").code == 0
     assert json.loads((run / "eval.json").read_text())["seeds"] == [5, 6]

@@ -31,7 +31,9 @@ def test_complete_run_gets_its_summary(run: Path, server: Server, left: str | No
     assert (run / "metrics.csv").read_text() == rows
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == last
     kept = everything(run)
-    assert "already has its total_env_steps" in server.train(f"resume={run}", cwd=run.parent).out
+    assert (
+        "env steps already: give total_env_steps above" in server.train(f"resume={run}", cwd=run.parent).out
+    )
     assert everything(run) == kept
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -307,15 +308,19 @@ def test_a_step_that_only_resets_the_env_leaves_the_statistics_as_they_are() -> 
 class Denormals(pl.Callback):
     """Records whether numbers below 1.2e-38 are taken for 0 while a fit trains."""
 
-    def __init__(self) -> None:
-        self.product = -1.0
+    def __init__(self, error: Exception | None) -> None:
+        self.product, self.error = -1.0, error
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.product = float(torch.tensor(1e-38) * 0.01)
+        if self.error is not None:
+            raise self.error
 
 
-def test_denormals_are_0_during_a_fit_and_not_after_it() -> None:
-    seen = Denormals()
-    fit(clocks(), {"callbacks": [seen]}, **nets())
+@pytest.mark.parametrize("error", [None, RuntimeError("as if a callback failed")])
+def test_denormals_are_0_during_a_fit_and_not_after_it(error: Exception | None) -> None:
+    seen = Denormals(error)
+    with nullcontext() if error is None else pytest.raises(RuntimeError, match="as if a callback failed"):
+        fit(clocks(), {"callbacks": [seen]}, **nets())
     assert seen.product == 0.0
     assert float(torch.tensor(1e-38) * 0.01) > 0.0

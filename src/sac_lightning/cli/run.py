@@ -36,7 +36,7 @@ from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
 from sac_lightning.cli.slurm import note_job, requeue
 from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import DamagedFile, read_json
-from sac_lightning.core.hardware import flush_denormals, keep_freed_memory
+from sac_lightning.core.hardware import flushed_denormals, keep_freed_memory
 from sac_lightning.core.ranks import RankLost, seed_of_rank
 from sac_lightning.core.screen import screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     summary: dict[str, Any]
 
 
+@flushed_denormals()  # before PyTorch starts its threads, which keep it
 def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[str] = ()) -> Outcome:
     """Train, and leave a whole run directory behind whatever happens.
 
@@ -69,7 +70,6 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
         if rank == 0:
             os.environ[FIRST_RANK] = str(os.getpid())
     torch.set_num_threads(plan.threads)
-    flush_denormals()  # before PyTorch starts its threads
     keep_freed_memory()
     deterministic = plan.config.trainer.deterministic
     torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")

@@ -5,7 +5,8 @@ import logging
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sac_lightning.core.errors import ConfigError, as_whole, require
@@ -100,3 +101,13 @@ def flush_denormals(flush: bool = True) -> bool:
     before = bool(torch.tensor(1e-40) * 1.0 == 0.0)
     torch.set_flush_denormal(flush)
     return before
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Take numbers below 1.2e-38 for 0 within a context or a function: see flush_denormals."""
+    before = flush_denormals()
+    try:
+        yield
+    finally:
+        flush_denormals(before)

@@ -19,6 +19,7 @@ from sac_lightning.collect.evaluation import (
     has_time_limit,
 )
 from sac_lightning.collect.loaders import SizedLoader
+from sac_lightning.core.hardware import flush_denormals
 from sac_lightning.core.ranks import Ranks
 from sac_lightning.envs import EnvConfig, action_spec, env_config, obs_spec
 from sac_lightning.envs.guard import Env
@@ -57,6 +58,7 @@ class EvaluationDataModule(LightningDataModule):
         self.evaluation_due = False  # a stop interrupted the present epoch's evaluation
         self.stop_requested: Callable[[], bool] = bool  # False; asked at every step of an evaluation
         self._ending = False  # whether the fit ends as soon as it can
+        self._flushed_before: bool | None = None  # None where `setup` did not change it
         self._ranks: Ranks | None = None
         self._rank, self._num_ranks = 0, 1
 
@@ -78,11 +80,13 @@ class EvaluationDataModule(LightningDataModule):
         """Read what else is needed of an env."""
 
     def setup(self, stage: str) -> None:
-        """Make the evaluator."""
+        """Make the evaluator. For a trainer, denormal numbers count as 0 until `teardown`."""
         self._ranks = ranks_of(self.trainer)
         ranks = self._ranks
         self._rank, self._num_ranks = (0, 1) if ranks is None else (ranks.rank, ranks.size)
         self.teardown("validate")
+        if self.trainer is not None:
+            self._flushed_before = flush_denormals()
         *_, is_limited = self._probed
         if self.eval_episodes:
             episodes = min(fast_dev_run(self.trainer) or self.eval_episodes, self.eval_episodes)
@@ -96,7 +100,10 @@ class EvaluationDataModule(LightningDataModule):
                 log.warning(NO_TIME_LIMIT, self.env.id, "eval_max_steps=1000")
 
     def teardown(self, stage: Literal["fit", "validate", "test", "predict"] | str) -> None:
-        """Close the envs."""
+        """Close the envs, and undo what `setup` did to this thread."""
+        if self._flushed_before is not None:
+            flush_denormals(self._flushed_before)
+            self._flushed_before = None
         if self.evaluator is not None:
             self.evaluator.close()
 

@@ -13,7 +13,6 @@ from sac_lightning.collect.loaders import Iteration
 from sac_lightning.core.checkpoint import FORMAT
 from sac_lightning.core.fields import Whole
 from sac_lightning.core.finite import check_weights, naming_update
-from sac_lightning.core.hardware import flush_denormals
 from sac_lightning.core.ranks import Ranks, own_state
 from sac_lightning.core.seeding import Streams, global_rng_state, restore_global_rng, torch_generator
 from sac_lightning.core.spec import Described, PlainSpec, from_spec
@@ -123,7 +122,6 @@ class SACModule(PolicyModule):
         self._optimization: tuple[list[Optimizer], list[LRScheduler]] | None = None
         self._counts = 0, 0
         self._ranks: Ranks | None = None
-        self._flushed_before = False
 
     @property
     def can_fuse_action(self) -> bool:
@@ -162,15 +160,13 @@ class SACModule(PolicyModule):
         if stage == "fit":
             check_trainer(self.trainer, compiled=self.compile_update)
         self._ranks = ranks_of(self.trainer)
-        self._flushed_before = flush_denormals()
         for logger in self.trainer.loggers:
             loops.log_at_env_steps(logger, lambda: int(self.env_steps))
         loops.restore_monitors(self.trainer)
         loops.defer_monitors(self.trainer)
 
     def teardown(self, stage: str) -> None:
-        """Undo what `setup` did to this thread, to loggers and callbacks."""
-        flush_denormals(self._flushed_before)
+        """Undo what `setup` did to loggers and callbacks."""
         loops.restore_monitors(self.trainer)
         for logger in self.trainer.loggers:
             loops.log_at_given_steps(logger)
