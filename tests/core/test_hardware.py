@@ -68,6 +68,16 @@ def test_all_threads_take_denormals_for_0_until_this_is_undone() -> None:
     assert float(last) == pytest.approx(1e-40, rel=1e-4)
 
 
+def test_what_was_set_is_read_whatever_the_defaults_of_torch_are() -> None:
+    assert flush_denormals() is False
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert flush_denormals(False) is True
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert flush_denormals(False) is False
+
+
 def test_the_mean_of_a_gradient_that_stays_0_reaches_0() -> None:
     """0.9^n · 1e-3 is below 1.2e-38 from n = 765 on. It stays at 4 · 1.4e-45, since 0.9 · 4 rounds to 4."""
     means = {}

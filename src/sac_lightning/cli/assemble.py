@@ -137,9 +137,8 @@ def _make_head(cfg: DictConfig, make_module: "functools.partial[SACModule]", act
 
 def _check_head(cfg: DictConfig, make_module: "functools.partial[SACModule]") -> None:
     """Raise ConfigError for a head's own arguments, for an env that does not say what an action is."""
-    declared: tuple[dict[str, Any], ...] = (
-        *({"box": 1}, {"discrete": 2}, {"multi_discrete": [2, 2]}, {"hybrid": [2, 1]}),
-    )
+    choices: list[dict[str, Any]] = [{"discrete": 2}, {"multi_discrete": [2, 2]}, {"hybrid": [2, 1]}]
+    declared = [{"box": 1}, *choices]
     unbounded = BoxAction((-math.inf,), (math.inf,), (1,))
     for each in (*map(declared_action, declared), unbounded):
         try:

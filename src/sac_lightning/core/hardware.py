@@ -98,7 +98,7 @@ def flush_denormals(flush: bool = True) -> bool:
     """
     import torch
 
-    before = bool(torch.tensor(1e-40) * 1.0 == 0.0)
+    before = bool(torch.tensor(1e-40, dtype=torch.float32, device="cpu") * 1.0 == 0.0)
     torch.set_flush_denormal(flush)
     return before
 
