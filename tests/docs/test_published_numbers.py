@@ -192,6 +192,23 @@ def test_denormal_numbers_cost_what_docs_say() -> None:
         assert f"{min(ratios):.2f} to {max(ratios):.2f} times" in SPEED.replace("\n ", "")
 
 
+def test_parts_pass_a_return_when_family_says() -> None:
+    family = (ROOT / "docs" / "family.md").read_text(encoding="utf-8")
+    passed: dict[str, dict[str, int]] = {}
+    for row in sorted(rows("parts.csv"), key=lambda row: int(row["env_steps"])):
+        if float(row["return_mean"]) > -250:
+            passed.setdefault(row["recipe"], {}).setdefault(row["seed"], int(row["env_steps"]))
+    for recipe, said in (
+        ("SAC", "SAC passes −250 in the evaluations after {} and {}"),
+        ("residual blocks", "*Residual blocks* pass it after {} and {}"),
+        ("Batch Renormalization, no target network", "network after {} and {}"),
+        ("reward normalisation", "*reward normalisation* it takes {} and {}"),
+        ("linear learning-rate schedule", "is later ({} and {})"),
+    ):
+        assert said.format(*(f"{steps:,}" for steps in sorted(passed[recipe].values()))) in family
+    assert "unit length" not in passed
+
+
 def median_ratio(ours: list[float], theirs: list[float]) -> float:
     """Of the rounds."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
