@@ -209,6 +209,40 @@ def test_parts_pass_a_return_when_family_says() -> None:
     assert "unit length" not in passed
 
 
+def test_what_lag_costs_is_that_of_the_csv() -> None:
+    text = " ".join((ROOT / "docs" / "scale.md").read_text(encoding="utf-8").split())
+    ends: dict[str, list[float]] = {}
+    for row in rows("lag.csv"):
+        if (row["env"], row["env_steps"]) == ("halfcheetah", "50000"):
+            ends.setdefault(row["recipe"], []).append(float(row["return_mean"]))
+    means = [f"{statistics.mean(ends[recipe]):,.0f}" for recipe in ("sync", "ray", "ray, blocks of 50")]
+    assert "are {} without lag, {} with 70 and {} with 348 updates".format(*means) in text
+    ranges = sorted(max(own) - min(own) for own in ends.values())
+    assert f"differ by {ranges[0]:,.0f} to {ranges[-1]:,.0f}." in text
+    passed: dict[tuple[str, str], int] = {}
+    for row in rows("lag.csv"):
+        if row["env"] == "pendulum" and float(row["return_mean"]) > -250:
+            run = row["recipe"], row["seed"]
+            passed[run] = min(passed.get(run, 10_000), int(row["env_steps"]))
+    spans = []
+    for recipe in ends:
+        first = [steps for (each, _), steps in passed.items() if each == recipe]
+        spans.append(f"{min(first):,} to {max(first):,}")
+    without, small, large = spans
+    assert f"after {without} env steps without lag, after {small} with 70 updates" in text
+    assert f"and after {large} with 350" in text
+
+
+def test_sac_with_the_published_rate_has_the_returns_of_the_csv() -> None:
+    ends = [
+        float(row["return_mean"])
+        for row in sorted(rows("mujoco_v5/halfcheetah.csv"), key=lambda row: row["seed"])
+        if (row["recipe"], row["env_steps"]) == ("sac_lr", "100000")
+    ]
+    shown = " and ".join(f"{each:,.0f}" for each in ends)
+    assert f"| {shown}: mean {statistics.mean(ends):,.0f} (published" in README
+
+
 def median_ratio(ours: list[float], theirs: list[float]) -> float:
     """Of the rounds."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
