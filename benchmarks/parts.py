@@ -1,32 +1,31 @@
-"""Each part of docs/family.md alone, beside SAC without it, on one env.
+"""Each part of docs/family.md alone, beside SAC without it: on Pendulum-v1, some on CartPole-v1.
 
     python benchmarks/parts.py --jobs 2
 
-Every evaluation is a row of benchmarks/results/parts.csv, from which docs/figures/parts.png comes. A complete
-run is not made again, and one that was stopped goes on.
+Every evaluation is a row of benchmarks/results/parts.csv, from which docs/figures/parts.png and
+parts_discrete.png come. A complete run is not made again, and one that was stopped goes on.
 """
 
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from recipes import ROOT, Run, Runs, all_runs, parser_of
+from recipes import ROOT, Point, Run, Runs, all_runs, parser_of
 
 from sac_lightning.core.plots import STYLE
 
-PICTURE = ROOT / "docs" / "figures" / "parts.png"
+FIGURES = ROOT / "docs" / "figures"
 PLAIN = "SAC"
-# As `env=pendulum`, with one update per env step.
-HOW = ("utd_ratio=1", "compile=false", "eval_episodes=20", "callbacks.plots=null")
-STEPS, EVERY = 5_000, 500
+HOW = ("eval_episodes=20", "callbacks.plots=null")
 _RETURNS = ("value_head.low=-800", "value_head.high=20")  # -16.3 at worst in each step, gamma=0.98
-PARTS: dict[str, tuple[str, ...]] = {
+CONTINUOUS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
     "observation normalisation": ("normalization/obs=running",),
     "reward normalisation": ("normalization/reward=return_variance",),
@@ -52,6 +51,36 @@ PARTS: dict[str, tuple[str, ...]] = {
     "AdamW": ("optimizer=adamw",),
     "held noise": ("collector.noise_hold_max=16",),
     "gamma from the time limit": ("gamma=auto",),
+}
+
+DISCRETE: dict[str, tuple[str, ...]] = {
+    PLAIN: (),
+    "the mean of both critics": ("pessimism=mean",),
+    "Q-clip": ("critic.q_clip=0.5",),
+    "entropy penalty": ("actor.entropy_penalty=0.5",),
+    "mean, Q-clip and entropy penalty": (
+        *("pessimism=mean", "critic.q_clip=0.5", "actor.entropy_penalty=0.5"),
+    ),
+    "no entropy bonus in the target": ("alpha.critic=none",),
+    "3-step returns": ("replay.n_step=3",),
+    "a smaller entropy target": ("target_entropy=max_ratio", "target_entropy.ratio=0.3"),
+}
+
+
+class Task(NamedTuple):
+    """An env, and the parts that are tried on it."""
+
+    parts: dict[str, tuple[str, ...]]
+    how: tuple[str, ...]
+    steps: int
+    every: int
+    picture: str
+
+
+TASKS = {
+    # One update per env step, instead of the file's.
+    "pendulum": Task(CONTINUOUS, ("utd_ratio=1", "compile=false"), 5_000, 500, "parts.png"),
+    "cartpole": Task(DISCRETE, (), 25_000, 1_000, "parts_discrete.png"),
 }
 
 
@@ -82,19 +111,27 @@ def draw(runs: Runs, made: Sequence[Run], out: Path) -> None:
 
 
 def main() -> int:
-    """Make the missing runs, then the picture; 1 where a run failed."""
+    """Make the missing runs, then the pictures; 1 where a run failed."""
     parser = parser_of(__doc__, "parts", threads="1")
-    parser.set_defaults(envs=["pendulum"], every=EVERY)
-    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.set_defaults(envs=list(TASKS), every=None)
+    parser.add_argument("--figures", type=Path, default=FIGURES, help="where the pictures are written")
     arguments = parser.parse_args()
-    runs, failed = Runs.of(arguments), 0
-    runs.has_minutes = False  # the picture needs none
-    runs.how = (*runs.how, *HOW)
-    made = list(all_runs(PARTS, arguments.envs, arguments.seeds))
-    if not arguments.table_only:
-        failed = runs.make(made, lambda point: point.env_steps >= STEPS, arguments.jobs)
-    if runs.table.rows:
-        draw(runs, made, arguments.picture)
+    failed = 0
+    for env in arguments.envs:
+        task = TASKS[env]
+        runs = Runs.of(arguments)
+        runs.has_minutes = False  # the pictures need none
+        every = arguments.every or task.every
+        runs.how = ("logger=csv", f"threads={arguments.threads}", f"steps_per_epoch={every}", *task.how, *HOW)
+        made = list(all_runs(task.parts, [env], arguments.seeds))
+
+        def enough(point: Point, steps: int = task.steps) -> bool:
+            return point.env_steps >= steps
+
+        if not arguments.table_only:
+            failed += runs.make(made, enough, arguments.jobs)
+        if any(runs.points(run) for run in made):
+            draw(runs, made, arguments.figures / task.picture)
     return min(failed, 1)
 
 

@@ -1,5 +1,6 @@
 """A callback that holds a run between segments, and says where the time of one went."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ class Clocks:
         self._before = []
 
     def _timed(self, key: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)  # Lightning reads its arguments
         def timed(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
             try:
@@ -42,7 +44,6 @@ class Clocks:
             finally:
                 self.seconds[key] += time.perf_counter() - began
 
-        timed.__wrapped__ = method  # Lightning reads its arguments
         return timed
 
 
@@ -71,7 +72,7 @@ class Segments(pl.Callback):
 def _clocks(data: Any, module: Any) -> Clocks:
     collector = data.experience.collector
     loop = module.update_loop
-    update = (module.sac, "update") if loop.compiled is None else (loop.compiled, "_update")
+    update = (module.sac, "update") if loop.compiled is None else (loop, "compiled")
     clocks = Clocks(
         {
             "collecting": [(collector, "collect"), (collector, "fuse_action")],

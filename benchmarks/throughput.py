@@ -20,8 +20,7 @@ from typing import Any
 from contestants import ALL, HERE, LIMIT, PEER_PYTHON, PEERS, VARIANTS, Worker, WorkerEndedError, chosen
 from rich.console import Console
 from tables import Table
-from throughput_results import csv_of, pooled, read_runs
-from throughput_tables import WIDTH, Speeds, show_limits, show_parts, show_speeds
+from throughput_tables import WIDTH, Speeds, csv_of, read_speeds, show_limits, show_parts, show_speeds
 
 COLUMNS = (
     "env",
@@ -153,11 +152,9 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 def _draw(results: Path, env: str) -> None:
-    """The picture of all runs whose CSV is there: the same rows as those of the tables in the documents."""
     from throughput_plot import draw
 
-    runs = read_runs(results, env)
-    draw(pooled(runs), env, LIMIT, csv_of(results, env).with_suffix(".png"), len(runs))
+    draw(read_speeds(results, env), env, LIMIT, csv_of(results, env).with_suffix(".png"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -174,12 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", nargs="*", default=list(PEERS), choices=PEERS, help="other libraries; all by default"
     )
-    parser.add_argument("--segments", type=int, default=5, help="of each contestant")
-    parser.add_argument("--env-steps", type=int, default=320, help="of one segment")
+    parser.add_argument("--segments", type=int, default=9, help="of each contestant")
+    parser.add_argument("--env-steps", type=int, default=1_000, help="of one segment")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each contestant")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument(
-        "--redraw", action="store_true", help="measure nothing: the picture anew from the CSVs of all runs"
+        "--redraw", action="store_true", help="measure nothing: draw the picture again from the CSV"
     )
     parser.add_argument(
         "--smoke", action="store_true", help="tiny segments; results go to a temporary folder"

@@ -13,9 +13,10 @@ from sac_lightning.core.plots import BLUE, GREY, INK, MUTED, STYLE
 ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 
-def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path, runs: int = 1) -> None:
-    """One bar a contestant, ours blue and paler for the update alone; names that begin with `limit` become
-    dashed lines. `speeds` are those of all segments of `runs` runs.
+def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path) -> None:
+    """Draws a bar for each contestant: ours in blue, paler for the update alone.
+
+    Names that begin with `limit` become dashed lines.
     """
     bars = {name: values for name, values in speeds.items() if not name.startswith(limit)}
     limits = {name: values for name, values in speeds.items() if name.startswith(limit)}
@@ -59,8 +60,7 @@ def draw(speeds: dict[str, list[float]], env: str, limit: str, out: Path, runs: 
         axes.tick_params(length=0)
         axes.set_xlim(left=0)
         axes.margins(x=0.08)
-        axes.set_xlabel("updates a second: median and range of segments (pale: no env)")
-        several = f", {runs} runs" if runs > 1 else ""
-        axes.set_title(f"{env}: batch 256, networks 256×256{several}")
+        axes.set_xlabel("updates per second: median and range of the segments (pale: without an env)")
+        axes.set_title(f"{env}: batch 256, networks 256×256")
         FigureCanvasAgg(figure)
         figure.savefig(out, format="png")

@@ -2,13 +2,33 @@
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from contestants import BASELINE, JAX, LIMITS
 from rich.console import Console
 from rich.table import Table as Screen
+from tables import Table
 
 Speeds = dict[str, list[float]]  # updates a second of each contestant, one number a round
 WIDTH = 132
+
+
+def csv_of(results: Path, env: str) -> Path:
+    """Returns where throughput.py writes its segments."""
+    return results / ("throughput.csv" if env == "Pendulum-v1" else f"throughput_{env}.csv")
+
+
+def read_speeds(results: Path, env: str) -> Speeds:
+    """Returns the speeds that throughput.py wrote."""
+    speeds: Speeds = {}
+    for row in Table(csv_of(results, env), ()).rows:
+        speeds.setdefault(row["contestant"], []).append(float(row["updates_per_s"]))
+    return speeds
+
+
+def ratios(speeds: Speeds, name: str, other: str) -> list[float]:
+    """Returns how many times as fast as `other` the contestant `name` is, round by round."""
+    return [mine / theirs for mine, theirs in zip(speeds[name], speeds[other], strict=True)]
 
 
 def show_speeds(speeds: Speeds, env: str, console: Console) -> None:
@@ -22,7 +42,7 @@ def show_speeds(speeds: Speeds, env: str, console: Console) -> None:
     for name, values in speeds.items():
         cells = [f"{statistics.median(values):.1f}", _range(values, ".1f")]
         for peer in beside.values():
-            cells += _ratios(values, speeds[peer])
+            cells += _cells(ratios(speeds, name, peer))
         screen.add_row(name, *cells)
     console.print(screen)
 
@@ -37,7 +57,7 @@ def show_limits(speeds: Speeds, console: Console) -> None:
     for head in ("of the products, median", "range"):
         screen.add_column(head, justify="right")
     for name, limit in pairs.items():
-        screen.add_row(name, *_ratios(speeds[name], speeds[limit]))
+        screen.add_row(name, *_cells(ratios(speeds, name, limit)))
     console.print(screen)
 
 
@@ -64,6 +84,5 @@ def _range(values: Sequence[float], form: str) -> str:
     return f"{min(values):{form}} to {max(values):{form}}"
 
 
-def _ratios(values: Sequence[float], others: Sequence[float]) -> list[str]:
-    ratios = [mine / other for mine, other in zip(values, others, strict=True)]
-    return [f"{statistics.median(ratios):.2f}", _range(ratios, ".2f")]
+def _cells(values: Sequence[float]) -> list[str]:
+    return [f"{statistics.median(values):.2f}", _range(values, ".2f")]

@@ -2,10 +2,10 @@
 
 import csv
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from throughput_results import csv_of, pooled, ratio, read_runs, speed  # noqa: E402
+from throughput_tables import csv_of, ratios, read_speeds  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
 SPEED = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").replace("−", "-")
+SWEEPS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 SB3, SBX = "stable-baselines3 fp32", "sbx (JAX) fp32"
 ENVS = ("Pendulum-v1", "HalfCheetah-v5")
 
@@ -70,17 +71,15 @@ def test_returns_of_solved_envs_are_those_of_the_csv() -> None:
 
 @pytest.mark.parametrize("env", ENVS)
 @pytest.mark.parametrize("name", ["eager fp32", "compiled fp32", "compiled bf16"])
-def test_speeds_of_docs_are_those_of_all_runs(env: str, name: str) -> None:
-    runs, ours = read_runs(RESULTS, env), f"sac_lightning {name}"
+def test_speeds_of_docs_are_those_of_the_csv(env: str, name: str) -> None:
+    speeds, ours = read_speeds(RESULTS, env), f"sac_lightning {name}"
     begins = f"**sac_lightning** {name.removesuffix(' fp32').replace(' bf16', ', bf16')} |"
     cell = line(SPEED, begins).split("|")[2 + ENVS.index(env)]
-    beside = ratio(runs, ours, SB3)
-    published = (
-        f"{speed(runs, ours).median:.0f}: {beside.median:.2f} ({beside.low:.2f} to {beside.high:.2f}), "
-    )
-    assert f"{published}{ratio(runs, ours, SBX).median:.2f}" in cell
+    beside = (median(ratios(speeds, ours, each)) for each in (SB3, SBX))
+    assert cell.strip() == f"{median(speeds[ours]):.0f}: {', '.join(f'{each:.2f}' for each in beside)}"
 
 
+@pytest.mark.parametrize("env", ENVS)
 @pytest.mark.parametrize(
     ("name", "begins"),
     [
@@ -92,27 +91,29 @@ def test_speeds_of_docs_are_those_of_all_runs(env: str, name: str) -> None:
         ("cleanrl-style eager fp32", "a plain PyTorch loop"),
     ],
 )
-def test_speeds_of_others_are_those_of_all_runs(name: str, begins: str) -> None:
-    cells = line(SPEED, begins).split("|")[2:4]
-    for env, cell in zip(ENVS, cells, strict=True):
-        runs = read_runs(RESULTS, env)
-        if name in pooled(runs):
-            beside = "" if name == SB3 else f": {ratio(runs, name, SB3).median:.2f}"
-            assert cell.strip() == f"{speed(runs, name).median:.0f}{beside}"
+def test_speeds_of_others_are_those_of_the_csv(env: str, name: str, begins: str) -> None:
+    speeds, cell = read_speeds(RESULTS, env), line(SPEED, begins).split("|")[2 + ENVS.index(env)].strip()
+    if name in speeds:
+        beside = "" if name == SB3 else f": {median(ratios(speeds, name, SB3)):.2f}"
+        assert cell == f"{median(speeds[name]):.0f}{beside}"
+    else:
+        assert not cell
 
 
-def test_readme_s_speeds_are_those_of_docs() -> None:
-    for env, begins in zip(ENVS, ("whole loop on Pendulum-v1", "whole loop on HalfCheetah-v5"), strict=True):
-        runs, text = read_runs(RESULTS, env), line(README, begins)
-        for name, shown in (
-            ("eager fp32", "eager"),
-            ("compiled fp32", "compiled"),
-            ("compiled bf16", "compiled bf16"),
-        ):
-            ours = f"sac_lightning {name}"
-            published = f"{shown} {speed(runs, ours).median:.0f}: {ratio(runs, ours, SB3).median:.2f}"
-            assert published in text
-        assert re.search(rf"at {speed(runs, SB3).median:.0f}\b", text)
+@pytest.mark.parametrize("env", ENVS)
+def test_readme_s_speeds_are_those_of_docs(env: str) -> None:
+    speeds, text = read_speeds(RESULTS, env), line(README, f"whole loop on {env}")
+    assert f"Stable-Baselines3 2.9.2 at {median(speeds[SB3]):.0f} " in text
+    assert f"sbx 0.28.0 (JAX) at {median(speeds[SBX]):.0f} " in text
+    for name, shown in (
+        ("eager fp32", "eager"),
+        ("compiled fp32", "compiled"),
+        ("compiled bf16", "compiled bf16"),
+    ):
+        ours = f"sac_lightning {name}"
+        beside = (median(ratios(speeds, ours, each)) for each in (SB3, SBX))
+        times = " and ".join(f"{each:.2f}" for each in beside)
+        assert f"{shown} {median(speeds[ours]):.0f}: {times} times" in text
 
 
 def test_memory_peaks_of_docs_and_changelog_are_those_of_the_file() -> None:
@@ -129,13 +130,11 @@ def test_speed_s_picture_is_drawn_from_the_rows_of_the_table(env: str, tmp_path:
     from contestants import LIMIT
     from throughput_plot import draw
 
-    runs = read_runs(RESULTS, env)
-    assert len(runs) > 1
-    draw(pooled(runs), env, LIMIT, tmp_path / "all.png", len(runs))
-    committed = csv_of(RESULTS, env).with_suffix(".png")
-    assert looks_like(tmp_path / "all.png", committed)
-    draw(runs[0], env, LIMIT, tmp_path / "one.png", 1)  # as the pictures were before
-    assert not looks_like(tmp_path / "one.png", committed)
+    speeds, committed = read_speeds(RESULTS, env), csv_of(RESULTS, env).with_suffix(".png")
+    draw(speeds, env, LIMIT, tmp_path / "drawn.png")
+    assert looks_like(tmp_path / "drawn.png", committed)
+    draw({**speeds, SB3: [2 * each for each in speeds[SB3]]}, env, LIMIT, tmp_path / "other.png")
+    assert not looks_like(tmp_path / "other.png", committed)
 
 
 def test_the_first_picture_is_drawn_from_the_committed_rows(tmp_path: Path) -> None:
@@ -158,11 +157,10 @@ def looks_like(one: Path, other: Path) -> bool:
     return float((np.abs(pixels[0] - pixels[1]) > 64).mean()) < 0.001
 
 
-def test_speeds_beside_the_first_edition_are_those_of_the_csv() -> None:
-    section = SPEED.partition("## Beside the first edition")[2].partition("\n## ")[0]
-    ratios = []
-    in_readme: dict[str, list[tuple[str, str]]] = {}
-    for env in ("Pendulum-v1", "HalfCheetah-v5"):
+def test_speeds_beside_version_0_1_0_are_those_of_the_csv() -> None:
+    section = SPEED.partition("## Beside version 0.1.0")[2].partition("\n## ")[0]
+    found = []
+    for env in ENVS:
         speeds: dict[str, list[float]] = {}
         for row in rows(f"versus_b85adb5_{env}.csv"):
             speeds.setdefault(row["contestant"], []).append(float(row["updates_per_s"]))
@@ -171,15 +169,81 @@ def test_speeds_beside_the_first_edition_are_those_of_the_csv() -> None:
             ("compiled", "sac_lightning compiled fp32", "b85adb5 compiled"),
             ("compiled, bf16", "sac_lightning compiled bf16", "b85adb5 bf16"),
         ):
-            medians = [f"{statistics.median(speeds[each]):.0f}" for each in (ours, before)]
-            beside = [median_ratio(speeds[ours], speeds[each]) for each in (before, SB3)]
+            medians = [f"{median(speeds[each]):.0f}" for each in (ours, before)]
+            beside = [median(ratios(speeds, ours, each)) for each in (before, SB3)]
             cells = [env, shown, *medians, *(f"{each:.2f}" for each in beside)]
             assert f"| {' | '.join(cells)} |" in section
-            ratios.append(beside[0])
-            in_readme.setdefault(shown.replace(",", ""), []).append((medians[0], f"{beside[1]:.2f}"))
-    assert f"This edition reaches {min(ratios):.2f} to {max(ratios):.2f} of its speed" in README
-    for shown, ((here, times), (there, times_there)) in in_readme.items():
-        assert f"{shown} {here} and {there}: {times} and {times_there} times" in README
+            found.append(beside[0])
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"{min(found):.2f} to {max(found):.2f} of the speed of 0.1.0" in changelog
+
+
+def test_updates_of_presets_are_those_of_the_csv() -> None:
+    section = SPEED.partition("## An update of each preset")[2].partition("\n## ")[0]
+    found = rows("presets.csv")
+    assert len(found) == section.count("\n| `") - 1  # the head
+    for row in found:
+        ms, share = float(row["update_ms"]), float(row["ratio"])
+        shown = f"| `{row['preset']}` | {float(row['updates_per_step']):g} | {ms:#.3g} | {share:.2f} |"
+        assert shown.replace(". |", " |") in section
+
+
+def test_speeds_of_more_updates_and_more_envs_are_those_of_the_csv() -> None:
+    speeds: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows("scaling.csv"):
+        values = float(row["env_steps_per_s"]), float(row["updates_per_s"])
+        speeds.setdefault((row["utd_ratio"], row["num_envs"]), []).append(values)
+
+    def beside(loop: tuple[str, str], i: int) -> list[float]:
+        return [one[i] / plain[i] for one, plain in zip(speeds[loop], speeds["1", "1"], strict=True)]
+
+    for loop, shown in ((("4", "1"), "4, 1"), (("0.25", "4"), "1/4, 4"), (("0.0625", "16"), "1/16, 16")):
+        for i, cell in ((0, 2), (1, 4)):
+            low, middle, high = (
+                f"{each:.1f}" if each >= 10 else f"{each:.2f}"
+                for each in (min(beside(loop, i)), median(beside(loop, i)), max(beside(loop, i)))
+            )
+            assert line(SPEED, f"{shown} |").split("|")[cell + 1].strip() == f"{middle} ({low} to {high})"
+    updates, steps = median(beside(("4", "1"), 1)), median(beside(("0.0625", "16"), 0))
+    assert f"{updates:.2f} times the updates/s; {steps:.1f} times the env steps/s" in README
+
+
+def test_speed_of_parallel_jobs_is_that_of_the_csv() -> None:
+    seconds = {(row["round"], row["launcher"]): float(row["wall_s"]) for row in rows("sweeps.csv")}
+    beside = sorted(seconds[r, "basic"] / seconds[r, "joblib"] for r in dict.fromkeys(r for r, _ in seconds))
+    shown = f"{median(beside):.2f} times as fast"
+    assert f"{shown} ({beside[0]:.2f} to {beside[-1]:.2f} over three rounds)" in README
+    assert shown in SPEED and f"{median(beside):.2f} times as fast" in SWEEPS
+
+
+def test_costs_of_graphs_and_gains_of_overlap_are_those_of_the_csv() -> None:
+    text = " ".join(SPEED.split())
+    ms: dict[str, list[float]] = {}
+    for row in rows("graph.csv"):
+        ms.setdefault(row["what"], []).append(float(row["ms"]))
+    alone = ms["alone"]
+
+    def more(what: str) -> float:
+        return median(one - plain for one, plain in zip(ms[what], alone, strict=True))
+
+    assert f"An update takes {median(alone):.2f} ms; as an ordinary compiled graph it takes" in text
+    assert f"ordinary compiled graph it takes {median(ms['ordinary graph']):.2f} ms" in text
+    as_put = median(ms["products as PyTorch puts them"])
+    assert f"an update takes {as_put:.2f} ms instead of {median(alone):.2f}" in text
+    assert f"A separate action takes {more('action by itself'):.2f} ms" in text
+    assert f"In the graph it takes {more('action in the graph'):.2f} ms" in text
+    speeds: dict[tuple[str, str], list[float]] = {}
+    for row in rows("overlap.csv"):
+        speeds.setdefault((row["env"], row["collector"]), []).append(float(row["env_steps_per_s"]))
+
+    def gain(env: str) -> list[float]:
+        pairs = zip(speeds[env, "overlap"], speeds[env, "sync"], strict=True)
+        return sorted(overlap / sync for overlap, sync in pairs)
+
+    slow = gain("Pendulum-v1, 5 ms")
+    assert f"{median(slow):.2f} times the env steps/s ({slow[0]:.2f} to {slow[-1]:.2f})" in text
+    plain, cheetah = (median(gain(env)) for env in ENVS)
+    assert f"without delay {plain:.2f}, on HalfCheetah-v5 {cheetah:.2f}" in text
 
 
 def test_denormal_numbers_cost_what_docs_say() -> None:
@@ -241,8 +305,3 @@ def test_sac_with_the_published_rate_has_the_returns_of_the_csv() -> None:
     ]
     shown = " and ".join(f"{each:,.0f}" for each in ends)
     assert f"| {shown}: mean {statistics.mean(ends):,.0f} (published" in README
-
-
-def median_ratio(ours: list[float], theirs: list[float]) -> float:
-    """Of the rounds."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
