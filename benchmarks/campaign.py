@@ -4,8 +4,8 @@
     python benchmarks/campaign.py --envs halfcheetah --methods sac fast --seeds 0 1 2 --steps 100000
 
 Every evaluation of 20 episodes is a row of ENV.csv in benchmarks/results/mujoco_v5/ or discrete/. The tables
-of docs/results.md and docs/figures/results.png come from them. Whoever stops early has compared all methods
-on some seeds. Stable-Baselines3 runs in .venv-bench, which `make bench` sets up.
+of docs/results.md and its two pictures in docs/figures come from them. Whoever stops early has compared all
+methods on some seeds. Stable-Baselines3 runs in .venv-bench, which `make bench` sets up.
 """
 
 import argparse

@@ -1,10 +1,12 @@
-"""The tables and the picture of docs/results.md, from the rows that campaign.py wrote."""
+"""The tables and the pictures of docs/results.md, from the rows that campaign.py wrote."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import yaml
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from recipes import COLUMNS, ROOT
@@ -20,7 +22,8 @@ from sac_lightning_report.statistics import (
     probability_of_improvement,
 )
 
-PAGE, PICTURE = ROOT / "docs" / "results.md", ROOT / "docs" / "figures" / "results.png"
+PAGE, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "figures"
+PICTURE, DISCRETE_PICTURE = FIGURES / "results.png", FIGURES / "results_discrete.png"
 TEMPLATE = ROOT / "benchmarks" / "results_page.txt"  # with places for the tables
 MUJOCO = ("halfcheetah", "hopper", "walker2d", "ant", "humanoid")
 DISCRETE = ("cartpole", "acrobot", "lunar_lander")
@@ -60,6 +63,12 @@ def table_of(env: str) -> Table:
     return Table(ROOT / "benchmarks" / "results" / folder / f"{env}.csv", COLUMNS)
 
 
+def env_id(env: str) -> str:
+    """Returns the id in the file of an env."""
+    text = (ROOT / "conf" / "env" / f"{env}.yaml").read_text(encoding="utf-8")
+    return str(yaml.safe_load(text)["env"]["id"])
+
+
 def curves_of(env: str) -> Curves:
     """Returns the curves of all seeds of each method."""
     runs = defaultdict(list)
@@ -94,15 +103,15 @@ def shown(estimate: Estimate, count: int) -> str:
     return f"{estimate.value:.0f}{interval} ({count})" if count else ""
 
 
-def reached() -> tuple[int, ...]:
-    """Returns those of POINTS to which a run has come."""
-    ends = [each.steps[-1] for env in MUJOCO for own in curves_of(env).values() for each, _ in own]
+def reached(*envs: str) -> tuple[int, ...]:
+    """Returns those of POINTS to which a run of any of `envs` has come."""
+    ends = [each.steps[-1] for env in envs for own in curves_of(env).values() for each, _ in own]
     return tuple(steps for steps in POINTS if steps <= max(ends, default=0.0))
 
 
 def mujoco_rows(env: str) -> list[list[str]]:
     """Returns a line for each method, then the published numbers."""
-    rows, points = [], reached()
+    rows, points = [], reached(*MUJOCO)
     for method, curves in curves_of(env).items():
         runs = [*(at(curves, steps) for steps in points), after(curves, MINUTES)]
         rows.append([env, method, *(shown(interquartile_mean(own), len(own)) for own in runs)])
@@ -145,7 +154,7 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def page() -> str:
     """Returns the text of docs/results.md."""
-    heads = [f"{steps:,} env steps" for steps in reached()]
+    heads = [f"{steps:,} env steps" for steps in reached(*MUJOCO)]
     tables = {
         "mujoco": markdown(
             ["env", "method", *heads, f"after {MINUTES:.0f} minutes"],
@@ -163,27 +172,61 @@ def page() -> str:
 
 
 def draw() -> None:
-    """Draws mean returns with 95 % intervals: by env steps above, by minutes below."""
-    found = {env: curves for env in (*MUJOCO, *DISCRETE) if (curves := curves_of(env))}
+    """Draws both pictures: continuous control by env steps and by minutes, discrete actions by env steps."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * len(found), 5.6), dpi=130, layout="constrained")
-        grid = figure.subplots(2, len(found), squeeze=False)
-        for column, (env, curves) in enumerate(found.items()):
-            for method, own in curves.items():
-                for by_minutes, axes in enumerate(grid[:, column]):
-                    lines = [each[by_minutes] for each in own]
-                    if np.isnan([line.steps[-1] for line in lines]).any():
-                        continue
-                    begin, end = max(each.steps[0] for each in lines), min(each.steps[-1] for each in lines)
-                    seen = band(lines, np.linspace(begin, end, 100))
-                    axes.fill_between(
-                        seen.steps, seen.low, seen.high, color=COLOURS[method], alpha=0.15, linewidth=0
-                    )
-                    axes.plot(seen.steps, seen.mean, color=COLOURS[method], linewidth=1.6, label=method)
-            grid[0, column].set(title=env, xlabel="env steps")
-            grid[1, column].set(xlabel="minutes of training")
-            grid[0, column].legend(fontsize=7)
-            grid[1, column].set_visible(bool(grid[1, column].lines))
-        figure.supylabel("mean return of 20 episodes", fontsize=9)
-        FigureCanvasAgg(figure)
-        figure.savefig(PICTURE, format="png")
+        for envs, out in ((MUJOCO, PICTURE), (DISCRETE, DISCRETE_PICTURE)):
+            found = {env: curves for env in envs if (curves := curves_of(env))}
+            by_minutes = envs == MUJOCO
+            size = 3.2 * len(found), 5.8 if by_minutes else 3.2
+            figure = Figure(figsize=size, dpi=130, layout="constrained")
+            grid = figure.subplots(1 + by_minutes, len(found), squeeze=False)
+            for column, (env, curves) in enumerate(found.items()):
+                for method, own in curves.items():
+                    for axes, lines in zip(grid[:, column], zip(*own, strict=True), strict=False):
+                        _draw_seeds(axes, method, lines)
+                grid[0, column].set(title=env_id(env), xlabel="env steps (thousands)")
+                grid[0, column].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
+                if by_minutes:
+                    _draw_published(grid[0, column], env)
+                    grid[1, column].set(xlabel="minutes of training")
+            legend = {
+                name: line
+                for axes in grid[0]
+                for line, name in zip(*axes.get_legend_handles_labels(), strict=True)
+            }
+            figure.legend(legend.values(), legend, loc="outside upper center", ncols=len(legend), fontsize=8)
+            figure.supylabel("mean return of 20 episodes", fontsize=9)
+            FigureCanvasAgg(figure)
+            figure.savefig(out, format="png")
+
+
+def _draw_seeds(axes: Axes, method: str, seeds: Sequence[Curve]) -> None:
+    """Draws a thin line for each seed; a thick one and a 95 % interval as far as all have come."""
+    seeds = [each for each in seeds if np.isfinite(each.steps).all()]  # minutes that were not measured
+    if not seeds:
+        return
+    colour = COLOURS[method]
+    for each in seeds:
+        axes.plot(each.steps, each.values, color=colour, linewidth=0.6, alpha=0.6)
+    grid = np.linspace(max(each.steps[0] for each in seeds), min(each.steps[-1] for each in seeds), 100)
+    seen = band(seeds, grid)
+    axes.fill_between(seen.steps, seen.low, seen.high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(seen.steps, seen.mean, color=colour, linewidth=1.8, label=method)
+
+
+def _draw_published(axes: Axes, env: str) -> None:
+    """Draws mean and standard deviation of the published runs, at the env steps to which ours have come."""
+    for name, colour, marker in (("SAC", "#172033", "s"), ("CrossQ", "#172033", "D")):
+        points = [
+            (steps, *map(float, PUBLISHED[name, env][i].split(" ± "))) for i, steps in enumerate(reached(env))
+        ]
+        if points:
+            steps, mean, std = zip(*points, strict=True)
+            how = {
+                "marker": marker,
+                "markersize": 4,
+                "linestyle": "none",
+                "elinewidth": 0.8,
+                "markerfacecolor": "white",
+            }
+            axes.errorbar(steps, mean, std, color=colour, label=f"{name}, published (v4)", **how)
