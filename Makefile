@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,minigrid,video,tensorboard,report,export,hub,optuna,ray,slurm,docs,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[mujoco,box2d,minigrid,video,tensorboard,report,export,parquet,hub,optuna,ray,slurm,docs,dev]'
 	touch $@
 
 train: install ## the main job: SAC on Pendulum, under a minute
@@ -52,7 +52,7 @@ versions-lowest: PINS := -c constraints-lowest.txt
 versions-lowest versions-newest: versions-%:
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install -q --upgrade pip
-	.venv-$*/bin/pip install -q --upgrade --upgrade-strategy eager $(PINS) -e '.[mujoco,video,tensorboard,report,export,hub,optuna,ray,slurm]' pytest pytest-timeout
+	.venv-$*/bin/pip install -q --upgrade --upgrade-strategy eager $(PINS) -e '.[mujoco,video,tensorboard,report,export,parquet,hub,optuna,ray,slurm]' pytest pytest-timeout
 	.venv-$*/bin/python -m pytest -q --noconftest tests/smoke.py
 
 bench: install ## throughput against other libraries, alternating in one run

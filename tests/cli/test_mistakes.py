@@ -124,7 +124,9 @@ MISTAKES = {
     "+data.foo=1": ("data=sac_lightning.ReplayDataModule: ", "'foo'"),
     "replay=mixed": ("replay.data=???: must be given",),
     "replay=mixed replay.data=[]": ("replay.data=[]: must name at least one run",),
-    "replay=mixed replay.data=runs": ("replay.data=runs: must be a list of runs, .npz files and minari:ID",),
+    "replay=mixed replay.data=runs": (
+        "replay.data=runs: must be a list of runs, .npz and .parquet files, and minari:ID",
+    ),
     "replay.capacity=0": ("replay.capacity=0: must be a whole number of at least 1, or null",),
     "num_envs=2 replay.capacity=1": ("replay.capacity=1: must be a whole number of at least num_envs=2",),
     "replay.capacity=1.5": ("replay.capacity=1.5: must be a whole number",),

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -117,7 +119,7 @@ def test_actions_come_back_from_the_env_s_units(action: ActionSpec) -> None:
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"reward": None}, "lacks the arrays reward; must have obs, action, reward, next_obs, terminated"),
+        ({"reward": None}, "lacks reward; must have obs, action, reward, next_obs, terminated"),
         ({"reward": np.zeros(6)}, "must have as many rows of each array, at least 1"),
         ({"obs": np.zeros((7, 3))}, r"obs has rows of shape \(3,\); this env needs \(1,\)$"),
         ({"obs": np.full((7, 1), "a")}, "obs has the dtype <U1, which cannot be converted to float32"),
@@ -185,3 +187,76 @@ def test_a_minari_data_set_has_the_same_rows(tmp_path: Path, monkeypatch: pytest
     assert (replay.next_row[8:] - 8).tolist() == [1, 2, -9, 4, -9, 6, -9]
     with pytest.raises(ConfigError, match=r"replay\.data=minari:other-v0: cannot be opened"):
         MixedReplay(data=["minari:other-v0"])
+
+
+def parquet(folder: Path, **changed: Any) -> str:
+    """Writes the arrays as columns, rows of several numbers as lists; None leaves one out."""
+    found = {key: value for key, value in {**arrays(), **changed}.items() if value is not None}
+    columns = {
+        key: value if isinstance(value, pa.Array) else pa.array(list(value)) for key, value in found.items()
+    }
+    pa.parquet.write_table(pa.table(columns), folder / "prior.parquet")
+    return str(folder / "prior.parquet")
+
+
+def test_a_parquet_file_has_the_same_rows_as_the_arrays(tmp_path: Path, npz: Callable[..., str]) -> None:
+    truncated = np.array(NUMBERS) == 10
+    one, other = (
+        mixed(parquet(tmp_path, truncated=truncated), n_step=3),
+        mixed(npz(truncated=truncated), n_step=3),
+    )
+    for name, column in one.all_rows._asdict().items():
+        assert torch.equal(column[8:].nan_to_num(), getattr(other.all_rows, name)[8:].nan_to_num()), name
+    assert torch.equal(one.next_row[8:], other.next_row[8:])
+
+
+def test_rows_of_parquet_files_are_lists_of_any_kind_in_c_order(tmp_path: Path) -> None:
+    images = np.arange(7 * 6, dtype=np.uint8).reshape(7, 2, 3)
+    nested = pa.array(images.tolist(), pa.list_(pa.list_(pa.uint8())))
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(images.flatten()), 6)
+    obs, action = ObsSpec((2, 3), "uint8"), DiscreteAction(4, start=3)
+    source = parquet(tmp_path, obs=nested, next_obs=flat, action=np.array([3, 4, 5, 6, 3, 4, 5]))
+    replay = MixedReplay(data=[source])
+    replay.follow_env(None, obs, action)
+    replay.allocate(8, obs, action)
+    assert replay.all_rows.obs[8:].tolist() == replay.all_rows.next_obs[8:].tolist() == images.tolist()
+    assert replay.all_rows.action[8:].flatten().tolist() == [0, 1, 2, 3, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"reward": None}, "lacks reward; must have obs, action, reward, next_obs, terminated"),
+        ({"obs": np.zeros((7, 3))}, r"obs has rows of 3 numbers; this env needs \(1,\)$"),
+        ({"obs": pa.array([["a"]] * 7)}, "obs has the dtype object, which cannot be converted to float32"),
+        ({"action": pa.array([None] * 7, pa.list_(pa.float64()))}, "action has rows of 0 numbers"),
+        ({"reward": pa.array([None] * 7, pa.float64())}, "reward has missing values"),
+        ({"obs": pa.array([{"x": 0.0}] * 7)}, "Function 'list_value_length' has no kernel matching"),
+    ],
+)
+def test_other_columns_of_parquet_files_are_refused(
+    tmp_path: Path, changed: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"replay\.data=.*prior\.parquet: {line}"):
+        MixedReplay(data=[parquet(tmp_path, **changed)]).follow_env(None, OBS, BOX)
+
+
+@pytest.mark.parametrize(
+    ("obs", "line"),
+    [
+        ([[0.0]] * 6 + [[0.0, 1.0]], "has lists of different lengths"),
+        ([[0.0]] * 6 + [None], "has lists of different lengths"),
+        ([[0.0]] * 6 + [[None]], "has missing values"),
+    ],
+)
+def test_damaged_rows_of_parquet_files_are_told(tmp_path: Path, obs: list[Any], line: str) -> None:
+    with pytest.raises(DamagedFile, match=rf"prior\.parquet: cannot be read \(obs {line}\)"):
+        mixed(parquet(tmp_path, obs=pa.array(obs)))
+
+
+def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prior.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ConfigError, match=r"prior\.parquet: cannot be read as a \.parquet file \("):
+        MixedReplay(data=[str(tmp_path / "prior.parquet")])
+    with pytest.raises(ConfigError, match=r"other\.parquet: must name the folder of a run"):
+        MixedReplay(data=[str(tmp_path / "other.parquet")])

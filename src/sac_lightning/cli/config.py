@@ -18,7 +18,7 @@ from sac_lightning.cli.sweep.multirun import Shares
 from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS
 from sac_lightning.core.errors import as_whole, names_path, require
 from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
-from sac_lightning.replay.prior import MINARI
+from sac_lightning.replay.prior_files import MINARI
 from sac_lightning.training.trainer_options import PRECISIONS
 
 GROUPS = (

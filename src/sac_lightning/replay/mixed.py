@@ -11,7 +11,7 @@ from torch import Tensor
 from sac_lightning.core.errors import require
 from sac_lightning.core.fields import Number, Rule, Whole, check_arguments
 from sac_lightning.replay.buffer import BatchIndex, ReplayBuffer, Storage
-from sac_lightning.replay.prior import prior_data
+from sac_lightning.replay.prior_files import prior_data
 from sac_lightning.replay.ring import Ring
 from sac_lightning.spaces import ActionSpec, ObsSpec
 
@@ -30,7 +30,8 @@ class MixedReplay(ReplayBuffer):
     of prior data alone.
 
     Args:
-        data: where prior data are: folders of runs or their checkpoints, .npz files, `minari:ID`.
+        data: where prior data are: folders of runs or their checkpoints, .npz and .parquet files,
+            `minari:ID`.
         share: of each mini-batch, rounded to whole transitions.
         offline_steps: gradient updates before the first env step.
         sha256: of each of `data`, which must then be the same; None for any. A run writes them into its
@@ -48,13 +49,15 @@ class MixedReplay(ReplayBuffer):
         *,
         frame_stack: Annotated[int, Whole("[1, 100]")] = 1,
         storage: Storage = "memory",
-        data: Annotated[Sequence[str], Rule(_texts, "a list of runs, .npz files and minari:ID")],
+        data: Annotated[
+            Sequence[str], Rule(_texts, "a list of runs, .npz and .parquet files, and minari:ID")
+        ],
         share: Annotated[float, Number("(0, 1]")] = 0.5,
         offline_steps: Annotated[int, Whole("[0, inf)")] = 0,
         sha256: Annotated[Sequence[str] | None, Rule(_texts, "a list with one text for each of data")] = None,
     ) -> None:
         super().__init__(capacity, n_step, gamma, frame_stack=frame_stack, storage=storage)
-        require(len(data) > 0, "replay.data", data, "must name at least one run, .npz file or minari:ID")
+        require(len(data) > 0, "replay.data", data, "must name at least one run, file or minari:ID")
         ok = sha256 is None or len(sha256) == len(data)
         require(ok, "replay.sha256", sha256, "must have one for each of data")
         self._prior = [prior_data(source) for source in data]
