@@ -21,7 +21,7 @@ from recipes import ROOT, Point, Run, Runs
 
 OURS: dict[str, tuple[str, ...]] = {
     "sac": (),
-    "sac_lr": ("lr=1e-3",),
+    "sac_3e-4": ("lr=3e-4",),
     "sac_bf16": ("precision=bf16-mixed",),
     "fast": ("experiment=fast",),
 }
@@ -42,7 +42,7 @@ class Stage(NamedTuple):
 FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
 STAGES = (
     Stage(("sac", "sb3_dqn"), DISCRETE, FIVE, None),
-    Stage(("sac", "sac_lr", "fast", "sb3_sac"), MUJOCO[:4], THREE, 100_000),
+    Stage(("sac", "sac_3e-4", "fast", "sb3_sac"), MUJOCO[:4], THREE, 100_000),
     Stage(("sac", "sac_bf16", "fast"), MUJOCO[:4], FIVE, 300_000),
     Stage(("sac", "fast"), MUJOCO[4:], THREE, 200_000),
     Stage(("sac", "fast"), ("halfcheetah", "walker2d"), THREE, 1_000_000),

@@ -47,7 +47,7 @@ PUBLISHED: dict[tuple[str, str], tuple[str, ...]] = {
 }
 COLOURS = {
     "sac": "#2563a8",
-    "sac_lr": "#d9a028",
+    "sac_3e-4": "#93b8e0",
     "sac_bf16": "#7c3aed",
     "fast": "#1b9e77",
     "sb3_sac": "#94a3b8",

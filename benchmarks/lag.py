@@ -34,7 +34,7 @@ COLOURS = ("#94a3b8", "#2563a8", "#c2410c")
 # One update for each env step; conf/env/pendulum.yaml has two.
 ENVS: dict[str, tuple[str, ...]] = {
     "pendulum": ("utd_ratio=1", "learning_starts=500", "steps_per_epoch=500"),
-    "halfcheetah": ("compile=true", "steps_per_epoch=5000"),
+    "halfcheetah": ("lr=3e-4", "compile=true", "steps_per_epoch=5000"),
 }
 STEPS = {"pendulum": 10_000, "halfcheetah": 50_000}
 HOW = ("logger=csv", "threads=1", "eval_episodes=20", "eval_envs=20", "callbacks.plots=null")

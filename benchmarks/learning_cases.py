@@ -70,7 +70,7 @@ def _discrete_targets() -> tuple[Run, ...]:
 
 def _precision() -> tuple[Run, ...]:
     """Both precisions as compiled graphs, on five seeds of Pendulum and two of HalfCheetah."""
-    tasks = (("pendulum", (), 5), ("halfcheetah", ("total_env_steps=100000",), 2))
+    tasks = (("pendulum", (), 5), ("halfcheetah", ("lr=3e-4", "total_env_steps=100000"), 2))
     return tuple(
         Run(f"env={env}", seed, length, f"{env}_{name}", how=("compile=true", f"precision={precision}"))
         for env, length, seeds in tasks
