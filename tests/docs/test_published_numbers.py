@@ -116,6 +116,13 @@ def test_readme_s_speeds_are_those_of_docs(env: str) -> None:
         assert f"{shown} {median(speeds[ours]):.0f}: {times} times" in text
 
 
+def test_the_first_lines_of_readme_say_the_lower_speed_of_both_envs() -> None:
+    ours = "sac_lightning compiled fp32"
+    found = [[median(ratios(read_speeds(RESULTS, env), ours, each)) for env in ENVS] for each in (SB3, SBX)]
+    beside, jax = (f"{min(each):.1f}" for each in found)
+    assert f"at least {beside} times the updates per second of Stable-Baselines3, and {jax} times" in README
+
+
 def test_memory_peaks_of_docs_and_changelog_are_those_of_the_file() -> None:
     peaks = json.loads((RESULTS / "memory_peak.json").read_text())
     compiled, eager = round(peaks["compiled_mb"]), round(peaks["eager_mb"])
@@ -260,7 +267,7 @@ def test_parts_pass_a_return_when_family_says() -> None:
     family = (ROOT / "docs" / "family.md").read_text(encoding="utf-8")
     passed: dict[str, dict[str, int]] = {}
     for row in sorted(rows("parts.csv"), key=lambda row: int(row["env_steps"])):
-        if float(row["return_mean"]) > -250:
+        if row["env"] == "pendulum" and float(row["return_mean"]) > -250:
             passed.setdefault(row["recipe"], {}).setdefault(row["seed"], int(row["env_steps"]))
     for recipe, said in (
         ("SAC", "SAC passes −250 in the evaluations after {} and {}"),
@@ -303,5 +310,5 @@ def test_sac_on_halfcheetah_has_the_returns_of_the_csv() -> None:
         for row in sorted(rows("mujoco_v5/halfcheetah.csv"), key=lambda row: row["seed"])
         if (row["recipe"], row["env_steps"]) == ("sac", "100000")
     ]
-    shown = " and ".join(f"{each:,.0f}" for each in ends)
+    shown = ", ".join(f"{each:,.0f}" for each in ends)
     assert f"| {shown}: mean {statistics.mean(ends):,.0f} (published" in README

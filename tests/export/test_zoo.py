@@ -21,7 +21,7 @@ ENOUGH = {
     "acrobot": -200,
     "mountain_car_continuous": 90,
     "lunar_lander": 100,
-    "halfcheetah": 7000,
+    "halfcheetah": 9500,
     "hopper": 2500,
     "walker2d": 500,
 }
