@@ -280,6 +280,35 @@ def test_parts_pass_a_return_when_family_says() -> None:
     assert "unit length" not in passed
 
 
+def test_parts_for_discrete_actions_reach_475_when_family_says() -> None:
+    family = " ".join((ROOT / "docs" / "family.md").read_text(encoding="utf-8").split())
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for row in rows("parts.csv"):
+        if row["env"] == "cartpole":
+            points = curves.setdefault(row["recipe"], {}).setdefault(row["seed"], [])
+            points.append((int(row["env_steps"]), float(row["return_mean"])))
+
+    def reached(recipe: str) -> str:
+        first = (
+            next((steps for steps, value in sorted(own) if value >= 475), None)
+            for own in curves[recipe].values()
+        )
+        return " and ".join(f"{steps:,}" for steps in sorted(each for each in first if each is not None))
+
+    for recipe, said in (
+        ("SAC", "SAC first reaches 475 in the evaluations after {} env steps and stays there"),
+        ("Q-clip", "*Q-clip* reaches it after {}."),
+        ("mean, Q-clip and entropy penalty", "it takes {}, and both runs end below"),
+        (
+            "no entropy bonus in the target",
+            "*No entropy bonus in the target* takes {}; the first run ends at 140",
+        ),
+        ("3-step returns", "one run needs {} and the other does not reach 475"),
+    ):
+        assert said.format(reached(recipe)) in family
+    assert reached("entropy penalty") == "7,000 and 11,000"
+
+
 def test_what_lag_costs_is_that_of_the_csv() -> None:
     text = " ".join((ROOT / "docs" / "scale.md").read_text(encoding="utf-8").split())
     ends: dict[str, list[float]] = {}
