@@ -198,6 +198,14 @@ def test_an_env_that_an_actor_cannot_make_is_told_in_one_line() -> None:
         data.setup("fit")
 
 
+def kill(worker: Any) -> None:
+    """Returns when the actor is dead: Ray's kill does not wait for it."""
+    ray.kill(worker)
+    with suppress(ray.exceptions.RayActorError):
+        while True:
+            ray.get(worker.__ray_ready__.remote())
+
+
 def test_deaths_at_a_start_are_counted_and_errors_of_the_first_reset_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -214,11 +222,11 @@ def test_deaths_at_a_start_are_counted_and_errors_of_the_first_reset_are_shown(
 
         def dies_once(actor: int) -> Any:
             if next(first, False):
-                ray.kill(actors._workers[actor])
+                kill(actors._workers[actor])
             return start(actor)
 
         monkeypatch.setattr(actors, "_start", dies_once)
-        ray.kill(actors._workers[0])
+        kill(actors._workers[0])
         (state,) = actors.capture()["actors"]
         assert (state["life"], state["follows"]) == (3, False)
         with pytest.raises(EnvError, match="actor 0 died 4 times in a row: "):
