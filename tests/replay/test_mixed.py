@@ -228,10 +228,11 @@ def test_rows_of_parquet_files_are_lists_of_any_kind_in_c_order(tmp_path: Path) 
     [
         ({"reward": None}, "lacks reward; must have obs, action, reward, next_obs, terminated"),
         ({"obs": np.zeros((7, 3))}, r"obs has rows of 3 numbers; this env needs \(1,\)$"),
-        ({"obs": pa.array([["a"]] * 7)}, "obs has the dtype object, which cannot be converted to float32"),
+        ({"obs": pa.array([["a"]] * 7)}, "obs has the type list<.*: string>; must be numbers, or lists of"),
+        ({"terminated": np.zeros(7)}, "terminated has the dtype float64, which cannot be converted to bool"),
         ({"action": pa.array([None] * 7, pa.list_(pa.float64()))}, "action has rows of 0 numbers"),
         ({"reward": pa.array([None] * 7, pa.float64())}, "reward has missing values"),
-        ({"obs": pa.array([{"x": 0.0}] * 7)}, "Function 'list_value_length' has no kernel matching"),
+        ({"obs": pa.array([{"x": 0.0}] * 7)}, "obs has the type struct<x: double>; must be"),
     ],
 )
 def test_other_columns_of_parquet_files_are_refused(
@@ -257,6 +258,10 @@ def test_damaged_rows_of_parquet_files_are_told(tmp_path: Path, obs: list[Any], 
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prior.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ConfigError, match=r"prior\.parquet: cannot be read as a \.parquet file \("):
+        MixedReplay(data=[str(tmp_path / "prior.parquet")])
+    twice = pa.table([pa.array([0.0])] * 6, ["obs", "obs", "action", "reward", "next_obs", "terminated"])
+    pa.parquet.write_table(twice, tmp_path / "prior.parquet")
+    with pytest.raises(ConfigError, match=r"prior\.parquet: must have each column once, and has obs twice"):
         MixedReplay(data=[str(tmp_path / "prior.parquet")])
     with pytest.raises(ConfigError, match=r"other\.parquet: must name the folder of a run"):
         MixedReplay(data=[str(tmp_path / "other.parquet")])

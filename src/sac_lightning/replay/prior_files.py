@@ -38,6 +38,12 @@ class FileData(PriorData):
     An episode also ends where `next_obs` is not the next row's `obs`.
     """
 
+    def _file(self) -> Path:
+        """Returns where the file is. Raises ConfigError where there is none."""
+        path = Path(self.source)
+        self.require(path.is_file(), f"{SOURCES}: there is no such file")
+        return path
+
     def _check_names(self, names: Iterable[str]) -> list[str]:
         """Returns those of FIELDS and OPTIONAL that are in `names`. Raises ConfigError where one lacks."""
         missing = [name for name in FIELDS if name not in names]
@@ -81,8 +87,7 @@ class NpzData(FileData):
 
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        path = Path(source)
-        self.require(path.is_file(), f"{SOURCES}: there is no such file")
+        path = self._file()
         try:
             self._arrays = dict(_headers(path))
             self.sha256 = file_sha256([path])
@@ -117,15 +122,17 @@ class ParquetData(FileData):
 
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        path = Path(source)
-        self.require(path.is_file(), f"{SOURCES}: there is no such file")
+        path = self._file()
         try:
             from pyarrow.parquet import ParquetFile
         except ImportError:
             self.require(False, f"needs PyArrow: {install('parquet')}")
         try:
             with ParquetFile(path) as file:
-                self._names = self._check_names(file.schema_arrow.names)
+                names = file.schema_arrow.names
+                self._names = self._check_names(names)
+                twice = [name for name in self._names if names.count(name) > 1]
+                self.require(not twice, f"must have each column once, and has {', '.join(twice)} twice")
                 self.rows = file.metadata.num_rows
                 self.require(self.rows > 0, "has no rows")
                 self._first = next(file.iter_batches(1, columns=self._names))
@@ -139,7 +146,7 @@ class ParquetData(FileData):
                 continue
             try:
                 values = self._numbers(self._first, name)
-            except (ValueError, NotImplementedError) as error:
+            except ValueError as error:
                 self.require(False, one_line(error))
             numbers = f"{name} has rows of {values.shape[1]} numbers; this env needs {shape}"
             self.require(values.shape[1] == math.prod(shape), numbers)
@@ -171,11 +178,15 @@ class ParquetData(FileData):
         """Returns a column as [rows, numbers of a row]. Raises ValueError where one is missing."""
         from pyarrow import compute, types
 
-        column = batch.column(name)
-        while types.is_nested(column.type):
+        column = kind = batch.column(name)
+        lists = types.is_list, types.is_large_list, types.is_fixed_size_list
+        numbers = types.is_integer, types.is_floating, types.is_boolean
+        while any(is_list(column.type) for is_list in lists):
             if len(compute.list_value_length(column).unique()) != 1:
                 raise ValueError(f"{name} has lists of different lengths")
             column = column.flatten()
+        if not any(is_number(column.type) for is_number in numbers):
+            raise ValueError(f"{name} has the type {kind.type}; must be numbers, or lists of numbers")
         if column.null_count:
             raise ValueError(f"{name} has missing values")
         values: Array = column.to_numpy(zero_copy_only=False, writable=True)
