@@ -5,7 +5,7 @@
 
 Every evaluation of 20 episodes is a row of ENV.csv in benchmarks/results/mujoco_v5/ or discrete/. The tables
 of docs/results.md and its two pictures in docs/figures come from them. Whoever stops early has compared all
-methods on some seeds. Stable-Baselines3 runs in .venv-bench, which `make bench` sets up.
+methods on some seeds. Stable-Baselines3 and sbx run in .venv-bench, which `make bench` sets up.
 """
 
 import argparse
@@ -13,11 +13,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-from campaign_page import DISCRETE, EVERY, MUJOCO, PAGE, draw, page, table_of
+from campaign_page import DISCRETE, EVERY, MINATAR, MUJOCO, PAGE, draw, env_id, file_of, page, table_of
 from recipes import ROOT, Point, Run, Runs
+from tables import Table
 
 OURS: dict[str, tuple[str, ...]] = {
     "sac": (),
@@ -25,7 +25,15 @@ OURS: dict[str, tuple[str, ...]] = {
     "sac_bf16": ("precision=bf16-mixed",),
     "fast": ("experiment=fast",),
 }
-PEERS = {"sb3_sac": "sac", "sb3_dqn": "dqn"}
+# Arguments of campaign_sb3.py.
+PEERS: dict[str, dict[str, str]] = {
+    "sb3_sac": {"algorithm": "sac"},
+    "sb3_dqn": {"algorithm": "dqn"},
+    "sbx_sac": {"library": "sbx", "algorithm": "sac"},
+    "sbx_crossq": {"library": "sbx", "algorithm": "crossq"},
+    "sbx_tqc": {"library": "sbx", "algorithm": "tqc"},
+    "sbx_simba": {"library": "sbx", "algorithm": "sac", "policy": "SimbaPolicy"},
+}
 PEER_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 EPISODES = 20
 
@@ -51,15 +59,22 @@ STAGES = (
 
 def total_steps(env: str) -> int:
     """Returns the total_env_steps of the env's file."""
-    return int(_config(env)["total_env_steps"])
-
-
-def _config(env: str) -> Any:
-    return yaml.safe_load((ROOT / "conf" / "env" / f"{env}.yaml").read_text(encoding="utf-8"))
+    return int(file_of(env)["total_env_steps"])
 
 
 class CampaignRuns(Runs):
-    """Makes runs of this project and of Stable-Baselines3."""
+    """Makes runs of this project, of Stable-Baselines3 and of sbx.
+
+    Args:
+        table: with COLUMNS.
+        folder: where runs are.
+        how: arguments of all runs of this project.
+        every: env steps between two evaluations, those of EVERY where left out.
+    """
+
+    def __init__(self, table: Table, folder: Path, how: tuple[str, ...], every: int | None = None) -> None:
+        super().__init__(table, folder, how)
+        self.every = every
 
     def _train(self, run: Run, enough: Callable[[Point], bool]) -> None:
         if run.recipe not in PEERS:
@@ -72,15 +87,18 @@ class CampaignRuns(Runs):
 
     def arguments(self, run: Run) -> list[str]:
         """Returns the arguments of train.py, or of campaign_sb3.py."""
+        every = self.every or EVERY[run.env]
         if run.recipe not in PEERS:
-            how = (f"steps_per_epoch={EVERY[run.env]}", f"eval_episodes={EPISODES}", f"eval_envs={EPISODES}")
-            return [*super().arguments(run), *how]
+            how = (f"steps_per_epoch={every}", f"eval_episodes={EPISODES}", f"eval_envs={EPISODES}")
+            game = MINATAR.get(run.env)
+            env = ("env=minatar", f"env.game={game}") if game else (f"env={run.env}",)
+            return [*run.arguments, *env, f"seed={run.seed}", *self.how, *how]
         options = {
-            "algorithm": PEERS[run.recipe],
-            "env": _config(run.env)["env"]["id"],
+            **PEERS[run.recipe],
+            "env": env_id(run.env),
             "seed": run.seed,
             "steps": total_steps(run.env),
-            "every": EVERY[run.env],
+            "every": every,
             "episodes": EPISODES,
         }
         return [f"--{key}={value}" for key, value in options.items()]
@@ -91,7 +109,7 @@ class CampaignRuns(Runs):
         return " ".join([peer, *self.arguments(run)]) if run.recipe in PEERS else super().command(run)
 
     def versions_of(self, run: Run) -> str:
-        """Returns the versions of what trains; Stable-Baselines3 runs write theirs."""
+        """Returns the versions of what trains; other libraries' runs write theirs."""
         file = self.folder / run.name / "versions.txt"
         return file.read_text(encoding="utf-8") if file.is_file() else super().versions_of(run)
 
@@ -99,7 +117,9 @@ class CampaignRuns(Runs):
 def main() -> int:
     """Make the missing runs, then page and picture; 1 where a run failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--envs", nargs="+", default=[*DISCRETE, *MUJOCO], help="files of conf/env")
+    parser.add_argument(
+        "--envs", nargs="+", default=[*DISCRETE, *MUJOCO], help="files of conf/env, or games of MinAtar"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(FIVE))
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     parser.add_argument("--table-only", action="store_true", help="make no run, write page and picture")

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import yaml
@@ -26,9 +27,17 @@ PAGE, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "figures"
 PICTURE, DISCRETE_PICTURE = FIGURES / "results.png", FIGURES / "results_discrete.png"
 TEMPLATE = ROOT / "benchmarks" / "results_page.txt"  # with places for the tables
 MUJOCO = ("halfcheetah", "hopper", "walker2d", "ant", "humanoid")
-DISCRETE = ("cartpole", "acrobot", "lunar_lander")
+# env.game of each.
+MINATAR = {"breakout": "Breakout", "asterix": "Asterix", "space_invaders": "SpaceInvaders"}
+DISCRETE = ("cartpole", "acrobot", "lunar_lander", *MINATAR)
 # Env steps between two evaluations.
-EVERY = {**dict.fromkeys(MUJOCO, 10_000), "cartpole": 1_000, "acrobot": 1_000, "lunar_lander": 10_000}
+EVERY = {
+    **dict.fromkeys(MUJOCO, 10_000),
+    "cartpole": 1_000,
+    "acrobot": 1_000,
+    "lunar_lander": 10_000,
+    **dict.fromkeys(MINATAR, 50_000),
+}
 POINTS = (50_000, 100_000, 300_000, 1_000_000)
 MINUTES = 10.0
 # Mean and standard deviation over ten seeds on Gymnasium v4, of CrossQ's authors: SAC with lr=1e-3, and
@@ -63,10 +72,15 @@ def table_of(env: str) -> Table:
     return Table(ROOT / "benchmarks" / "results" / folder / f"{env}.csv", COLUMNS)
 
 
+def file_of(env: str) -> Any:
+    """Returns what the file of an env says. The games of MinAtar share one."""
+    name = "minatar" if env in MINATAR else env
+    return yaml.safe_load((ROOT / "conf" / "env" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
 def env_id(env: str) -> str:
-    """Returns the id in the file of an env."""
-    text = (ROOT / "conf" / "env" / f"{env}.yaml").read_text(encoding="utf-8")
-    return str(yaml.safe_load(text)["env"]["id"])
+    """Returns the id of an env."""
+    return str(file_of(env)["env"]["id"]).replace("${env.game}", MINATAR.get(env, ""))
 
 
 def curves_of(env: str) -> Curves:

@@ -1,9 +1,11 @@
-"""Return after 10, 30 and 60 minutes of training on this machine, for the recipes below.
+"""Return after 10, 30 and 60 minutes of training on this machine, for the recipes below and other libraries.
 
     python benchmarks/minutes.py --envs halfcheetah hopper --seeds 0 1 2
+    python benchmarks/minutes.py --recipes sac fast sb3_sac sbx_crossq --minutes 10 --seeds 0 --jobs 2
 
-Every evaluation is a row of benchmarks/results/minutes.csv; minutes_summary.csv and minutes.png come from it.
-A complete run is not made again, and one that was stopped goes on. Compiling counts, evaluations do not.
+Every evaluation of 20 episodes is a row of benchmarks/results/minutes.csv, from which minutes_summary.csv and
+minutes.png come. Compiling counts, evaluations do not. A complete run is not made again, and one of ours goes
+on where it was stopped. Other libraries run in .venv-bench, which `make bench` sets up.
 """
 
 import sys
@@ -11,10 +13,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from campaign import PEERS, CampaignRuns
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from recipes import Point, Run, Runs, all_runs, parser_of
+from recipes import COLUMNS, Point, Run, Runs, all_runs, parser_of
 from tables import Table
 
 from sac_lightning.core.plots import STYLE
@@ -36,10 +39,23 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sac_half_utd": ("num_envs=4", "utd_ratio=0.5"),
     "sac_normalized": ("actor_delay=2", *NORMALIZED),
     "fast": ("experiment=fast",),
+    "fast_bf16": ("experiment=fast", "precision=bf16-mixed"),
     "xqc_small": ("experiment=xqc", "utd_ratio=1", *_sizes("[256,256]", "[256,256]")),
     "flash_small": ("experiment=flash_sac", "batch_size=256", *_sizes("[64]", "[128]")),
 }
-COLOURS = ("#2563a8", "#1b9e77", "#d9a028", "#c2410c", "#7c3aed", "#64748b", "#be185d", "#713f12", "#0f766e")
+NAMES = (*RECIPES, *(name for name in PEERS if name != "sb3_dqn"))
+COLOURS = (
+    "#2563a8",
+    "#1b9e77",
+    "#d9a028",
+    "#c2410c",
+    "#7c3aed",
+    "#64748b",
+    "#be185d",
+    "#713f12",
+    "#0f766e",
+    "#000000",
+)
 Curves = dict[tuple[str, str], list[Curve]]
 
 
@@ -75,18 +91,20 @@ def summarise(curves: Curves, minutes: list[float], out: Path) -> list[str]:
 
 
 def draw(curves: Curves, out: Path) -> None:
-    """Draws means over seeds by minutes with 95 % intervals, one picture for each env."""
+    """Draws means over seeds by minutes with 95 % intervals, each env by itself; other libraries dashed."""
     envs = sorted({env for env, _ in curves})
-    names = sorted({recipe for _, recipe in curves})
+    ours, theirs = (iter(COLOURS), iter(COLOURS))
+    names = [(n, next(theirs if n in PEERS else ours)) for n in NAMES if any(n == r for _, r in curves)]
     with rc_context(STYLE):
         figure = Figure(figsize=(5.2 * len(envs), 3.8), dpi=150, layout="constrained")
         for axes, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
-            for recipe, colour in zip(names, COLOURS, strict=False):
+            for recipe, colour in names:
                 if own := curves.get((env, recipe)):
                     grid = np.linspace(0.0, max(curve.steps[-1] for curve in own), 100)
                     seen = band(own, grid)
                     axes.fill_between(grid, seen.low, seen.high, color=colour, alpha=0.15, linewidth=0)
-                    axes.plot(grid, seen.mean, color=colour, linewidth=1.8, label=recipe)
+                    dashes = "--" if recipe in PEERS else "-"
+                    axes.plot(grid, seen.mean, dashes, color=colour, linewidth=1.8, label=recipe)
             axes.set(title=env, xlabel="minutes of training", ylabel="return of an evaluation")
             axes.legend(fontsize=8)
         FigureCanvasAgg(figure)
@@ -95,12 +113,13 @@ def draw(curves: Curves, out: Path) -> None:
 
 def main() -> int:
     """Make the missing runs, then table and picture; 1 where a run failed."""
-    parser = parser_of(__doc__, "minutes", threads="auto")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), metavar="NAME")
+    parser = parser_of(__doc__, "minutes", threads="1")
+    parser.add_argument("--recipes", nargs="+", default=NAMES, choices=NAMES, metavar="NAME")
     parser.add_argument("--minutes", nargs="+", type=float, default=[10.0, 30.0, 60.0])
     arguments = parser.parse_args()
-    runs, failed = Runs.of(arguments), 0
-    recipes = {name: RECIPES[name] for name in arguments.recipes}
+    how = ("logger=csv", f"threads={arguments.threads}", "compile=true")
+    runs = CampaignRuns(Table(arguments.results, COLUMNS), arguments.runs_dir, how, arguments.every)
+    failed, recipes = 0, {name: RECIPES.get(name, ()) for name in arguments.recipes}
 
     def enough(point: Point) -> bool:
         return point.minutes >= max(arguments.minutes)

@@ -88,10 +88,35 @@ def test_returns_are_read_at_the_evaluation_itself_and_runs_on_their_way_are_lef
 @pytest.mark.parametrize("env", ["cartpole", "ant"])
 def test_every_run_of_the_campaign_is_a_command_that_its_parser_takes(env: str) -> None:
     from campaign import CampaignRuns, Run, total_steps
-    from campaign_page import table_of
+    from campaign_page import env_id, table_of
 
     runs = CampaignRuns(table_of(env), Path("runs"), ("logger=csv",))
     ours = runs.command(Run("fast", ("experiment=fast",), env, 3))
     assert ours.startswith(f"python train.py experiment=fast env={env} seed=3 logger=csv steps_per_epoch=")
     theirs = runs.command(Run("sb3_sac", (), env, 3))
     assert f"--seed=3 --steps={total_steps(env)} --every=" in theirs
+    assert runs.command(Run("sbx_crossq", (), env, 3)).startswith(
+        ".venv-bench/bin/python benchmarks/campaign_sb3.py --library=sbx --algorithm=crossq "
+        f"--env={env_id(env)} --seed=3 "
+    )
+
+
+def test_a_game_of_minatar_is_an_env_of_the_campaign(tmp_path: Path) -> None:
+    from campaign import CampaignRuns, Run
+    from campaign_page import env_id, table_of
+
+    runs = CampaignRuns(table_of("space_invaders"), tmp_path, (), every=100)
+    assert runs.arguments(Run("sac", (), "space_invaders", 0))[:4] == [
+        "env=minatar",
+        "env.game=SpaceInvaders",
+        "seed=0",
+        "steps_per_epoch=100",
+    ]
+    assert env_id("space_invaders") == "MinAtar/SpaceInvaders-v1"
+
+
+def test_every_recipe_of_the_minutes_has_a_colour() -> None:
+    from campaign import PEERS
+    from minutes import COLOURS, RECIPES
+
+    assert len(COLOURS) == len(set(COLOURS)) >= max(len(RECIPES), len(PEERS))
