@@ -104,6 +104,8 @@ def main() -> int:
     missing, failed = benchmark.missing, 0
     if arguments.only:
         missing = [run for run in missing if run.experiment in arguments.only]
+    if arguments.seeds:
+        missing = [run for run in missing if run.seed in arguments.seeds]
     print(f"{arguments.case}: {len(missing)} of {len(benchmark.case.runs)} runs to make", flush=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         running = {pool.submit(benchmark.make, run): run for run in missing[: arguments.at_most]}
@@ -130,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("case", choices=sorted(CASES))
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     parser.add_argument("--only", nargs="+", help="make only the missing runs of these, such as reacher")
+    parser.add_argument("--seeds", nargs="+", type=int, help="make only the missing runs of these seeds")
     parser.add_argument("--at-most", type=int, default=None, help="make only so many of the missing runs")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs" / "benchmarks")
