@@ -40,6 +40,7 @@ EVERY = {
 }
 POINTS = (50_000, 100_000, 300_000, 1_000_000)
 MINUTES = 10.0
+MINUTES_FILE = ROOT / "benchmarks" / "results" / "minutes.csv"
 # Mean and standard deviation over ten seeds on Gymnasium v4, of CrossQ's authors: SAC with lr=1e-3, and
 # CrossQ at its published size; from the result files of SimbaV2's authors.
 PUBLISHED: dict[tuple[str, str], tuple[str, ...]] = {
@@ -160,6 +161,25 @@ def discrete_rows(env: str) -> list[list[str]]:
     return rows
 
 
+def minutes_rows() -> list[list[str]]:
+    """Returns a line for each env and recipe of minutes.csv: env steps and return after MINUTES."""
+    runs = defaultdict(list)
+    for row in Table(MINUTES_FILE, COLUMNS).rows:
+        point = (float(row[key]) for key in ("minutes", "env_steps", "return_mean"))
+        runs[row["env"], row["recipe"], row["seed"]].append(tuple(point))
+    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for (env, recipe, _), points in runs.items():
+        minutes, *others = np.array(points).T
+        if minutes[-1] >= MINUTES:
+            steps, value = (float(np.interp(MINUTES, minutes, each)) for each in others)
+            found[env, recipe].append((steps, value))
+    rows = []
+    for (env, recipe), own in sorted(found.items()):
+        cell = shown(interquartile_mean([value for _, value in own]), len(own))
+        rows.append([env, recipe, f"{np.mean([steps for steps, _ in own]):,.0f}", cell])
+    return rows
+
+
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a table."""
     lines = [heads, ["---"] * len(heads), *rows]
@@ -174,6 +194,7 @@ def page() -> str:
             ["env", "method", *heads, f"after {MINUTES:.0f} minutes"],
             [row for env in MUJOCO for row in mujoco_rows(env)],
         ),
+        "minutes": markdown(["env", "method", "env steps", "return"], minutes_rows()),
         "discrete": markdown(
             ["env", "method", "env steps", "return", "mean over training", "better than DQN"],
             [row for env in DISCRETE for row in discrete_rows(env)],

@@ -70,6 +70,12 @@ def test_returns_of_solved_envs_are_those_of_the_csv() -> None:
         assert cell.partition("(")[0].strip() == returns, env
 
 
+def test_the_return_after_ten_minutes_is_that_of_the_csv() -> None:
+    found = {(row["env"], row["recipe"], row["minutes"]): row["iqm"] for row in rows("minutes_summary.csv")}
+    value = float(found["halfcheetah", "sac", "10"])
+    assert f"`python train.py env=halfcheetah` has a return of {value:,.0f} after 10 minutes" in README
+
+
 @pytest.mark.parametrize("env", ENVS)
 @pytest.mark.parametrize("name", ["eager fp32", "compiled fp32", "compiled bf16"])
 def test_speeds_of_docs_are_those_of_the_csv(env: str, name: str) -> None:
