@@ -124,6 +124,11 @@ def reached(*envs: str) -> tuple[int, ...]:
     return tuple(steps for steps in POINTS if steps <= max(ends, default=0.0))
 
 
+def trained(envs: Sequence[str]) -> float:
+    """Returns the env steps of all runs on `envs`, in millions."""
+    return sum(each.steps[-1] for env in envs for own in curves_of(env).values() for each, _ in own) / 1e6
+
+
 def mujoco_rows(env: str) -> list[list[str]]:
     """Returns a line for each method, then the published numbers."""
     rows, points = [], reached(*MUJOCO)
@@ -189,11 +194,13 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def page() -> str:
     """Returns the text of docs/results.md."""
     heads = [f"{steps:,} env steps" for steps in reached(*MUJOCO)]
+    mujoco, discrete = trained(MUJOCO), trained(DISCRETE)
     tables = {
         "mujoco": markdown(
             ["env", "method", *heads, f"after {MINUTES:.0f} minutes"],
             [row for env in MUJOCO for row in mujoco_rows(env)],
         ),
+        "trained": f"{mujoco:.1f} million env steps on MuJoCo and {discrete:.1f} on discrete tasks",
         "minutes": markdown(["env", "method", "env steps", "return"], minutes_rows()),
         "discrete": markdown(
             ["env", "method", "env steps", "return", "mean over training", "better than DQN"],
@@ -218,7 +225,7 @@ def draw() -> None:
             for column, (env, curves) in enumerate(found.items()):
                 for method, own in curves.items():
                     for axes, lines in zip(grid[:, column], zip(*own, strict=True), strict=False):
-                        _draw_seeds(axes, method, lines)
+                        draw_seeds(axes, method, COLOURS[method], lines)
                 grid[0, column].set(title=env_id(env), xlabel="env steps (thousands)")
                 grid[0, column].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
                 if by_minutes:
@@ -235,18 +242,17 @@ def draw() -> None:
             figure.savefig(out, format="png")
 
 
-def _draw_seeds(axes: Axes, method: str, seeds: Sequence[Curve]) -> None:
+def draw_seeds(axes: Axes, label: str, colour: str, seeds: Sequence[Curve], line: str = "-") -> None:
     """Draws a thin line for each seed; a thick one and a 95 % interval as far as all have come."""
     seeds = [each for each in seeds if np.isfinite(each.steps).all()]  # minutes that were not measured
     if not seeds:
         return
-    colour = COLOURS[method]
     for each in seeds:
-        axes.plot(each.steps, each.values, color=colour, linewidth=0.6, alpha=0.6)
+        axes.plot(each.steps, each.values, line, color=colour, linewidth=0.6, alpha=0.6)
     grid = np.linspace(max(each.steps[0] for each in seeds), min(each.steps[-1] for each in seeds), 100)
     seen = band(seeds, grid)
     axes.fill_between(seen.steps, seen.low, seen.high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(seen.steps, seen.mean, color=colour, linewidth=1.8, label=method)
+    axes.plot(seen.steps, seen.mean, line, color=colour, linewidth=1.8, label=label)
 
 
 def _draw_published(axes: Axes, env: str) -> None:

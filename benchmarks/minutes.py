@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from campaign import PEERS, CampaignRuns
+from campaign_page import draw_seeds
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from tables import Table
 
 from sac_lightning.core.plots import STYLE
 from sac_lightning_report.runs import Curve
-from sac_lightning_report.statistics import band, interquartile_mean
+from sac_lightning_report.statistics import interquartile_mean
 
 
 def _sizes(actor: str, critic: str) -> tuple[str, str]:
@@ -91,7 +92,7 @@ def summarise(curves: Curves, minutes: list[float], out: Path) -> list[str]:
 
 
 def draw(curves: Curves, out: Path) -> None:
-    """Draws means over seeds by minutes with 95 % intervals, each env by itself; other libraries dashed."""
+    """Draws every seed and the means by minutes, each env by itself; other libraries dashed."""
     envs = sorted({env for env, _ in curves})
     ours, theirs = (iter(COLOURS), iter(COLOURS))
     names = [(n, next(theirs if n in PEERS else ours)) for n in NAMES if any(n == r for _, r in curves)]
@@ -100,11 +101,7 @@ def draw(curves: Curves, out: Path) -> None:
         for axes, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
             for recipe, colour in names:
                 if own := curves.get((env, recipe)):
-                    grid = np.linspace(0.0, max(curve.steps[-1] for curve in own), 100)
-                    seen = band(own, grid)
-                    axes.fill_between(grid, seen.low, seen.high, color=colour, alpha=0.15, linewidth=0)
-                    dashes = "--" if recipe in PEERS else "-"
-                    axes.plot(grid, seen.mean, dashes, color=colour, linewidth=1.8, label=recipe)
+                    draw_seeds(axes, recipe, colour, own, "--" if recipe in PEERS else "-")
             axes.set(title=env, xlabel="minutes of training", ylabel="return of an evaluation")
             axes.legend(fontsize=8)
         FigureCanvasAgg(figure)
