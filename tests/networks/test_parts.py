@@ -357,6 +357,25 @@ def test_scaled_rewards_by_hand_with_a_bound_on_returns() -> None:
 # --- random numbers ----------------------------------------------------------------------------------
 
 
+def hashed(x: int) -> int:
+    """The hash of 32 bits in Python's integers."""
+    for by, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        x = (x ^ x >> by) * factor % 2**32
+    return x ^ x >> 15
+
+
+@pytest.mark.parametrize("draws", [0, 5, 2**32 - 1])
+@pytest.mark.parametrize("key", [3, 2**31, 2**32 - 1])
+def test_numbers_of_a_counter_are_those_of_unsigned_integers(key: int, draws: int) -> None:
+    source = CounterRandom(generator())
+    source.key.fill_(key)
+    source.draws.fill_(draws)
+    spread = [(place ^ place >> 16) * 0x61C88647 % 2**32 for place in range(70_000)]
+    expected = [(hashed(each ^ hashed(key ^ draws)) >> 8) * 2.0**-24 for each in spread]
+    assert source.uniform(7, 10_000).flatten().tolist() == expected
+    assert int(source.draws) == (draws + 1) % 2**32
+
+
 def test_numbers_of_a_counter_are_uniform_and_independent() -> None:
     source, other = CounterRandom(generator()), CounterRandom(torch.Generator().manual_seed(1))
     drawn = torch.stack([*(source.uniform(500, 200) for _ in range(4)), other.uniform(500, 200)]).flatten(1)

@@ -24,6 +24,9 @@ Function = Callable[..., Sequence[Tensor]]
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
 COMPARED_FROM = 64  # numbers of a tensor
 _FROM_CPP = {**_UNCHECKED_SIZES, "cpp_wrapper": True}
+# An intermediate result of more operations is stored, if it is read more than once. With PyTorch's 30 the
+# scale of BatchNorm, a number for each feature, is computed again for each state.
+_STORED = {"realize_opcount_threshold": 16}
 
 
 class CompiledGraph:
@@ -119,7 +122,7 @@ class CompiledGraph:
     def _compiled(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         from sac_lightning.compile.rewrites import LAST_PASS, last_pass
 
-        settings = {**(_FROM_CPP if self._from_cpp else _UNCHECKED_SIZES), LAST_PASS: last_pass()}
+        settings = {**(_FROM_CPP if self._from_cpp else _UNCHECKED_SIZES), **_STORED, LAST_PASS: last_pass()}
         inputs = [*self._lasting, *tensors]
         run = compile_graph(program, inputs, dynamic_rows=self._rows, settings=known_settings(settings))
         self._keep()  # only now: compiling needs the memory

@@ -30,20 +30,23 @@ class CounterRandom(nn.Module):
     @torch.no_grad()
     def uniform(self, *shape: int) -> Float[Tensor, "*shape"]:
         """Returns independent numbers of U[0, 1), multiples of 2⁻²⁴."""
-        stream = _hash(self.draws ^ self.key)
+        stream = _hash((self.draws ^ self.key).int())
         self.draws.add_(1).bitwise_and_(_LAST_32_BITS)
-        place = torch.arange(math.prod(shape), device=self.draws.device)
-        # `place` times a factor would be an address to PyTorch's compiler, computed in 32 bits on a GPU.
-        spread = (place ^ (place >> 16)) * 0x61C88647 & _LAST_32_BITS
-        bits = _hash(spread ^ stream)
-        return ((bits >> 8).float() * 2.0**-24).view(shape)
+        place = torch.arange(math.prod(shape), dtype=torch.int32, device=self.draws.device)
+        bits = _hash((place ^ (place >> 16)) * 0x61C88647 ^ stream)
+        return (_shifted(bits, 8).float() * 2.0**-24).view(shape)
 
 
 def _hash(x: Int[Tensor, "*x"]) -> Int[Tensor, "*x"]:
-    """Hashes numbers of 32 bits, one to one: shifts and odd factors     (github.com/skeeto/hash-prospector).
+    """Hashes 32 bits, one to one: shifts and odd factors     (github.com/skeeto/hash-prospector).
 
-    Both factors are below 2³¹, so that no product leaves int64.
+    The bits are those of int32, whose products wrap around.
     """
-    x = (x ^ (x >> 16)) * 0x21F0AAAD & _LAST_32_BITS
-    x = (x ^ (x >> 15)) * 0x735A2D97 & _LAST_32_BITS
-    return x ^ (x >> 15)
+    x = (x ^ _shifted(x, 16)) * 0x21F0AAAD
+    x = (x ^ _shifted(x, 15)) * 0x735A2D97
+    return x ^ _shifted(x, 15)
+
+
+def _shifted(x: Int[Tensor, "*x"], by: int) -> Int[Tensor, "*x"]:
+    """Returns `x` shifted to the right, with zeros on the left, also where the first bit is the sign."""
+    return (x >> by) & (_LAST_32_BITS >> by)

@@ -142,12 +142,11 @@ class EnsembleBatchRenorm(EnsembleBatchNorm):
             warm = self.batches >= self.warm_up
             r = torch.where(warm, (std / running_std).clamp(1 / 3, 3.0), 1.0)
             d = torch.where(warm, ((mean - self.mean) / running_std).clamp(-5.0, 5.0), 0.0)
-        normal = (x - mean) / std * r + d
         with torch.no_grad():
             self.mean.lerp_(mean, 1.0 - self.momentum)
             self.var.lerp_(var, 1.0 - self.momentum)
             self.batches.add_(1.0)
-        return normal * self.weight + self.bias
+        return (x - mean) * (r / std * self.weight) + (d * self.weight + self.bias)
 
 
 class Dropout(nn.Module):
@@ -167,7 +166,9 @@ class Dropout(nn.Module):
         """Returns the features that are left."""
         if not self.drops:
             return x
-        return torch.where(self.random.uniform(*x.shape) >= self.p, x / (1.0 - self.p), 0.0)
+        # As factors: on a CPU, PyTorch's compiler stores a mask of booleans one by one.
+        kept = torch.where(self.random.uniform(*x.shape) >= self.p, 1.0 / (1.0 - self.p), 0.0)
+        return x * kept
 
 
 class _Switch:
