@@ -206,6 +206,7 @@ def test_updates_of_presets_are_those_of_the_csv() -> None:
         ms, share = float(row["update_ms"]), float(row["ratio"])
         shown = f"| `{row['preset']}` | {float(row['updates_per_step']):g} | {ms:#.3g} | {share:.2f} |"
         assert shown.replace(". |", " |") in section
+        assert share >= 0.6
 
 
 def test_speeds_of_more_updates_and_more_envs_are_those_of_the_csv() -> None:
