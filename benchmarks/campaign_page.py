@@ -114,8 +114,14 @@ def after(curves: Sequence[tuple[Curve, Curve]], minutes: float) -> list[float]:
 
 def shown(estimate: Estimate, count: int) -> str:
     """Returns the cell of an interquartile mean over `count` runs."""
-    interval = f" [{estimate.low:.0f}, {estimate.high:.0f}]" if np.isfinite(estimate.low) else ""
-    return f"{estimate.value:.0f}{interval} ({count})" if count else ""
+    low, high = number(estimate.low), number(estimate.high)
+    interval = f" [{low}, {high}]" if np.isfinite(estimate.low) else ""
+    return f"{number(estimate.value)}{interval} ({count})" if count else ""
+
+
+def number(value: float) -> str:
+    """Returns a return, those of small games with a digit after the point."""
+    return f"{value:.1f}" if abs(value) < 30 else f"{value:.0f}"
 
 
 def reached(*envs: str) -> tuple[int, ...]:
@@ -161,7 +167,7 @@ def discrete_rows(env: str) -> list[list[str]]:
             chance = probability_of_improvement(ends, theirs)
             interval = f" [{chance.low:.2f}, {chance.high:.2f}]" if np.isfinite(chance.low) else ""
             better = f"{chance.value:.2f}{interval}"
-        cells = [f"{last:,.0f}", shown(interquartile_mean(ends), len(ends)), f"{area:.0f}"]
+        cells = [f"{last:,.0f}", shown(interquartile_mean(ends), len(ends)), number(area)]
         rows.append([env, method, *cells, better])
     return rows
 

@@ -81,7 +81,8 @@ def test_returns_are_read_at_the_evaluation_itself_and_runs_on_their_way_are_lef
         (Curve(array([10.0]), array([6.0])), minutes),
     ]
     assert (at(two, 10), at(two, 20), at(two, 15)) == ([5.0, 6.0], [7.0], [])
-    assert shown(interquartile_mean([7.0]), 1) == "7 (1)"
+    assert shown(interquartile_mean([7.0]), 1) == "7.0 (1)"
+    assert shown(interquartile_mean([-80.4]), 1) == "-80 (1)"
     assert shown(interquartile_mean([]), 0) == ""
 
 
