@@ -79,11 +79,15 @@ def test_returns_after_ten_minutes_are_those_of_the_csv() -> None:
         after.setdefault(recipe, []).append(float(np.interp(10.0, *np.array(sorted(points)).T)))
     assert len(after["fast"]) == 3
     mean = f"{np.mean(after['fast']):,.0f}"
-    assert f"`python train.py experiment=fast env=halfcheetah` has a return of {mean} after 10 minutes" in README
+    assert (
+        f"`python train.py experiment=fast env=halfcheetah` has a return of {mean} after 10 minutes" in README
+    )
     assert min(after["fast"]) > max(after["sac"] + after["sbx_sac"])
     cells = {name: ", ".join(f"{each:,.0f}" for each in found) for name, found in after.items()}
     said = line(README, "HalfCheetah-v5 after 10 minutes, two runs at a time")
-    shown = f"`experiment=fast` {cells['fast']}; `env=halfcheetah` {cells['sac']}; sbx's SAC {cells['sbx_sac']}"
+    shown = (
+        f"`experiment=fast` {cells['fast']}; `env=halfcheetah` {cells['sac']}; sbx's SAC {cells['sbx_sac']}"
+    )
     assert said.endswith(f"| {shown} |")
 
 
