@@ -1,9 +1,11 @@
 """Every test runs with the package's annotations checked, shapes included, on one thread."""
 
 import getpass
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before PyTorch. Idle threads sleep: tests start processes of two threads each, more than there are cores.
@@ -59,6 +61,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, name in enumerate(LONG) if f"tests/{name}" in item.path.as_posix()), len(LONG))
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True)
+def _loggers() -> Iterator[None]:
+    """No test hears less because of another: Hydra disables the loggers that are there."""
+    before = {name: (log.level, log.propagate, log.handlers[:]) for name, log in loggers().items()}
+    yield
+    for name, log in loggers().items():
+        log.disabled = False
+        if name in before:
+            level, log.propagate, log.handlers = before[name]
+            if log.level != level:
+                log.setLevel(level)
+
+
+def loggers() -> dict[str, logging.Logger]:
+    """Returns every logger that has a name."""
+    known = logging.getLogger().manager.loggerDict.items()
+    return {name: log for name, log in known if isinstance(log, logging.Logger)}
 
 
 @pytest.fixture(autouse=True)

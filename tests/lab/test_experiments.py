@@ -1,5 +1,6 @@
 """The experiments measure what they say: known answers, and short real runs."""
 
+import logging
 import math
 from dataclasses import replace
 from functools import partial
@@ -136,7 +137,9 @@ def test_short_pool_holds_the_newest_data_and_the_distance_is_that_of_its_own_ac
         seen.append((env_steps, expected))
 
     given = replace(old_data.recipe(pool, 0.02), learning_starts=100, capacity=kept, evaluates=False)
+    levels = {name: logging.getLogger(name).level for name in ("sac_lightning", "pytorch_lightning")}
     train(given, LearnedTemperature(), 0, after_row=look)
+    assert {name: logging.getLogger(name).level for name in levels} == levels
     assert seen[-1][0] == 400
     assert sum(math.isfinite(value) for _, value in seen) > 5
 

@@ -174,8 +174,6 @@ def test_a_run_ends_without_any_part_of_lightning_or_gymnasium(tmp_path: Path) -
 @pytest.fixture
 def warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The warnings of a missing part so far."""
-    # Hydra, which other tests call, disables the loggers that are there.
-    monkeypatch.setattr(logging.getLogger(sac_lightning.private.__name__), "disabled", False)
     monkeypatch.setattr(sac_lightning.private, "_reported", set())
     return lambda: [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
 

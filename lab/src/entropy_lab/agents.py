@@ -12,6 +12,7 @@ from pytorch_lightning.loggers.logger import Logger
 from typing_extensions import override
 
 from entropy_lab.experiment import steps
+from sac_lightning.core.screen import log_level
 from sac_lightning.entropy import TemperatureRule
 from sac_lightning.envs import EnvConfig
 from sac_lightning.heads import ActionHead
@@ -158,9 +159,9 @@ def train(
 
 
 def _fit(module: SACModule, data: ReplayDataModule, logger: Logger, evaluates: bool) -> None:
-    for name in ("pytorch_lightning", "lightning_fabric", "sac_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # the lab does on purpose what they warn of
-    with warnings.catch_warnings():
+    # The lab does on purpose what they warn of.
+    loggers = ("pytorch_lightning", "lightning_fabric", "sac_lightning")
+    with log_level(logging.ERROR, *loggers), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pl.Trainer(
             max_epochs=data.max_epochs,

@@ -16,6 +16,7 @@ from sac_lightning.cli.command_line import check_installed, start_folder
 from sac_lightning.cli.train import config_dir
 from sac_lightning.core.errors import ConfigError, did_you_mean, one_line, require
 from sac_lightning.core.files import write_atomically
+from sac_lightning.core.screen import log_level
 from sac_lightning.core.yaml_text import LOADER, read_yaml_text
 
 HUB, ZOO = "hf:", "zoo:"
@@ -111,9 +112,9 @@ def _hub_errors(key: str, value: str) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import errors
 
-    logging.getLogger(PACKAGE).setLevel(logging.ERROR)
     try:
-        yield
+        with log_level(logging.ERROR, PACKAGE):
+            yield
         return
     except ConfigError:
         raise

@@ -32,13 +32,13 @@ from sac_lightning.cli.config import allowed_packages, hyperparameters, print_co
 from sac_lightning.cli.instantiate import build
 from sac_lightning.cli.mistakes import last_lines
 from sac_lightning.cli.resume import Resumption, with_older_checkpoint
-from sac_lightning.cli.rundir import RunDirectory, logging_to, quiet_lightning
+from sac_lightning.cli.rundir import RunDirectory, logging_to
 from sac_lightning.cli.slurm import note_job, requeue
 from sac_lightning.core.errors import ConfigError, one_line
 from sac_lightning.core.files import DamagedFile, read_json
 from sac_lightning.core.hardware import flushed_denormals, keep_freed_memory
 from sac_lightning.core.ranks import RankLost, seed_of_rank
-from sac_lightning.core.screen import screen
+from sac_lightning.core.screen import log_level, screen
 from sac_lightning.core.seeding import Streams, seed_global_rng
 from sac_lightning.envs.registry import needs_permission
 from sac_lightning.training.callbacks import BestCheckpoint, GracefulStop, PlotCallback, TrialPruner
@@ -96,7 +96,8 @@ def run(plan: Plan, resumption: Resumption | None = None, overrides: Sequence[st
 
 def trainer_of(plan: Plan, epochs: int) -> pl.Trainer:
     """The Trainer of `plan` with its loggers and callbacks. Raises ConfigError; writes nothing."""
-    with quiet_lightning():
+    # Without Lightning's advertisements and its list of the accelerators that are not there.
+    with log_level(logging.WARNING, "pytorch_lightning", "lightning_fabric"):
         return plan.trainer(_group(plan.config, "logger"), _group(plan.config, "callbacks"), epochs)
 
 

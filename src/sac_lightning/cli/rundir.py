@@ -173,20 +173,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advertisements and its list of the accelerators that are not there."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
 class _LogFile(logging.FileHandler):
     """Silent when it cannot be written: on a full disk the terminal still shows why the run ended."""
 

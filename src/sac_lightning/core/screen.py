@@ -1,6 +1,8 @@
 """What people see while a command runs: one console, and log records on it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from rich.console import Console
@@ -14,6 +16,19 @@ STYLES = {logging.WARNING: "yellow", logging.ERROR: "bold red", logging.CRITICAL
 def screen() -> Console:
     """Return the console on stderr. All share it: what it prints stands above a progress bar of its own."""
     return Console(stderr=True)
+
+
+@contextmanager
+def log_level(level: int, *names: str) -> Iterator[None]:
+    """Log what is at least `level` within a context; then the loggers of these names are as before."""
+    before = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    try:
+        for logger in before:
+            logger.setLevel(level)
+        yield
+    finally:
+        for logger, known in before.items():
+            logger.setLevel(known)
 
 
 class ScreenHandler(logging.Handler):

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from sac_lightning.algorithm.policy import Policy
 from sac_lightning.core.errors import ConfigError
+from sac_lightning.core.screen import log_level
 from sac_lightning.export.actions import exported_action
 from sac_lightning.export.check import Run
 from sac_lightning.spaces import Array
@@ -104,15 +105,9 @@ def _traced(policy: Policy, format_: str) -> ExportedProgram:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the exporters' remarks about packages that are not needed here."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with log_level(logging.ERROR, "torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 # --- the graph ---------------------------------------------------------------------------------------
