@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def policy_files(run: Run, module: SACModule) -> dict[str, bytes]:
     }
     metrics = _metrics(run)
     if metrics is not None:
-        files[hub.METRICS] = (run.path / hub.METRICS).read_bytes()
+        files[hub.METRICS] = _rounded((run.path / hub.METRICS).read_bytes())
         with TemporaryDirectory() as folder:
             picture = Path(folder) / "curve.png"
             learning_curve(metrics, picture, _env_id(run))
@@ -189,6 +190,13 @@ def _metrics(run: Run) -> Any:
     except ValueError as error:
         raise DamagedFile(file, str(error)) from None
     return metrics if metrics is not None and len(metrics["env_steps"]) else None
+
+
+def _rounded(metrics: bytes) -> bytes:
+    """A metrics.csv whose numbers have seven digits, those of a float32: half as large."""
+    head, end, rows = metrics.partition(b"\n")
+    number = rb"-?\d+\.\d+(?:e[+-]?\d+)?"
+    return head + end + re.sub(number, lambda found: b"%.7g" % float(found[0]), rows)
 
 
 def _env_id(run: Run) -> str:
