@@ -39,7 +39,7 @@ EVERY = {
     **dict.fromkeys(MINATAR, 50_000),
 }
 POINTS = (50_000, 100_000, 300_000, 1_000_000)
-MINUTES = 10.0
+MINUTES = (10.0, 30.0)
 MINUTES_FILE = ROOT / "benchmarks" / "results" / "minutes.csv"
 # Mean and standard deviation over ten seeds on Gymnasium v4, of CrossQ's authors: SAC with lr=1e-3, and
 # CrossQ at its published size; from the result files of SimbaV2's authors.
@@ -62,7 +62,10 @@ COLOURS = {
     "fast": "#1b9e77",
     "sb3_sac": "#94a3b8",
     "sb3_dqn": "#94a3b8",
+    "sbx_sac": "#d9a028",
 }
+# Of a method and a seed: env steps, minutes and return of each evaluation.
+Runs = dict[tuple[str, int], list[tuple[float, float, float]]]
 # Of each method: returns by env steps, and by minutes, which are NaN where other work ran beside.
 Curves = dict[str, list[tuple[Curve, Curve]]]
 
@@ -84,16 +87,39 @@ def env_id(env: str) -> str:
     return str(file_of(env)["env"]["id"]).replace("${env.game}", MINATAR.get(env, ""))
 
 
+def runs_of(env: str, table: Table) -> Runs:
+    """Returns the evaluations of each run on `env` in `table`."""
+    runs: Runs = defaultdict(list)
+    for row in table.rows:
+        if row["env"] == env:
+            point = float(row["env_steps"]), float(row["minutes"] or "nan"), float(row["return_mean"])
+            runs[row["recipe"], int(row["seed"])].append(point)
+    return runs
+
+
 def curves_of(env: str) -> Curves:
-    """Returns the curves of all seeds of each method."""
-    runs = defaultdict(list)
-    for row in table_of(env).rows:
-        point = float(row["env_steps"]), float(row["minutes"] or "nan"), float(row["return_mean"])
-        runs[row["recipe"], int(row["seed"])].append(point)
+    """Returns the curves of all seeds of each method.
+
+    A run of minutes.csv counts by its env steps if the campaign has none of its seed, or a shorter one. Its
+    minutes are those of another machine.
+    """
+    own, beside = runs_of(env, table_of(env)), runs_of(env, Table(MINUTES_FILE, COLUMNS))
     found: Curves = defaultdict(list)
-    for (method, _), points in sorted(runs.items()):
+    for method, seed in sorted({*own, *beside}):
+        points, others = own.get((method, seed), []), beside.get((method, seed), [])
+        longer = max(points, others, key=lambda each: each[-1][0] if each else 0.0)
+        steps, _, returns = np.array(longer).T
+        _, minutes, then = np.array(points or [(np.nan,) * 3]).T
+        found[method].append((Curve(steps, returns), Curve(minutes, then)))
+    return found
+
+
+def minutes_of(env: str) -> dict[str, list[tuple[Curve, Curve]]]:
+    """Returns the curves by minutes of each method in minutes.csv: env steps, and returns."""
+    found = defaultdict(list)
+    for (method, _), points in sorted(runs_of(env, Table(MINUTES_FILE, COLUMNS)).items()):
         steps, minutes, returns = np.array(points).T
-        found[method].append((Curve(steps, returns), Curve(minutes, returns)))
+        found[method].append((Curve(minutes, steps), Curve(minutes, returns)))
     return found
 
 
@@ -139,7 +165,7 @@ def mujoco_rows(env: str) -> list[list[str]]:
     """Returns a line for each method, then the published numbers."""
     rows, points = [], reached(*MUJOCO)
     for method, curves in curves_of(env).items():
-        runs = [*(at(curves, steps) for steps in points), after(curves, MINUTES)]
+        runs = [*(at(curves, steps) for steps in points), after(curves, MINUTES[0])]
         rows.append([env, method, *(shown(interquartile_mean(own), len(own)) for own in runs)])
     published = (
         [env, f"{name}, published", *PUBLISHED[name, env][: len(points)], ""] for name in ("SAC", "CrossQ")
@@ -172,22 +198,16 @@ def discrete_rows(env: str) -> list[list[str]]:
     return rows
 
 
-def minutes_rows() -> list[list[str]]:
-    """Returns a line for each env and recipe of minutes.csv: env steps and return after MINUTES."""
-    runs = defaultdict(list)
-    for row in Table(MINUTES_FILE, COLUMNS).rows:
-        point = (float(row[key]) for key in ("minutes", "env_steps", "return_mean"))
-        runs[row["env"], row["recipe"], row["seed"]].append(tuple(point))
-    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for (env, recipe, _), points in runs.items():
-        minutes, *others = np.array(points).T
-        if minutes[-1] >= MINUTES:
-            steps, value = (float(np.interp(MINUTES, minutes, each)) for each in others)
-            found[env, recipe].append((steps, value))
+def minutes_rows(env: str) -> list[list[str]]:
+    """Returns a line for each method in minutes.csv: returns after MINUTES, and env steps in a minute."""
     rows = []
-    for (env, recipe), own in sorted(found.items()):
-        cell = shown(interquartile_mean([value for _, value in own]), len(own))
-        rows.append([env, recipe, f"{np.mean([steps for steps, _ in own]):,.0f}", cell])
+    for method, curves in minutes_of(env).items():
+        cells = []
+        for minutes in MINUTES:
+            returns = after(curves, minutes)
+            cells.append(shown(interquartile_mean(returns), len(returns)))
+        speed = np.mean([each.values[-1] / each.steps[-1] for each, _ in curves])
+        rows.append([env, method, *cells, f"{speed:,.0f}"])
     return rows
 
 
@@ -203,11 +223,14 @@ def page() -> str:
     mujoco, discrete = trained(MUJOCO), trained(DISCRETE)
     tables = {
         "mujoco": markdown(
-            ["env", "method", *heads, f"after {MINUTES:.0f} minutes"],
+            ["env", "method", *heads, "after 10 minutes, 16 cores"],
             [row for env in MUJOCO for row in mujoco_rows(env)],
         ),
         "trained": f"{mujoco:.1f} million env steps on MuJoCo and {discrete:.1f} on discrete tasks",
-        "minutes": markdown(["env", "method", "env steps", "return"], minutes_rows()),
+        "minutes": markdown(
+            ["env", "method", *(f"after {each:.0f} minutes" for each in MINUTES), "env steps per minute"],
+            [row for env in MUJOCO for row in minutes_rows(env)],
+        ),
         "discrete": markdown(
             ["env", "method", "env steps", "return", "mean over training", "better than DQN"],
             [row for env in DISCRETE for row in discrete_rows(env)],
@@ -230,13 +253,14 @@ def draw() -> None:
             grid = figure.subplots(1 + by_minutes, len(found), squeeze=False)
             for column, (env, curves) in enumerate(found.items()):
                 for method, own in curves.items():
-                    for axes, lines in zip(grid[:, column], zip(*own, strict=True), strict=False):
-                        draw_seeds(axes, method, COLOURS[method], lines)
+                    draw_seeds(grid[0, column], method, COLOURS[method], [each for each, _ in own])
                 grid[0, column].set(title=env_id(env), xlabel="env steps (thousands)")
                 grid[0, column].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
                 if by_minutes:
                     _draw_published(grid[0, column], env)
-                    grid[1, column].set(xlabel="minutes of training")
+                    for method, timed in minutes_of(env).items():
+                        draw_seeds(grid[1, column], method, COLOURS[method], [each for _, each in timed])
+                    grid[1, column].set(xlabel="minutes of training on one core")
             legend = {
                 name: line
                 for axes in grid[0]

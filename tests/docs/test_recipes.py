@@ -86,6 +86,42 @@ def test_returns_are_read_at_the_evaluation_itself_and_runs_on_their_way_are_lef
     assert shown(interquartile_mean([]), 0) == ""
 
 
+def test_of_two_runs_of_one_seed_the_longer_counts_by_env_steps_and_each_by_its_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import campaign_page
+    from recipes import COLUMNS
+    from tables import Table
+
+    def table(name: str, *points: tuple[str, int, int, float]) -> Table:
+        made = Table(tmp_path / name, COLUMNS)
+        keys = ("recipe", "seed", "env_steps", "minutes", "return_mean")
+        made.add(
+            {**dict.fromkeys(COLUMNS, ""), "env": "ant", **dict(zip(keys, each, strict=True))}
+            for each in points
+        )
+        return made
+
+    # The second seed of `fast` has no run in the campaign; the one of `sac` is longer there.
+    campaign = [("fast", 0, 10, 1.0, 5.0), ("sac", 0, 10, 1.0, 6.0), ("sac", 0, 20, 2.0, 7.0)]
+    timed = [
+        ("fast", 0, 10, 3.0, 8.0),
+        ("fast", 0, 20, 9.0, 9.0),
+        ("fast", 1, 10, 4.0, 4.0),
+        ("sac", 0, 10, 5.0, 3.0),
+    ]
+    own = table("ant.csv", *campaign)
+    monkeypatch.setattr(campaign_page, "table_of", lambda env: own)
+    monkeypatch.setattr(campaign_page, "MINUTES_FILE", table("minutes.csv", *timed).path)
+    curves = campaign_page.curves_of("ant")
+    assert [each.values.tolist() for each, _ in curves["fast"]] == [[8.0, 9.0], [4.0]]
+    assert [each.values.tolist() for each, _ in curves["sac"]] == [[6.0, 7.0]]
+    assert campaign_page.after(curves["fast"], 1.0) == [5.0]
+    # Half of the way from the third minute to the ninth; 20 env steps in 9 minutes, and 10 in 4.
+    assert campaign_page.after(campaign_page.minutes_of("ant")["fast"], 6.0) == [8.5]
+    assert campaign_page.minutes_rows("ant")[0] == ["ant", "fast", "", "", f"{(20 / 9 + 10 / 4) / 2:.0f}"]
+
+
 @pytest.mark.parametrize("env", ["cartpole", "ant"])
 def test_every_run_of_the_campaign_is_a_command_that_its_parser_takes(env: str) -> None:
     from campaign import CampaignRuns, Run, total_steps
