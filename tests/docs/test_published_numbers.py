@@ -71,7 +71,7 @@ def test_returns_of_solved_envs_are_those_of_the_csv() -> None:
 
 def test_returns_after_ten_minutes_are_those_of_the_csv() -> None:
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for row in rows("minutes.csv"):
+    for row in (each for each in rows("minutes.csv") if each["env"] == "halfcheetah"):
         points = curves.setdefault((row["recipe"], row["seed"]), [])
         points.append((float(row["minutes"]), float(row["return_mean"])))
     after: dict[str, list[float]] = {}
