@@ -91,6 +91,21 @@ def test_returns_after_ten_minutes_are_those_of_the_csv() -> None:
     assert said.endswith(f"| {shown} |")
 
 
+def test_returns_after_thirty_minutes_are_those_of_the_csv() -> None:
+    cells = {}
+    for recipe in ("fast", "sac"):
+        found = []
+        for env in ("hopper", "walker2d", "ant"):
+            own = [each for each in rows("minutes.csv") if (each["recipe"], each["env"]) == (recipe, env)]
+            assert {each["seed"] for each in own} == {"3"}
+            points = sorted((float(each["minutes"]), float(each["return_mean"])) for each in own)
+            assert points[-1][0] >= 30.0
+            found.append(f"{np.interp(30.0, *np.array(points).T):,.0f}")
+        cells[recipe] = ", ".join(found)
+    said = line(README, "Hopper-v5, Walker2d-v5 and Ant-v5 after 30 minutes, two runs at a time, seed 3")
+    assert said.endswith(f"| `experiment=fast` {cells['fast']}; `env=ENV` {cells['sac']} |")
+
+
 @pytest.mark.parametrize("env", ENVS)
 @pytest.mark.parametrize("name", ["eager fp32", "compiled fp32", "compiled bf16"])
 def test_speeds_of_docs_are_those_of_the_csv(env: str, name: str) -> None:

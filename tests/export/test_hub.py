@@ -17,7 +17,6 @@ from tests.export.hub_stand_in import Hub, Repo
 from sac_lightning import SACModule
 from sac_lightning.core.errors import install
 from sac_lightning.export import run_onnx
-from sac_lightning.training.loggers import read_metrics
 
 ALL = {"README.md", "config.yaml", "policy.ckpt", "policy.onnx", "metrics.csv", "plots/learning_curve.png"}
 
@@ -84,10 +83,9 @@ def test_card_says_return_settings_and_command_as_the_hub_reads_them(
     mean = next(float(row["eval/return_mean"]) for row in reversed(rows) if row["eval/return_mean"])
     assert result["dataset"]["name"] == "Pendulum-v1"
     assert result["metrics"][0]["value"].startswith(f"{mean:.2f} +/- ")
-    exact, shared = read_metrics(run / "metrics.csv"), read_metrics(tmp_path / "folder" / "metrics.csv")
-    assert shared.keys() == exact.keys()
-    assert all(np.allclose(shared[key], exact[key], rtol=1e-6, atol=0, equal_nan=True) for key in exact)
-    assert np.array_equal(shared["env_steps"], exact["env_steps"])
+    shared = list(csv.DictReader((tmp_path / "folder" / "metrics.csv").open()))
+    assert shared == [row for row in rows if row["eval/return_mean"]]
+    assert 0 < len(shared) < len(rows)
     for said in (f"Return: {mean:.2f} ±", "| `batch_size` |", "python train.py debug=fast", "| `torch` |"):
         assert said in text
     assert "hydra.run.dir" not in text

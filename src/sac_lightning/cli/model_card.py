@@ -1,8 +1,8 @@
 """The files of a policy for others, and the model card that describes them."""
 
+import csv
 import io
 import math
-import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ SETTINGS = (
     *("gamma", "tau", "lr", "replay.n_step", "actor.hidden_sizes", "critic.hidden_sizes"),
     *("critic.num_critics", "precision"),
 )
+EVALUATION = "eval/return_mean"
 PARTS = ("alpha", "target_entropy", "torso", "value_head", "pessimism", "target_network")
 
 
@@ -53,9 +54,9 @@ def evaluation_of(run: Run, module: SACModule) -> ReportedReturn | None:
         pass
     metrics = _metrics(run)
     at = [] if metrics is None else [row for row, step in enumerate(metrics["env_steps"]) if step == steps]
-    if metrics is None or not at or "eval/return_mean" not in metrics:
+    if metrics is None or not at or EVALUATION not in metrics:
         return None
-    mean = float(metrics["eval/return_mean"][at[0]])
+    mean = float(metrics[EVALUATION][at[0]])
     std = float(metrics["eval/return_std"][at[0]]) if "eval/return_std" in metrics else math.nan
     if not math.isfinite(mean):
         return None
@@ -73,7 +74,7 @@ def policy_files(run: Run, module: SACModule) -> dict[str, bytes]:
     }
     metrics = _metrics(run)
     if metrics is not None:
-        files[hub.METRICS] = _rounded((run.path / hub.METRICS).read_bytes())
+        files[hub.METRICS] = _evaluations((run.path / hub.METRICS).read_bytes())
         with TemporaryDirectory() as folder:
             picture = Path(folder) / "curve.png"
             learning_curve(metrics, picture, _env_id(run))
@@ -192,11 +193,15 @@ def _metrics(run: Run) -> Any:
     return metrics if metrics is not None and len(metrics["env_steps"]) else None
 
 
-def _rounded(metrics: bytes) -> bytes:
-    """A metrics.csv whose numbers have seven digits, those of a float32: half as large."""
-    head, end, rows = metrics.partition(b"\n")
-    number = rb"-?\d+\.\d+(?:e[+-]?\d+)?"
-    return head + end + re.sub(number, lambda found: b"%.7g" % float(found[0]), rows)
+def _evaluations(metrics: bytes) -> bytes:
+    """The rows of a metrics.csv that have an evaluation: a small file to share. All rows, if none has."""
+    whole = metrics[: metrics.rfind(b"\n") + 1]  # the last row of a run that was killed may be half a row
+    head, *rows = csv.reader(io.StringIO(whole.decode(), newline=""))
+    at = head.index(EVALUATION) if EVALUATION in head else len(head)
+    kept = [row for row in rows if any(row[at : at + 1])]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([head, *(kept or rows)])
+    return text.getvalue().encode()
 
 
 def _env_id(run: Run) -> str:
