@@ -167,7 +167,9 @@ def test_a_preset_of_ours_can_be_planned(preset: str, tmp_path: Path) -> None:
 CHOICES = ("alpha=fixed", "replay=prioritized", "optimizer=adamw"), ("alpha=anneal",)
 
 
-@pytest.mark.parametrize("env", ["cartpole", "lunar_lander", "mountain_car_continuous", "pendulum"])
+@pytest.mark.parametrize(
+    "env", ["cartpole", "lunar_lander", "lunar_lander_continuous", "mountain_car_continuous", "pendulum"]
+)
 def test_an_env_s_settings_fit_every_choice_and_give_way_to_a_preset(env: str) -> None:
     for choices in CHOICES:
         plan(composed(f"env={env}", *choices))
@@ -177,3 +179,15 @@ def test_an_env_s_settings_fit_every_choice_and_give_way_to_a_preset(env: str) -
     assert {key: OmegaConf.select(preset, key) for key in GIVEN_WAY} == {
         key: {**COMMON, **PUBLISHED["sac_2018"]}[key] for key in GIVEN_WAY
     }
+
+
+@pytest.mark.parametrize("env", ["lunar_lander_continuous", "minatar"])
+def test_the_parts_of_an_env_give_way_to_a_preset_and_both_to_the_command_line(env: str) -> None:
+    own, preset = composed(f"env={env}"), composed("experiment=sac_2018")
+    assert own.target_entropy != preset.target_entropy
+    for part in ("torso", "target_entropy"):
+        assert composed("experiment=sac_2018", f"env={env}")[part] == preset[part]
+    for above in ((), ("experiment=sac_2018",), ("experiment=xqc",)):
+        named = composed(f"env={env}", *above, "torso=simba", "target_entropy=neg_dim")
+        assert named.torso._target_ == "sac_lightning.networks.Simba"
+        assert named.target_entropy == {"_target_": "sac_lightning.entropy.NegDim"}

@@ -24,6 +24,7 @@ from sac_lightning.entropy import (
     Sigma,
     TargetEntropyRule,
     TemperatureRule,
+    Zero,
 )
 from sac_lightning.heads import ActionHead, Categorical, Normal, TanhNormal
 from sac_lightning.networks import (
@@ -49,7 +50,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 unit = st.floats(0.01, 1.0)
 rate = st.floats(1e-6, 0.5)
 targets = st.one_of(
-    st.sampled_from([NegDim(), NegHalfDim(), MaxEntropy(), HeadDefault()]),
+    st.sampled_from([NegDim(), NegHalfDim(), Zero(), MaxEntropy(), HeadDefault()]),
     st.builds(Sigma, unit),
     st.builds(MaxRatio, unit),
     st.builds(EpsPeaked, unit),

@@ -19,6 +19,7 @@ from sac_lightning.entropy import (
     Sigma,
     TargetEntropyRule,
     Tes,
+    Zero,
 )
 from sac_lightning.heads import (
     ActionHead,
@@ -39,6 +40,7 @@ RULES: list[tuple[TargetEntropyRule, ActionHead]] = [
     (PerPart(), BOTH),
     (NegDim(), BOX),
     (NegHalfDim(), BOX),
+    (Zero(), BOX),
     (Sigma(), BOX),
     (MaxRatio(), CHOICE),
     (MaxRatio(0.5), BOX),

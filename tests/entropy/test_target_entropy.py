@@ -16,6 +16,7 @@ from sac_lightning.entropy import (
     PerPart,
     Sigma,
     TargetEntropyRule,
+    Zero,
     check_reachable,
 )
 from sac_lightning.heads import (
@@ -36,6 +37,7 @@ BOX, CHOICE, BOTH = TanhNormal(3), Categorical(4), Hybrid(3, 2)
     [
         (NegDim(), BOX, -3.0),  # −dim A
         (NegHalfDim(), BOX, -1.5),  # −dim A / 2
+        (Zero(), BOX, 0.0),
         (Sigma(), TanhNormal(1), -0.4781814),  # ½log(2πe) + log 0.15 = 1.4189385 − 1.8971200
         (Sigma(), BOX, -1.4345443),  # three times that
         (Sigma(sigma=1.0), Normal(2), 2.8378771),  # 2 · 1.4189385

@@ -13,6 +13,7 @@ from sac_lightning.entropy.target_entropy import (
     PerPart,
     Sigma,
     TargetEntropyRule,
+    Zero,
 )
 from sac_lightning.entropy.temperature import Anneal, Fixed, LearnedTemperature, TemperatureRule
 
@@ -34,6 +35,7 @@ __all__ = [
     "TargetEntropyRule",
     "TemperatureRule",
     "Tes",
+    "Zero",
     "check_reachable",
     "check_rule",
     "entropy_setting",

@@ -92,6 +92,19 @@ class NegHalfDim(TargetEntropyRule):
 
 
 @dataclass(frozen=True)
+class Zero(TargetEntropyRule):
+    """Aims at 0 [this project]: where a careful policy avoids every risk and never reaches the goal.
+
+    Actions: continuous. Interval: one value.
+
+    A Gaussian of this entropy has σ = 0.24 in each dimension of the unit action box, of width 2.
+    """
+
+    def value(self, head: ActionHead) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
 class Sigma(TargetEntropyRule):
     """Aims at A · ½ log(2πe σ²) [entropy of a Gaussian]: sets how much noise an action may have.
 
