@@ -86,6 +86,8 @@ def measure(preset: str, threads: int) -> dict[str, object]:
             module.sac.update(replay.gather(batch), noise, with_actor)
         update(batch, noise, with_actor=with_actor)
         timed += [partial(update, batch, noise, with_actor=with_actor), products.run]
+    if not update.can_act:
+        raise RuntimeError(f"{preset}: the update does not compile")
     found = median_ms(timed)
     if delay > 1:
         found = [a / delay + b * (1.0 - 1.0 / delay) for a, b in zip(found[:2], found[2:], strict=True)]

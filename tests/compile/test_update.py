@@ -14,6 +14,7 @@ from sac_lightning.core.hardware import has_compiler
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler (g++ or clang++)")
 TESTS = Path(__file__).parents[1]
+EXPERIMENTS = TESTS.parent / "conf" / "experiment"
 
 
 def printed(code: str, **environment: str) -> Any:
@@ -145,3 +146,37 @@ def test_a_compiled_run_collects_what_the_eager_one_does_and_acts_in_its_updates
     # The first action by the policy precedes the first update; with two updates an iteration all are alone.
     assert alone == {"1.0 1": 1, "2.0 1": 40, "0.5 2": 1}
     assert [updates for *_, updates in found.values()] == [40, 80, 20]
+
+
+PRESET = """
+    import json, logging, sys
+    sys.path.insert(0, sys.argv[1])
+    from hydra import compose, initialize_config_dir
+    from sac_lightning.cli.assemble import plan
+    from sac_lightning.cli.train import config_dir
+    from tasks import trainer_for
+
+    warned = []
+    class Keeps(logging.Handler):
+        def emit(self, record):
+            warned.append(record.getMessage())
+    logging.getLogger("sac_lightning").addHandler(Keeps(logging.WARNING))
+
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        preset = ["experiment=PRESET", "env=pendulum", "paths.run_dir=unused"]
+        full = compose("train", preset)
+        narrow = [f"{each}.hidden_sizes={[8] * len(full[each].hidden_sizes)}" for each in ("actor", "critic")]
+        small = ["learning_starts=8", "total_env_steps=12", "steps_per_epoch=12", "eval_episodes=0"]
+        how = ["batch_size=4", "compile=true", "device=cpu", "threads=1"]
+        made = plan(compose("train", [*preset, *narrow, *small, *how]))
+    module = made.module()
+    trainer_for(made.datamodule).fit(module, made.datamodule)
+    print(json.dumps([int(module.grad_steps), warned]))
+"""
+
+
+@pytest.mark.parametrize("preset", sorted(file.stem for file in EXPERIMENTS.glob("*.yaml")))
+def test_the_update_of_every_preset_compiles(preset: str) -> None:
+    updates, warned = printed(PRESET.replace("PRESET", preset))
+    assert updates > 0
+    assert warned == []

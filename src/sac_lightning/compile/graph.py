@@ -4,6 +4,7 @@ The function runs once, traced operation by operation, gradients included; what 
 PyTorch's Inductor. So what is compiled is the eager function itself, whatever Python it contains.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from sac_lightning.private.torch import (
     run_and_unwrap,
     trace,
 )
+
+log = logging.getLogger(__name__)
 
 Function = Callable[..., Sequence[Tensor]]
 _UNCHECKED_SIZES = {"size_asserts": False, "alignment_asserts": False}
@@ -122,9 +125,18 @@ class CompiledGraph:
     def _compiled(self, program: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         from sac_lightning.compile.rewrites import LAST_PASS, last_pass
 
-        settings = {**(_FROM_CPP if self._from_cpp else _UNCHECKED_SIZES), **_STORED, LAST_PASS: last_pass()}
         inputs = [*self._lasting, *tensors]
-        run = compile_graph(program, inputs, dynamic_rows=self._rows, settings=known_settings(settings))
+
+        def compiled(**more: Any) -> Callable[..., Sequence[Tensor]]:
+            settings = known_settings({**(_FROM_CPP if self._from_cpp else _UNCHECKED_SIZES), **more})
+            return compile_graph(program, inputs, dynamic_rows=self._rows, settings=settings)
+
+        try:
+            run = compiled(**_STORED, **{LAST_PASS: last_pass()})
+        except Exception as error:  # PyTorch 2.13 fails at some loops over stored results (torso=flash)
+            kind = type(error).__name__
+            log.info("PyTorch's compiler failed (%s), trying again with its own settings", kind)
+            run = compiled()
         self._keep()  # only now: compiling needs the memory
         with torch.no_grad():  # the gradients are part of what was traced
             outputs, self._run = run_and_unwrap(run, inputs)
