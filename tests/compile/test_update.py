@@ -163,7 +163,7 @@ PRESET = """
     logging.getLogger("sac_lightning").addHandler(Keeps(logging.WARNING))
 
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        preset = ["experiment=PRESET", "env=pendulum", "paths.run_dir=unused"]
+        preset = ["experiment=PRESET", "env=pendulum", "paths.run_dir=RUN_DIR"]
         full = compose("train", preset)
         narrow = [f"{each}.hidden_sizes={[8] * len(full[each].hidden_sizes)}" for each in ("actor", "critic")]
         small = ["learning_starts=8", "total_env_steps=12", "steps_per_epoch=12", "eval_episodes=0"]
@@ -176,7 +176,7 @@ PRESET = """
 
 
 @pytest.mark.parametrize("preset", sorted(file.stem for file in EXPERIMENTS.glob("*.yaml")))
-def test_the_update_of_every_preset_compiles(preset: str) -> None:
-    updates, warned = printed(PRESET.replace("PRESET", preset))
+def test_the_update_of_every_preset_compiles(preset: str, tmp_path: Path) -> None:
+    updates, warned = printed(PRESET.replace("PRESET", preset).replace("RUN_DIR", str(tmp_path)))
     assert updates > 0
     assert warned == []

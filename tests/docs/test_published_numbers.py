@@ -20,6 +20,7 @@ from throughput_tables import csv_of, ratios, read_speeds  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
 SPEED = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").replace("−", "-")
+FAMILY = (ROOT / "docs" / "family.md").read_text(encoding="utf-8")
 SWEEPS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 SB3, SBX = "stable-baselines3 fp32", "sbx (JAX) fp32"
 ENVS = ("Pendulum-v1", "HalfCheetah-v5")
@@ -379,3 +380,29 @@ def test_sac_on_halfcheetah_has_the_returns_of_the_csv() -> None:
     ]
     shown = ", ".join(f"{each:,.0f}" for each in ends)
     assert f"| {shown}: mean {statistics.mean(ends):,.0f} (published" in README
+
+
+def test_presets_have_the_returns_of_the_csv_beside_the_published_ones() -> None:
+    from family import FAR, PUBLISHED
+
+    table = FAMILY.partition("| `experiment=` |")[2].partition("\n\n")[0].splitlines()[2:]
+    found = [row for row in rows("family.csv") if row["env"] == "halfcheetah"]
+    found += [
+        {**row, "recipe": "sac_2018 lr=1e-3 learning_starts=5000"}
+        for row in rows("mujoco_v5/halfcheetah.csv")
+        if row["recipe"] == "sac"
+    ]
+    assert len(table) == len({row["recipe"] for row in found})
+    for shown in table:
+        recipe = shown.split("`")[1]
+        mean, deviation = PUBLISHED[recipe.split()[0], "halfcheetah", 50_000]
+        at = {
+            r["seed"]: float(r["return_mean"])
+            for r in found
+            if (r["recipe"], r["env_steps"]) == (recipe, "50000")
+        }
+        assert len(at) >= 2
+        assert shown.endswith(
+            f"| {', '.join(f'{at[seed]:,.0f}' for seed in sorted(at))} | {mean:,} ± {deviation:,} |"
+        )
+        assert abs(statistics.mean(at.values()) - mean) <= FAR * deviation
