@@ -25,7 +25,7 @@ train: install ## the main job: SAC on Pendulum, under a minute
 test: install ## the tests, learning tests included
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-slow: install ## five tests that take long to see what hardly ever changes
+slow: install ## tests that take long to see what hardly ever changes
 	$(BIN)/python -m pytest -q -m slow
 
 check: lint test ## lint, types, import contracts and the tests

@@ -4,7 +4,7 @@
 
 The products are those that the eager update calls, with their shapes, on buffers made once. Both take turns;
 results/presets.csv has the medians and their ratio. An update is the mean over those with and without the
-actor's step, as often as actor_delay has each. bf16_ms is the update with precision=bf16-mixed.
+actor's step, as often as actor_delay has each.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sac_lightning.replay import BatchIndex, ReplayBuffer
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESETS = ("sac_2018", "fast", "tqc", "redq", "droq", "crossq", "simba_v2", "xqc", "flash_sac")
-COLUMNS = ("preset", "updates_per_step", "update_ms", "products_ms", "ratio", "threads", "bf16_ms")
+COLUMNS = ("preset", "updates_per_step", "update_ms", "products_ms", "ratio", "threads")
 PRODUCTS = {torch.ops.aten.mm.default: 0, torch.ops.aten.bmm.default: 0, torch.ops.aten.addmm.default: 1}
 ROUNDS, SECONDS = 7, 1.0  # of each turn
 
@@ -80,31 +80,19 @@ def measure(preset: str, threads: int) -> dict[str, object]:
     index, weight = replay.draw(1, size)
     batch = BatchIndex(index[0], weight[0])
     noise = torch.randn(2, size, module.sac.head.noise_size)
-    timed, delay = [], module.sac.actor_delay
-    updates = [
-        update_of(each, replay, bfloat16=bf16)
-        for each, bf16 in ((module, False), (plan(config).module(), True))
-    ]
+    update, timed, delay = update_of(module, replay), [], module.sac.actor_delay
     for with_actor in (True, False)[:delay]:
         with Products() as products:
             module.sac.update(replay.gather(batch), noise, with_actor)
-        calls = [partial(update, batch, noise, with_actor=with_actor) for update in updates]
-        for call in calls:
-            call()
-        timed += [*calls, products.run]
-    if not all(update.can_act for update in updates):
+        update(batch, noise, with_actor=with_actor)
+        timed += [partial(update, batch, noise, with_actor=with_actor), products.run]
+    if not update.can_act:
         raise RuntimeError(f"{preset}: the update does not compile")
     found = median_ms(timed)
     if delay > 1:
-        found = [a / delay + b * (1.0 - 1.0 / delay) for a, b in zip(found[:3], found[3:], strict=True)]
-    update_ms, bf16_ms, products_ms = found
-    row = {
-        "preset": preset,
-        "updates_per_step": float(config.utd_ratio),
-        "threads": threads,
-        "bf16_ms": bf16_ms,
-    }
-    return {**row, "update_ms": update_ms, "products_ms": products_ms, "ratio": products_ms / update_ms}
+        found = [a / delay + b * (1.0 - 1.0 / delay) for a, b in zip(found[:2], found[2:], strict=True)]
+    row = {"preset": preset, "updates_per_step": float(config.utd_ratio), "threads": threads}
+    return {**row, "update_ms": found[0], "products_ms": found[1], "ratio": found[1] / found[0]}
 
 
 def main() -> int:
