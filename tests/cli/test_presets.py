@@ -168,7 +168,11 @@ CHOICES = ("alpha=fixed", "replay=prioritized", "optimizer=adamw"), ("alpha=anne
 
 
 @pytest.mark.parametrize(
-    "env", ["cartpole", "lunar_lander", "lunar_lander_continuous", "mountain_car_continuous", "pendulum"]
+    "env",
+    [
+        *("bipedal_walker", "cartpole", "lunar_lander", "lunar_lander_continuous"),
+        *("mountain_car_continuous", "pendulum"),
+    ],
 )
 def test_an_env_s_settings_fit_every_choice_and_give_way_to_a_preset(env: str) -> None:
     for choices in CHOICES:
@@ -181,7 +185,7 @@ def test_an_env_s_settings_fit_every_choice_and_give_way_to_a_preset(env: str) -
     }
 
 
-@pytest.mark.parametrize("env", ["lunar_lander_continuous", "minatar"])
+@pytest.mark.parametrize("env", ["bipedal_walker", "lunar_lander_continuous", "minatar"])
 def test_the_parts_of_an_env_give_way_to_a_preset_and_both_to_the_command_line(env: str) -> None:
     own, preset = composed(f"env={env}"), composed("experiment=sac_2018")
     assert own.target_entropy != preset.target_entropy

@@ -44,6 +44,9 @@ def test_returns_are_compared_with_the_published_ones_at_the_same_env_steps() ->
     # (5013 - 6345) / 832 = -1.6
     assert line.startswith("crossq lr=1e-4, halfcheetah, 50,000 env steps: published 6345 ± 832; here 5013 ")
     assert line.endswith("(2 seeds), -1.6 standard deviations, more than 1.5")
+    _, hopper = compared([*rows, {**row, "env": "hopper"}])
+    # (5000 - 1421) / 959 = 3.7
+    assert "published 1421 ± 959; here 5000 (1 seeds), +3.7 standard" in hopper
 
 
 def test_the_table_of_minutes_interpolates_and_leaves_out_runs_that_have_not_come_so_far(

@@ -68,9 +68,8 @@ class CompiledUpdate:
         tensors = (*index, noise) if fused is None else (*index, noise, fused.obs, fused.noise)
         run = self._runs[with_actor]
         if with_actor not in self._names:
-            which = "" if with_actor else " of the critics alone"
-            took = "about 30 s, or 10 s where PyTorch's cache on disk has it"
-            log.info("compiling the update%s, once: %s", which, took)
+            what = "update" if with_actor else "update of the critics alone"
+            log.info("compiling the %s, once: about 30 s, or 10 s where PyTorch's cache on disk has it", what)
         try:
             return self._result(run(*tensors), fused, with_actor)
         except Exception as error:  # of the compiler, of C++, of the disk: each has its own
