@@ -1,15 +1,25 @@
-"""The presets of published algorithms: the numbers of their papers, on any env with a Box of actions."""
+"""The presets of published algorithms: the numbers of their papers, on any env with a Box of actions.
 
+And what may be typed beside them: a part of another class, or `resume=`.
+"""
+
+import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from tests.cli.conftest import TINY, Command, mistake
 
 from sac_lightning.cli.assemble import plan
+from sac_lightning.cli.config import leave_out_settings_of_replaced, resolved
+from sac_lightning.cli.targets import check_saved
 from sac_lightning.cli.train import config_dir
+from sac_lightning.core.errors import ConfigError
 from tasks import trainer_for
 
 COMMON = {
@@ -195,3 +205,80 @@ def test_the_parts_of_an_env_give_way_to_a_preset_and_both_to_the_command_line(e
         named = composed(f"env={env}", *above, "torso=simba", "target_entropy=neg_dim")
         assert named.torso._target_ == "sac_lightning.networks.Simba"
         assert named.target_entropy == {"_target_": "sac_lightning.entropy.NegDim"}
+
+
+def swaps() -> Iterator[tuple[str, list[str]]]:
+    """Every preset and every env, with the options of the groups of which its own file says something."""
+    conf = Path(config_dir())
+    for file in sorted([*conf.glob("experiment/*.yaml"), *conf.glob("env/*.yaml")]):
+        said = yaml.safe_load(file.read_text())
+        inner = said.pop("normalization", {})
+        groups = [*sorted(set(said) - {"env"}), *(f"normalization/{each}" for each in inner)]
+        options = [f"{group}={path.stem}" for group in groups for path in (conf / group).glob("*.yaml")]
+        if options and file.stem != "gym":  # which has no env.id
+            yield f"{file.parent.name}={file.stem}", options
+
+
+def refusal(config: DictConfig) -> str:
+    try:
+        plan(config)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(("chosen", "options"), swaps())
+def test_a_part_of_another_class_takes_the_place_of_a_preset_s_with_its_settings(
+    chosen: str, options: list[str]
+) -> None:
+    for option in options:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            config = compose("train", ["paths.run_dir=unused", chosen, option], return_hydra_config=True)
+        hydra = config.hydra
+        OmegaConf.set_struct(config, False)
+        del config.hydra
+        leave_out_settings_of_replaced(config, hydra)
+        # It may be refused, such as value_head=scalar, of which no quantile can be dropped.
+        assert "unexpected keyword" not in refusal(config), option
+
+
+def test_what_is_typed_or_stands_in_the_option_s_own_file_stays_a_mistake(
+    train: Command, tmp_path: Path
+) -> None:
+    typed = mistake(train(*TINY, "experiment=xqc", "alpha=fixed", "alpha.init=1"))
+    assert "unexpected keyword argument 'init'" in typed
+    own = tmp_path / "conf" / "alpha" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: sac_lightning.entropy.Fixed\nvaleu: 0.1\n")
+    line = mistake(train("--config-dir", str(tmp_path / "conf"), *TINY, "experiment=xqc", "alpha=mine"))
+    assert "unexpected keyword argument 'valeu'. Did you mean value?" in line
+
+
+def test_a_preset_with_other_parts_trains_and_writes_what_it_used(train: Command, tmp_path: Path) -> None:
+    parts = ("alpha=fixed", "head=auto", "normalization/reward=none", "target_network=polyak")
+    ended = train(*TINY, "experiment=xqc", *parts, f"hydra.run.dir={tmp_path / 'run'}")
+    assert ended.code == 0, ended.err
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert saved["alpha"] == {
+        "_target_": "sac_lightning.entropy.Fixed",
+        "value": 0.2,
+        **{"critic": "same", "critic_value": None, "units": "unit_box"},
+    }
+    assert saved["normalization"]["reward"] == {"_target_": "sac_lightning.networks.RawReward"}
+    assert saved["critic"]["value_head"]["bins"] == 101
+
+
+@pytest.mark.parametrize("preset", [*PUBLISHED, *OURS])
+def test_the_config_of_a_preset_s_run_may_stand_in_a_file(preset: str, tmp_path: Path) -> None:
+    config = composed(f"experiment={preset}", f"paths.run_dir={tmp_path}")
+    check_saved(OmegaConf.create(resolved(config)), tmp_path, [])
+
+
+def test_a_run_with_another_torso_for_the_critics_alone_is_resumed(train: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(*TINY, "experiment=droq", f"hydra.run.dir={run}").code == 0
+    ended = train(f"resume={run}", "total_env_steps=90")
+    assert ended.code == 0, ended.err
+    assert json.loads((run / "summary.json").read_text())["env_steps"] == 90
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["critic"]["torso"]["dropout"] == saved["torso_of_critics"]["dropout"] == 0.01

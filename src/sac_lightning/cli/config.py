@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_method
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
@@ -15,8 +18,8 @@ from rich.tree import Tree
 from sac_lightning.cli.command_line import typed_path
 from sac_lightning.cli.rundir import versions
 from sac_lightning.cli.sweep.multirun import Shares
-from sac_lightning.cli.targets import KINDS, REFERRING_GROUPS
-from sac_lightning.core.errors import as_whole, names_path, require
+from sac_lightning.cli.targets import KINDS, PREFIXES, REFERRING_GROUPS, check_target
+from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
 from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
 from sac_lightning.replay.prior_files import MINARI
 from sac_lightning.training.trainer_options import PRECISIONS
@@ -74,6 +77,47 @@ def place_prior_data(cfg: DictConfig) -> None:
         replay.data = [
             each if each.startswith(MINARI) else str(typed_path(each).absolute()) for each in sources
         ]
+
+
+def leave_out_settings_of_replaced(cfg: DictConfig, hydra: HydraConf) -> None:
+    """Delete what env and experiment say of an option in whose place the command line has put another.
+
+    With `experiment=xqc alpha=fixed` this is alpha.init, which `Fixed` does not have. What was typed and what
+    the option's own file says stays: there it is a mistake. `hydra` is Hydra's own config.
+    """
+    typed = {each.key_or_group for each in OverridesParser.create().parse_overrides(hydra.overrides.task)}
+    for group in typed & set(hydra.runtime.choices) - {"env"}:
+        key = group.replace("/", ".")
+        part, own = OmegaConf.select(cfg, key), _keys_of_option(group, hydra)
+        if not isinstance(part, DictConfig) or "_target_" not in part or own is None:
+            continue
+        inside = {each.removeprefix(f"{key}.") for each in typed if each.startswith(f"{key}.")}
+        own |= {each.partition(".")[0] for each in inside}
+        others = {str(name) for name in part if not str(name).startswith("_")} - own
+        if others and (known := _arguments(key, part, cfg)) is not None:
+            with open_dict(part):
+                for name in others - known:
+                    del part[name]
+
+
+def _keys_of_option(group: str, hydra: HydraConf) -> set[str] | None:
+    """The keys in the file of the chosen option; None where it is no file of its own group."""
+    for source in hydra.runtime.config_sources:
+        file = Path(source.path, group, f"{hydra.runtime.choices[group]}.yaml")
+        if source.schema == "file" and file.is_file():
+            return set(OmegaConf.load(file))
+    return None
+
+
+def _arguments(key: str, part: DictConfig, cfg: DictConfig) -> set[str] | None:
+    """The arguments of the class that `part` names; None for one that must not be named, or takes any."""
+    try:
+        check_target(key, part._target_, (*PREFIXES, *allowed_packages(cfg)))
+        parameters = inspect.signature(get_method(part._target_)).parameters
+    except (ConfigError, ImportError, TypeError, ValueError):  # the checks that follow say why
+        return None
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    return None if takes_any else set(parameters)
 
 
 def make_whole(cfg: DictConfig) -> None:

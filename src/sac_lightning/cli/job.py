@@ -14,7 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, rank_of
-from sac_lightning.cli.config import check_values, make_whole, place_prior_data
+from sac_lightning.cli.config import (
+    check_values,
+    leave_out_settings_of_replaced,
+    make_whole,
+    place_prior_data,
+)
 from sac_lightning.cli.mistakes import print_mistake
 from sac_lightning.cli.resume import MAY_DIFFER, open_run, resumed_config, run_directory
 from sac_lightning.cli.run import Outcome, run
@@ -38,9 +43,10 @@ class ForeignRun(Exception):
 
 def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Return exit status and objective (best_return_mean, NaN without one) of one job."""
+    hydra = HydraConfig.get()
+    leave_out_settings_of_replaced(cfg, hydra)
     make_whole(cfg)
     place_prior_data(cfg)
-    hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
     _allow_typed_module(cfg, overrides)
     directory = RunDirectory(Path(hydra.runtime.output_dir))

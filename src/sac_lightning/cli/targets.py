@@ -63,6 +63,7 @@ KINDS: dict[str, type] = {
 }
 # Groups whose entries are objects each, such as callbacks.best.
 KINDS_OF_ENTRIES: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}
+ROOTS = {path.partition(".")[0] for path in (*KINDS, *KINDS_OF_ENTRIES)}
 # Their arguments are other groups, which are checked there.
 REFERRING_GROUPS = ("module", "data")
 # A head is made for an action space: by this method of its class, or as the one that fits.
@@ -184,6 +185,9 @@ def check_saved(
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     for path, node in _mappings(plain):
+        root = path.partition(".")[0]
+        if root and root not in ROOTS:
+            continue  # such as torso_of_critics: nothing is made from it, where there are no variables
         if is_under(re.sub(r"\[\d+\]", "", path), given):
             continue
         target = node.get("_target_")
