@@ -170,6 +170,15 @@ def test_no_argument_of_an_accepted_class_leads_out_of_the_folder(accepted: dict
 
 
 @pytest.mark.parametrize("gadget", GADGETS)
+def test_a_group_of_the_user_s_own_names_classes_of_this_project_alone(gadget: str) -> None:
+    saved("torso_of_critics", "sac_lightning.networks.Simba")
+    with pytest.raises(ConfigError, match=r"torso_of_critics\._target_="):
+        saved("torso_of_critics", gadget)
+    with pytest.raises(ConfigError, match=r"tags\[0\]\._target_="):
+        check_saved(OmegaConf.create({"tags": [{"_target_": gadget}]}), HERE, [])
+
+
+@pytest.mark.parametrize("gadget", GADGETS)
 @pytest.mark.parametrize("path", PLACES)
 def test_function_is_refused_in_files_and_on_the_command_line(path: str, gadget: str) -> None:
     with pytest.raises(ConfigError, match="_target_="):

@@ -185,9 +185,6 @@ def check_saved(
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     for path, node in _mappings(plain):
-        root = path.partition(".")[0]
-        if root and root not in ROOTS:
-            continue  # such as torso_of_critics: nothing is made from it, where there are no variables
         if is_under(re.sub(r"\[\d+\]", "", path), given):
             continue
         target = node.get("_target_")
@@ -220,9 +217,12 @@ def check_wrappers(wrappers: Any, folder: Path, allowed: Sequence[str]) -> None:
 
 def check_saved_target(path: str, target: Any, folder: Path, allowed: Sequence[str]) -> None:
     """Raise ConfigError unless the config of `folder` may name `target` for the object at `path`."""
+    root = path.partition(".")[0]
+    # Such as torso_of_critics: nothing is made from it, as a saved config has no variables.
+    is_group_of_user = root.isidentifier() and root not in ROOTS and is_under(target, (OURS,))
     if is_under(target, allowed):
         check_target(path, target, allowed)
-    elif is_under(target, (OURS, *LIGHTNINGS)) and kind_of(path) is not None:
+    elif is_group_of_user or (is_under(target, (OURS, *LIGHTNINGS)) and kind_of(path) is not None):
         check_target(path, target, [str(target).partition(".")[0]])  # not a class that it has imported
     else:
         reason = (
