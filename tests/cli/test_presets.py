@@ -5,6 +5,7 @@ And what may be typed beside them: a part of another class, or `resume=`.
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.cli.conftest import TINY, Command, mistake
 
 from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.config import leave_out_settings_of_replaced, resolved
-from sac_lightning.cli.targets import check_saved
+from sac_lightning.cli.targets import check_saved, leaves
 from sac_lightning.cli.train import config_dir
 from sac_lightning.core.errors import ConfigError
 from tasks import trainer_for
@@ -205,6 +206,24 @@ def test_the_parts_of_an_env_give_way_to_a_preset_and_both_to_the_command_line(e
         named = composed(f"env={env}", *above, "torso=simba", "target_entropy=neg_dim")
         assert named.torso._target_ == "sac_lightning.networks.Simba"
         assert named.target_entropy == {"_target_": "sac_lightning.entropy.NegDim"}
+
+
+LEFT = re.compile(
+    r"env\.|total_env_steps|eval_max_steps|encoder|random_shift|normalization\.obs|replay|alpha\.init"
+)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(config_dir()) / "env").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_all_settings_of_an_env_give_way_but_those_that_the_preset_names(file: Path) -> None:
+    preset, both = (
+        dict(leaves(OmegaConf.to_container(composed("experiment=sac_2018", *env))))
+        for env in ((), (f"env={file.stem}",))
+    )
+    differ = {key for key in {*preset, *both} if preset.get(key) != both.get(key)}
+    assert {key for key in differ if not LEFT.match(key)} == set()
+    assert both["replay.n_step"] == 1
 
 
 def swaps() -> Iterator[tuple[str, list[str]]]:
