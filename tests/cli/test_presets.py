@@ -261,6 +261,13 @@ def test_a_part_of_another_class_takes_the_place_of_a_preset_s_with_its_settings
         assert "unexpected keyword" not in refusal(config), option
 
 
+def test_a_preset_for_numbers_trains_with_the_head_of_another_action_space(train: Command) -> None:
+    for head in ("auto", "categorical"):
+        parts = ("env=cartpole", f"head={head}", "target_entropy=auto")
+        ended = train(*TINY, "experiment=simba_v2", *parts)
+        assert ended.code == 0, ended.err
+
+
 def test_what_is_typed_or_stands_in_the_option_s_own_file_stays_a_mistake(
     train: Command, tmp_path: Path
 ) -> None:

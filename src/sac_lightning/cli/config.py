@@ -18,7 +18,7 @@ from rich.tree import Tree
 from sac_lightning.cli.command_line import typed_path
 from sac_lightning.cli.rundir import versions
 from sac_lightning.cli.sweep.multirun import Shares
-from sac_lightning.cli.targets import KINDS, PREFIXES, REFERRING_GROUPS, check_target
+from sac_lightning.cli.targets import HEAD_METHOD, KINDS, PREFIXES, REFERRING_GROUPS, check_target
 from sac_lightning.core.errors import ConfigError, as_whole, names_path, require
 from sac_lightning.core.fields import BOOL, FOLDER, Allowed, Number, OneOf, Rule, Whole
 from sac_lightning.replay.prior_files import MINARI
@@ -113,7 +113,8 @@ def _arguments(key: str, part: DictConfig, cfg: DictConfig) -> set[str] | None:
     """The arguments of the class that `part` names; None for one that must not be named, or takes any."""
     try:
         check_target(key, part._target_, (*PREFIXES, *allowed_packages(cfg)))
-        parameters = inspect.signature(get_method(part._target_)).parameters
+        # A head's method passes its options on to the class.
+        parameters = inspect.signature(get_method(part._target_.removesuffix(HEAD_METHOD))).parameters
     except (ConfigError, ImportError, TypeError, ValueError):  # the checks that follow say why
         return None
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
