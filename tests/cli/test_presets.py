@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from tests.cli.conftest import TINY, Command, mistake
 
 from sac_lightning.cli.assemble import plan
-from sac_lightning.cli.config import leave_out_settings_of_replaced, resolved
+from sac_lightning.cli.config import drop_settings_of_replaced_parts, resolved
 from sac_lightning.cli.targets import check_saved, leaves
 from sac_lightning.cli.train import config_dir
 from sac_lightning.core.errors import ConfigError
@@ -256,7 +256,7 @@ def test_a_part_of_another_class_takes_the_place_of_a_preset_s_with_its_settings
         hydra = config.hydra
         OmegaConf.set_struct(config, False)
         del config.hydra
-        leave_out_settings_of_replaced(config, hydra)
+        drop_settings_of_replaced_parts(config, hydra)
         # It may be refused, such as value_head=scalar, of which no quantile can be dropped.
         assert "unexpected keyword" not in refusal(config), option
 

@@ -79,11 +79,11 @@ def place_prior_data(cfg: DictConfig) -> None:
         ]
 
 
-def leave_out_settings_of_replaced(cfg: DictConfig, hydra: HydraConf) -> None:
-    """Delete what env and experiment say of an option in whose place the command line has put another.
+def drop_settings_of_replaced_parts(cfg: DictConfig, hydra: HydraConf) -> None:
+    """Delete settings of env and experiment that a part, chosen on the command line, does not have.
 
-    With `experiment=xqc alpha=fixed` this is alpha.init, which `Fixed` does not have. What was typed and what
-    the option's own file says stays: there it is a mistake. `hydra` is Hydra's own config.
+    With `experiment=xqc alpha=fixed` this is alpha.init. A key that was typed, or that stands in the file of
+    the option, is kept: there it is a mistake, which its class names. `hydra` is Hydra's own config.
     """
     typed = {each.key_or_group for each in OverridesParser.create().parse_overrides(hydra.overrides.task)}
     for group in typed & set(hydra.runtime.choices) - {"env"}:

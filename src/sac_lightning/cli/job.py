@@ -16,7 +16,7 @@ from sac_lightning.cli.assemble import plan
 from sac_lightning.cli.command_line import DONE, FAILED, INTERRUPTED, rank_of
 from sac_lightning.cli.config import (
     check_values,
-    leave_out_settings_of_replaced,
+    drop_settings_of_replaced_parts,
     make_whole,
     place_prior_data,
 )
@@ -44,7 +44,7 @@ class ForeignRun(Exception):
 def run_job(cfg: DictConfig) -> tuple[int, float]:
     """Return exit status and objective (best_return_mean, NaN without one) of one job."""
     hydra = HydraConfig.get()
-    leave_out_settings_of_replaced(cfg, hydra)
+    drop_settings_of_replaced_parts(cfg, hydra)
     make_whole(cfg)
     place_prior_data(cfg)
     overrides = list(hydra.overrides.task)
