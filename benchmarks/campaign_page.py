@@ -60,6 +60,7 @@ COLOURS = {
     "sac_3e-4": "#93b8e0",
     "sac_bf16": "#7c3aed",
     "fast": "#1b9e77",
+    "crossq_small": "#a7d8c4",
     "sb3_sac": "#94a3b8",
     "sb3_dqn": "#94a3b8",
     "sbx_sac": "#d9a028",

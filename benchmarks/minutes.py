@@ -40,6 +40,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sac_half_utd": ("num_envs=4", "utd_ratio=0.5"),
     "sac_normalized": ("actor_delay=2", *NORMALIZED),
     "fast": ("experiment=fast",),
+    "crossq_small": ("experiment=crossq", *_sizes("[256,256]", "[256,256]")),  # without the clip of `fast`
     "fast_bf16": ("experiment=fast", "precision=bf16-mixed"),
     "xqc_small": ("experiment=xqc", "utd_ratio=1", *_sizes("[256,256]", "[256,256]")),
     "flash_small": ("experiment=flash_sac", "batch_size=256", *_sizes("[64]", "[128]")),

@@ -174,6 +174,15 @@ def test_a_preset_of_ours_can_be_planned(preset: str, tmp_path: Path) -> None:
     assert made.datamodule.total_env_steps == made.config.total_env_steps
 
 
+def test_fast_is_crossq_with_smaller_critics_and_a_clip() -> None:
+    fast, crossq = (OmegaConf.to_container(composed(f"experiment={name}")) for name in ("fast", "crossq"))
+    assert fast["critic"].pop("hidden_sizes") == [256, 256]
+    assert crossq["critic"].pop("hidden_sizes") == [2048, 2048]
+    assert fast["optimizer"].pop("max_grad_norm") == 100
+    assert crossq["optimizer"].pop("max_grad_norm") is None
+    assert fast == crossq
+
+
 # An env's settings must fit other choices of the groups that they are about.
 CHOICES = ("alpha=fixed", "replay=prioritized", "optimizer=adamw"), ("alpha=anneal",)
 
