@@ -59,6 +59,7 @@ COLOURS = {
     "sac": "#2563a8",
     "sac_3e-4": "#93b8e0",
     "sac_bf16": "#7c3aed",
+    "sac_clip": "#be185d",
     "fast": "#1b9e77",
     "crossq_small": "#a7d8c4",
     "sb3_sac": "#94a3b8",

@@ -37,6 +37,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sac_bf16": ("precision=bf16-mixed",),
     "sac_3e-4": ("lr=3e-4",),
     "sac_delay": ("actor_delay=2",),
+    "sac_clip": ("optimizer.max_grad_norm=100",),
     "sac_half_utd": ("num_envs=4", "utd_ratio=0.5"),
     "sac_normalized": ("actor_delay=2", *NORMALIZED),
     "fast": ("experiment=fast",),
@@ -56,6 +57,8 @@ COLOURS = (
     "#be185d",
     "#713f12",
     "#0f766e",
+    "#94a3b8",
+    "#a3e635",
     "#000000",
 )
 Curves = dict[tuple[str, str], list[Curve]]
