@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from campaign_page import POINTS, PUBLISHED  # noqa: E402
 from throughput_tables import csv_of, ratios, read_speeds  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
@@ -140,6 +141,20 @@ def test_what_the_clip_of_fast_does_is_told_with_the_returns_of_the_csv() -> Non
         in page
     )
     assert not any(above(name, "walker2d", 5_000) for name in ("crossq_small", "sac"))
+    ant = returns_after(30.0, "ant")
+    assert all(ant["fast"][seed] < ant["crossq_small"][seed] for seed in ("3", "4"))
+
+
+def test_fast_is_beside_the_published_crossq_with_the_returns_of_the_csv() -> None:
+    page = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    last = [each for each in rows("minutes.csv") if (each["recipe"], each["env_steps"]) == ("fast", "300000")]
+    said = []
+    for env, name in (("halfcheetah", "HalfCheetah"), ("hopper", "Hopper"), ("walker2d", "Walker2d")):
+        ours = statistics.mean(float(each["return_mean"]) for each in last if each["env"] == env)
+        theirs = float(PUBLISHED["CrossQ", env][POINTS.index(300_000)].split(" ")[0])
+        assert ours > theirs
+        said.append(f"{name} ({ours:,.0f}, published {theirs:,.0f})")
+    assert f"on {said[0]}, {said[1]} and {said[2]}." in page
 
 
 @pytest.mark.parametrize("env", ENVS)

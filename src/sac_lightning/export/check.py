@@ -8,7 +8,9 @@ from sac_lightning.algorithm.policy import Policy
 from sac_lightning.export.actions import exported_action
 from sac_lightning.spaces import Array, ObsSpec
 
-TOLERANCE = 1e-5
+# Of half an action's range. A policy's own float32 error, against float64, was measured at 1e-5 where Batch
+# Renormalization divides by a small deviation. A file that lacks a layer or a statistic is further away.
+TOLERANCE = 1e-4
 ROWS = 256
 # Far outside what any network was trained on, where float32 still adds up.
 SCALES = (0.1, 1.0, 10.0, 1e3, 1e6)
