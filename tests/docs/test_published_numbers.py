@@ -205,10 +205,34 @@ def test_readme_s_speeds_are_those_of_docs(env: str) -> None:
 
 
 def test_the_first_lines_of_readme_say_the_lower_speed_of_both_envs() -> None:
-    ours = "sac_lightning compiled fp32"
-    found = [[median(ratios(read_speeds(RESULTS, env), ours, each)) for env in ENVS] for each in (SB3, SBX)]
-    beside, jax = (f"{min(each):.1f}" for each in found)
-    assert f"at least {beside} times the updates per second of Stable-Baselines3, and {jax} times" in README
+    def lower(results: Path, *envs: str) -> list[str]:
+        found = [
+            [median(ratios(read_speeds(results, env), ours, each)) for env in envs] for each in (SB3, SBX)
+        ]
+        return [f"{min(each):.1f}" for each in found]
+
+    ours, readme = "sac_lightning compiled fp32", " ".join(README.split())
+    beside, jax = lower(RESULTS / "amd_epyc", "HalfCheetah-v5")
+    assert f"at least {beside} times the updates per second of Stable-Baselines3, and {jax} times" in readme
+    assert "on an Intel Xeon it is {} and {} times".format(*lower(RESULTS, *ENVS)) in readme
+
+
+def test_speeds_on_an_amd_epyc_are_those_of_the_csv() -> None:
+    speeds, text = read_speeds(RESULTS / "amd_epyc", "HalfCheetah-v5"), " ".join(SPEED.split())
+    eager, compiled, bf16 = (
+        f"sac_lightning {name}" for name in ("eager fp32", "compiled fp32", "compiled bf16")
+    )
+    shown = [f"{median(speeds[name]):.0f}" for name in (eager, compiled, bf16, SB3, SBX)]
+    said = "eager {}, compiled {}, compiled in bf16 {}; Stable-Baselines3 {}, sbx {}."
+    assert said.format(*shown) in text
+    rounds = ratios(speeds, compiled, SB3)
+    said = f"{median(rounds):.2f} times the updates of Stable-Baselines3"
+    said += f" ({min(rounds):.2f} to {max(rounds):.2f} times in single rounds"
+    assert said in text and f"{median(ratios(speeds, compiled, SBX)):.2f} times those of sbx" in text
+    assert (
+        "in bf16 {:.2f} and {:.2f} times".format(*(median(ratios(speeds, bf16, each)) for each in (SB3, SBX)))
+        in text
+    )
 
 
 def test_memory_peaks_of_docs_and_changelog_are_those_of_the_file() -> None:
