@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 WARM_UP_UPDATES = 100
@@ -77,6 +78,14 @@ class Gate:
 
 
 def versions(packages: Sequence[str]) -> str:
-    """Names and versions, in one cell."""
+    """Names and versions, in one cell, and the processor: minutes and speeds are its own."""
     versions = [f"{name} {version(name)}" for name in packages]
-    return "; ".join([f"python {platform.python_version()}", *versions])
+    return "; ".join([f"python {platform.python_version()}", *versions, processor()])
+
+
+def processor() -> str:
+    """Name of the processor, "AMD EPYC"; where Linux does not tell it, its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,6 +1,8 @@
 """What benchmarks/family.py and benchmarks/minutes.py read from a run, and compare."""
 
+import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,15 @@ def test_minutes_are_those_of_training_by_the_speed_of_each_row(tmp_path: Path) 
     minutes = [point.minutes for point in evaluations(tmp_path)]
     assert minutes == pytest.approx([6 / 60, 6 / 60, 16 / 60])
     assert [point[::2] for point in evaluations(tmp_path)] == [(200, 7.5), (300, 8.0), (400, 9.0)]
+
+
+def test_a_row_names_the_versions_and_the_processor_that_made_it() -> None:
+    from gate import versions
+
+    python, numpy, processor = versions(["numpy"]).split("; ")
+    assert (python, numpy) == (f"python {platform.python_version()}", f"numpy {version('numpy')}")
+    info = Path("/proc/cpuinfo")
+    assert processor == platform.machine() or f": {processor}\n" in info.read_text(encoding="utf-8")
 
 
 def test_returns_are_compared_with_the_published_ones_at_the_same_env_steps() -> None:
