@@ -143,7 +143,7 @@ def test_file_that_acts_otherwise_is_not_written(
 ) -> None:
     def spoiled(obs: Array) -> Array:
         actions = modules["tanh_normal"].act(obs, deterministic=True)
-        return actions - np.float32(4e-4) * (actions > 0.0)  # 2e-4 of half the width, 2
+        return actions - np.float32(4e-5) * (actions > 0.0)  # 2e-5 of half the width, 2
 
     monkeypatch.setattr(export, "torch_bytes", lambda policy, about: b"a program")
     monkeypatch.setattr(export, "run_torch", lambda content: spoiled)
@@ -153,7 +153,7 @@ def test_file_that_acts_otherwise_is_not_written(
     monkeypatch.chdir(tmp_path)
     assert command() == 1
     (message,) = capsys.readouterr().err.splitlines()
-    begins = "error: format=torch: the file does not act as the policy does (largest difference 0.0002"
+    begins = "error: format=torch: the file does not act as the policy does (largest difference 2"
     assert message.startswith(begins)
-    assert message.endswith("allowed 0.0001); nothing was written")
+    assert message.endswith("e-05, allowed 1e-05); nothing was written")
     assert not list(tmp_path.iterdir())
