@@ -4,10 +4,14 @@ import getpass
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# `make test &` in a script ignores Ctrl-C, and so would all processes that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before PyTorch. Idle threads sleep: tests start processes of two threads each, more than there are cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What the tests compile is less optimized, so it has a cache of its own.

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.cli.conftest import ROOT
-from tests.export.conftest import RUNS
 from torch import Tensor, nn
 
 from sac_lightning import SACModule
@@ -49,19 +47,6 @@ def test_a_file_that_is_further_away_than_its_policy_is_wrong(ant: Policy, shift
     # Half the width of an action is 1. Where float32 is exact, the whole shift counts.
     found = largest_difference(ant, lambda obs: ant.act(obs, deterministic=True) * np.float32(1.0 - shift))
     assert found == pytest.approx(shift, rel=0.3)
-
-
-@pytest.mark.parametrize("kind", RUNS)
-def test_every_policy_computes_in_float64(kind: str, run_of: Callable[[str], Path]) -> None:
-    policy = SACModule.load_from_checkpoint(run_of(kind) / "checkpoints" / "last.ckpt").policy
-    exact, obs = _in_float64(policy), next(probes(policy.reads, np.random.default_rng(0)))
-    with torch.inference_mode():
-        features = policy.features(torch.from_numpy(obs))
-        with _Float64():
-            wide = exact.features(torch.from_numpy(obs.astype(exact.obs.dtype)))
-    assert (features.dtype, wide.dtype) == (torch.float32, torch.float64)
-    torch.testing.assert_close(wide.float(), features, rtol=1e-4, atol=1e-4)
-    assert not torch.equal(wide, features.double())
 
 
 class Float32Alone(nn.Module):

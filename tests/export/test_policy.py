@@ -16,6 +16,7 @@ from tests.export.conftest import OWN, RUNS
 
 from sac_lightning import export
 from sac_lightning.cli.export import command
+from sac_lightning.export.check import _Float64, _in_float64, probes
 from sac_lightning.heads import PREFERRED
 from sac_lightning.spaces import Array, BoxAction
 from sac_lightning.training.module import SACModule
@@ -98,6 +99,19 @@ def test_onnx_model_gives_the_same_actions_to_1e5(
             flat = found.reshape(len(found), -1)
             low, high = (np.float32(getattr(modules[kind].action_spec, end)) for end in ("low", "high"))
             assert ((flat >= low) & (flat <= high)).all()
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_policy_computes_in_float64(kind: str, modules: dict[str, SACModule]) -> None:
+    policy = modules[kind].policy
+    exact, obs = _in_float64(policy), next(probes(policy.reads, np.random.default_rng(0)))
+    with torch.inference_mode():
+        features = policy.features(torch.from_numpy(obs))
+        with _Float64():
+            wide = exact.features(torch.from_numpy(obs.astype(exact.obs.dtype)))
+    assert (features.dtype, wide.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(wide.float(), features, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(wide, features.double())
 
 
 def test_kinds_are_the_heads_they_stand_for(modules: dict[str, SACModule]) -> None:
