@@ -30,11 +30,11 @@ class ExportError(Exception):
 def largest_difference(policy: Policy, run: Run) -> float:
     """Returns how far `run` is from the policy's own mode, over random and extreme observations.
 
-    Where Batch Renormalization divides by a small deviation, float32 itself is off by 3e-5. So above
-    TOLERANCE another number counts, if it is smaller: how much further `run` is from the policy in float64
-    than the policy is.
+    Where Batch Renormalization divides by a small deviation, float32 itself may be off by more than
+    TOLERANCE. So above it another number counts, if it is smaller: how much further `run` is from the policy
+    in float64 than the policy is.
 
-    It is measured in the unit action box (unbounded actions: against max(1, |action|)), and for an
+    Both are measured in the unit action box (unbounded actions: against max(1, |action|)), and for an
     observation with numbers above 1 against the largest of them: sums of large float32 numbers are no more
     exact than that. For a choice it is the gap between the chosen action's logit and the best one, so that
     a tie is no difference. Infinite when shape, dtype or bounds are wrong.
