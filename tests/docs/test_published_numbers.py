@@ -156,6 +156,10 @@ def test_fast_is_beside_the_published_crossq_with_the_returns_of_the_csv() -> No
     assert f"on {said[0]} and {said[1]}, and below it on {said[2]}, where" in page
     seeds = [f"{each:,.0f}" for each in at(curves_of("walker2d")["fast"], 300_000)]
     assert f"where one seed has {seeds[0]} and the other {seeds[1]}." in page
+    family = " ".join((ROOT / "docs" / "family.md").read_text(encoding="utf-8").split())
+    assert (
+        "reach its published return at 300,000 env steps on HalfCheetah and Hopper, two seeds each" in family
+    )
 
 
 def test_seed_4_is_told_with_the_returns_of_the_csv() -> None:

@@ -1,13 +1,14 @@
 """`python every_instant.py DIR [--all]`: a run dies at every instant at which it touches the disk.
 
 Without `--all` once for each different thing that it does there, in the middle of the run. Each life is a
-fork of this process, which itself trains nothing. The last line of stdout is JSON: the instants, and those
-after which the run could not be continued to the same bits.
+fork of this process, which itself makes no update, for PyTorch does not fork after one. The last line of
+stdout is JSON: the instants, and those after which the run could not be continued to the same bits.
 """
 
 import json
 import logging
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main(root: Path, every: bool) -> None:
     """Print what happened."""
     torch.set_num_threads(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # What is imported on the way is imported once, not in each fork.
+    replace(RUN, total_env_steps=12, learning_starts=12).to_the_end(fresh(root / "imports"))
     log, whole = root / "instants.json", fresh(root / "whole")
     assert in_a_child(partial(live, whole, log=log)) == 0
     instants, expected = json.loads(log.read_text()), saved_state(whole, RUN.capacity)

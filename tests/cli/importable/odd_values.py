@@ -4,6 +4,7 @@ Prints for each walk a JSON list of [key, value, answer]; the answer is null whe
 message of an error that commands report in one line, and "CRASH …" for anything else.
 """
 
+import gc
 import json
 import logging
 import math
@@ -75,6 +76,7 @@ def main(run_dir: str, *walks: str) -> None:
     """Each walk: its prefixes and its overrides, with spaces between."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    gc.set_threshold(100_000, 20, 100)  # collecting garbage took a fifth of the time
     # The same few interpolations are parsed some 300,000 times; a parse tree is only read.
     omegaconf.base.parse = cache(omegaconf.base.parse)
     found = {}
