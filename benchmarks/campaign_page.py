@@ -260,7 +260,9 @@ def draw() -> None:
                 grid[0, column].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
                 if by_minutes:
                     _draw_published(grid[0, column], env)
-                    for method, timed in minutes_of(env).items():
+                    by_method = minutes_of(env)
+                    grid[1, column].set_visible(bool(by_method))
+                    for method, timed in by_method.items():
                         draw_seeds(grid[1, column], method, COLOURS[method], [each for _, each in timed])
                     grid[1, column].set(xlabel="minutes of training on one core")
             legend = {

@@ -176,6 +176,20 @@ def test_seed_4_is_told_with_the_returns_of_the_csv() -> None:
     assert f"its 21 are between {min(walker):,.0f} and {max(walker):,.0f}." in page
 
 
+def test_humanoid_is_told_with_the_returns_of_the_csv() -> None:
+    page = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    found, index = curves_of("humanoid"), POINTS.index(200_000)
+    (sac,), (fast,) = at(found["sac"], 200_000), at(found["fast"], 200_000)
+    theirs = {name: PUBLISHED[name, "humanoid"][index] for name in ("SAC", "CrossQ")}
+    assert f"as the published SAC does ({sac:,.0f}, published {theirs['SAC']})" in page
+    mean, deviation = map(float, theirs["CrossQ"].split(" ± "))
+    assert f"`fast` has {fast:,.0f} there, below CrossQ's mean ({mean:,.0f} ± {deviation:,.0f})" in page
+    ((curve, _),) = found["fast"]
+    late = curve.values[curve.steps >= 100_000]
+    assert len(late) == 21
+    assert f"are between {min(late):,.0f} and {max(late):,.0f}." in page
+
+
 @pytest.mark.parametrize("env", ENVS)
 @pytest.mark.parametrize("name", ["eager fp32", "compiled fp32", "compiled bf16"])
 def test_speeds_of_docs_are_those_of_the_csv(env: str, name: str) -> None:

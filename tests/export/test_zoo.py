@@ -14,7 +14,7 @@ from sac_lightning.export import TOLERANCE, largest_difference, run_onnx
 
 ZOO = ROOT / "zoo"
 NAMES = sorted(each.name for each in ZOO.iterdir())
-# Far above what chance does: -1200, 20, -500, -30, -180, -280, 20, 2, -60.
+# Far above what chance does: -1200, 20, -500, -30, -180, -280, 20, 2, -60, 120.
 ENOUGH = {
     "pendulum": -400,
     "cartpole": 450,
@@ -25,6 +25,7 @@ ENOUGH = {
     "hopper": 2500,
     "walker2d": 4500,
     "ant": 4500,
+    "humanoid": 2000,
 }
 
 
@@ -33,7 +34,7 @@ def test_zoo_is_small_and_named_as_the_envs_are() -> None:
     assert {f"{name}.yaml" for name in NAMES} <= {each.name for each in (ROOT / "conf" / "env").iterdir()}
     files = [each for each in ZOO.rglob("*") if each.is_file()]
     assert {str(each.relative_to(ZOO)).partition("/")[2] for each in files} == set(FILES)
-    assert sum(each.stat().st_size for each in files) < 6e6
+    assert sum(each.stat().st_size for each in files) < 8e6
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -32,7 +32,8 @@ def largest_difference(policy: Policy, run: Run) -> float:
 
     Where Batch Renormalization divides by a small deviation, float32 itself may be off by more than
     TOLERANCE. So above it another number counts, if it is smaller: how much further `run` is from the policy
-    in float64 than the policy is.
+    in float64 than twice the policy's own distance, the largest of a batch. Rounding makes both alike, in
+    other rows.
 
     Both are measured in the unit action box (unbounded actions: against max(1, |action|)), and for an
     observation with numbers above 1 against the largest of them: sums of large float32 numbers are no more
@@ -80,7 +81,8 @@ def _difference(policy: Policy, exact: Policy, obs: Array, found: Array) -> floa
         except Exception:  # a part of someone's own that computes in float32 alone
             pass
         else:  # NaN, which does not count, where the policy in float64 makes another choice
-            difference = np.fmin(difference, np.where(np.isinf(own), np.nan, theirs - own))
+            allowed = 2.0 * own[np.isfinite(own)].max(initial=0.0)
+            difference = np.fmin(difference, np.where(np.isinf(own), np.nan, theirs - allowed))
     return float(difference.max())
 
 
