@@ -42,6 +42,18 @@ def test_a_file_more_exact_than_its_policy_is_right(ant: Policy) -> None:
     assert largest_difference(ant, run) <= TOLERANCE
 
 
+def test_a_file_that_rounds_as_its_policy_does_in_other_rows_is_right(ant: Policy) -> None:
+    exact = in_float64(ant)
+
+    def run(obs: Array) -> Array:
+        best, scale = exact(obs), np.maximum(1.0, np.abs(obs).max(-1, keepdims=True))
+        rounding = (ant.act(obs, deterministic=True) - best) / scale
+        found: Array = np.clip(best + scale * rounding[::-1], -1.0, 1.0).astype(np.float32)
+        return found
+
+    assert largest_difference(ant, run) <= TOLERANCE
+
+
 @pytest.mark.parametrize("shift", [3e-5, 1e-3])
 def test_a_file_that_is_further_away_than_its_policy_is_wrong(ant: Policy, shift: float) -> None:
     # Half the width of an action is 1. Where float32 is exact, the whole shift counts.
