@@ -176,6 +176,15 @@ def test_seed_4_is_told_with_the_returns_of_the_csv() -> None:
     assert f"its 21 are between {min(walker):,.0f} and {max(walker):,.0f}." in page
 
 
+def test_discrete_sac_is_beside_dqn_with_the_returns_of_the_csv() -> None:
+    page = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    ends = {name: at(curves, 200_000) for name, curves in curves_of("lunar_lander").items()}
+    assert {name: len(own) for name, own in ends.items()} == {"sac": 5, "sb3_dqn": 5}
+    assert statistics.mean(ends["sac"]) > statistics.mean(ends["sb3_dqn"])
+    assert [sum(each > 210 for each in ends[name]) for name in ("sb3_dqn", "sac")] == [2, 4]
+    assert "two of five seeds of DQN end above 210, and four of SAC." in page
+
+
 def test_humanoid_is_told_with_the_returns_of_the_csv() -> None:
     page = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
     found, index = curves_of("humanoid"), POINTS.index(200_000)
