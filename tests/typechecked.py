@@ -15,8 +15,8 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` with its annotations checked.
 
     jaxtyping hands over two functions for each of the package: one that takes the arguments, and one that
-    takes them again and returns the result. The second need not check the arguments, which takes as long as
-    all else that a small update does.
+    takes them again and returns the result. The second need not check the arguments again, which took a
+    tenth of the time of a training test or more.
     """
     result = function.__annotations__.get("return", Any)
     if result is not Any:
