@@ -61,6 +61,33 @@ def test_a_file_that_is_further_away_than_its_policy_is_wrong(ant: Policy, shift
     assert found == pytest.approx(shift, rel=0.3)
 
 
+class Jumps(nn.Module):
+    """In float64 another function, where the first number is large: no rounding."""
+
+    def __init__(self, torso: nn.Module) -> None:
+        super().__init__()
+        self.torso = torso
+
+    def forward(self, x: Tensor) -> Tensor:
+        jump = (x[..., :1] > 1.5) & (x.dtype == torch.float64)
+        out: Tensor = self.torso(x) + jump
+        return out
+
+
+def test_a_jump_in_some_rows_hides_no_error_in_the_others(ant: Policy) -> None:
+    actor = deepcopy(ant.actor)
+    actor.torso = Jumps(actor.torso)
+    policy = replace(ant, actor=actor)
+
+    def run(obs: Array) -> Array:
+        # Wrong in one batch alone, that of standard deviation 1.
+        is_wrong = 2.0 < np.abs(obs).max() < 8.0
+        return policy.act(obs, deterministic=True) * np.float32(0.999 if is_wrong else 1.0)
+
+    # Of a row without a jump whose largest number is 2: 1e-3 / 2 less 1e-4, which rounding may be at most.
+    assert largest_difference(policy, run) == pytest.approx(4e-4, rel=0.1)
+
+
 class Float32Alone(nn.Module):
     def __init__(self, torso: nn.Module) -> None:
         super().__init__()

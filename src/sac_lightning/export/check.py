@@ -15,6 +15,7 @@ from sac_lightning.export.actions import exported_action
 from sac_lightning.spaces import Array, ObsSpec
 
 TOLERANCE = 1e-5  # of half an action's range
+LARGEST_ROUNDING = 1e-4  # that a policy's rounding of one observation may excuse at another
 ROWS = 256
 # Far outside what any network was trained on, where float32 still adds up.
 SCALES = (0.1, 1.0, 10.0, 1e3, 1e6)
@@ -32,8 +33,8 @@ def largest_difference(policy: Policy, run: Run) -> float:
 
     Where Batch Renormalization divides by a small deviation, float32 itself may be off by more than
     TOLERANCE. So above it another number counts, if it is smaller: how much further `run` is from the policy
-    in float64 than twice the policy's own distance, the largest of a batch. Rounding makes both alike, in
-    other rows.
+    in float64 than the policy is, or than twice its largest distance in the batch, of which at most
+    LARGEST_ROUNDING counts. Both round alike, but not in the same rows.
 
     Both are measured in the unit action box (unbounded actions: against max(1, |action|)), and for an
     observation with numbers above 1 against the largest of them: sums of large float32 numbers are no more
@@ -81,8 +82,9 @@ def _difference(policy: Policy, exact: Policy, obs: Array, found: Array) -> floa
         except Exception:  # a part of someone's own that computes in float32 alone
             pass
         else:  # NaN, which does not count, where the policy in float64 makes another choice
-            allowed = 2.0 * own[np.isfinite(own)].max(initial=0.0)
-            difference = np.fmin(difference, np.where(np.isinf(own), np.nan, theirs - allowed))
+            rounding = min(2.0 * own[np.isfinite(own)].max(initial=0.0), LARGEST_ROUNDING)
+            allowed = np.where(np.isinf(own), np.nan, np.maximum(own, rounding))
+            difference = np.fmin(difference, theirs - allowed)
     return float(difference.max())
 
 
